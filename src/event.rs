@@ -1,0 +1,259 @@
+//! What is told of each change and each refusal, for an audit log: who did what to which key, and never a secret.
+
+use alloc::collections::BTreeMap;
+
+use crate::{
+    action::ActionKind,
+    grant::Owner,
+    id::{KeyId, UserId},
+    name::KeyName,
+    reason::Reason,
+    text::{Grammar, SymbolTest, text_type},
+    time::UnixTime,
+    verify::{Slot, VerifiedKey},
+};
+
+/// Something that happened to a key, or was refused to one.
+///
+/// With feature `serde` it serializes; nothing reads events back, so it does not deserialize.
+///
+/// ```
+/// use keygate::{Actor, By, Create, EventKind, Grant, Issuer, Operator, UnixTime, Validity, may_manage};
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// let operator = Actor::Operator(Operator::because("first key")?);
+/// let now = UnixTime::from_secs(100);
+/// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// let mut rng = ChaCha20Rng::from_seed([1; 32]);
+/// let issued = permit.issue(Issuer::from_static("acme"), "laptop".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// assert!(matches!(issued.event.kind, EventKind::Created { .. }));
+/// assert!(matches!(issued.event.by, By::Operator { .. }));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Event {
+    /// When.
+    pub at: UnixTime,
+    /// Who.
+    pub by: By,
+    /// The key, where there is one.
+    pub key: Option<KeyId>,
+    /// What.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub kind: EventKind,
+}
+
+impl Event {
+    pub(crate) const fn new(at: UnixTime, by: By, key: Option<KeyId>, kind: EventKind) -> Self {
+        Self { at, by, key, kind }
+    }
+}
+
+/// Who did something, or tried to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum By {
+    /// A verified key.
+    Key {
+        /// Its id.
+        id: KeyId,
+        /// The secret that was presented.
+        slot: Slot,
+    },
+    /// The service itself.
+    Operator {
+        /// Why.
+        reason: OperatorReason,
+    },
+    /// Somebody whose credential opened nothing.
+    Unverified {
+        /// The id that the credential claimed, which need not exist.
+        claimed: Option<KeyId>,
+    },
+    /// A signed-in user.
+    User {
+        /// Their id.
+        id: UserId,
+    },
+}
+
+impl By {
+    pub(crate) fn key(key: &VerifiedKey) -> Self {
+        Self::Key { id: key.id(), slot: key.slot() }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A key was created.
+    Created {
+        /// Its name.
+        name: KeyName,
+        /// Its owner.
+        owner: Owner,
+    },
+    /// A key was set aside.
+    Disabled,
+    /// A key was taken into use again.
+    Enabled,
+    /// The previous secret was ended before its time.
+    OverlapEnded,
+    /// A key was given another name.
+    Renamed {
+        /// The new name.
+        name: KeyName,
+    },
+    /// A request or an operation was refused.
+    Refused {
+        /// What was asked for; nothing where the credential itself was refused.
+        asked: Option<Asked>,
+        /// The rule that refused; nothing where the credential itself was refused.
+        reason: Option<Reason>,
+    },
+    /// A key was ended for good.
+    Revoked {
+        /// When it was first ended.
+        first_at: UnixTime,
+    },
+    /// A key got a new secret.
+    Rotated {
+        /// When the previous secret ends, if this rotation left it one.
+        previous_ends_at: Option<UnixTime>,
+    },
+    /// A key was used.
+    Used {
+        /// How many times, since the last event of this kind.
+        count: u64,
+        /// The first of these uses.
+        first_at: UnixTime,
+        /// The last of these uses.
+        last_at: UnixTime,
+    },
+}
+
+/// What was asked for where it was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Asked {
+    /// A request, decided by the policy.
+    Action(ActionKind),
+    /// An operation on keys.
+    Operation(OperationKind),
+}
+
+/// An operation on keys, without its target.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum OperationKind {
+    /// Create a key.
+    Create,
+    /// Set a key aside.
+    Disable,
+    /// Take a disabled key into use again.
+    Enable,
+    /// List an owner's keys.
+    List,
+    /// Give a key another name.
+    Rename,
+    /// End a key for good.
+    Revoke,
+    /// Give a key another secret, or end its previous one.
+    Rotate,
+}
+
+impl OperationKind {
+    /// Every operation.
+    pub const ALL: &'static [Self] =
+        &[Self::Create, Self::Disable, Self::Enable, Self::List, Self::Rename, Self::Revoke, Self::Rotate];
+
+    /// Returns the name used in logs and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::List => "list",
+            Self::Rename => "rename",
+            Self::Revoke => "revoke",
+            Self::Rotate => "rotate",
+        }
+    }
+}
+
+impl core::fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+text_type! {
+    /// Why the service itself acts: 1 to 200 printable ASCII symbols, for the audit log.
+    OperatorReason, "first key", Grammar {
+        what: "an operator's reason",
+        min: 1,
+        max: 200,
+        symbols: "printable ASCII symbols",
+        is_symbol: SymbolTest::Printable,
+        edges: "has only printable ASCII symbols",
+        is_first: SymbolTest::Printable,
+        is_last: SymbolTest::Printable,
+    }
+}
+
+/// Counts uses, so that the audit log gets one event for many.
+///
+/// It grows with the number of different keys that were used since it was last emptied, and only verified keys count.
+///
+/// ```
+/// let mut uses = keygate::Uses::new();
+/// assert_eq!(uses.drain().count(), 0);
+/// ```
+#[derive(Debug, Default)]
+pub struct Uses {
+    tallies: BTreeMap<(KeyId, Slot), Tally>,
+}
+
+#[derive(Debug)]
+struct Tally {
+    count: u64,
+    first_at: UnixTime,
+    last_at: UnixTime,
+}
+
+impl Uses {
+    /// Starts counting.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { tallies: BTreeMap::new() }
+    }
+
+    /// Counts a use of `key` at `now`.
+    pub fn record(&mut self, key: &VerifiedKey, now: UnixTime) {
+        let tally =
+            self.tallies.entry((key.id(), key.slot())).or_insert(Tally { count: 0, first_at: now, last_at: now });
+        tally.count = tally.count.saturating_add(1);
+        tally.first_at = tally.first_at.min(now);
+        tally.last_at = tally.last_at.max(now);
+    }
+
+    /// Returns an event for each key and slot that was used, and starts over.
+    pub fn drain(&mut self) -> impl Iterator<Item = Event> + use<> {
+        core::mem::take(&mut self.tallies).into_iter().map(|((id, slot), Tally { count, first_at, last_at })| {
+            let used = EventKind::Used { count, first_at, last_at };
+            Event::new(last_at, By::Key { id, slot }, Some(id), used)
+        })
+    }
+}

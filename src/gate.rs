@@ -1,0 +1,375 @@
+//! From what a client presents to a decision: the stages in their order, and the only place that awaits.
+//!
+//! The order is written once, without I/O: [`Lookup`] and [`Question`] say what to look up and take the answer. The
+//! asynchronous methods of [`Gate`] and its `…_blocking` twins only carry questions to stores and answers back. A look-up that
+//! fails is [`Unavailable`]: neither an allow nor an invalid key.
+
+use alloc::sync::Arc;
+use core::error::Error;
+
+use crate::{
+    action::Request,
+    event::{Asked, By, Event, EventKind},
+    grant::Grant,
+    id::{KeyId, TeamId, UserId},
+    name::Issuer,
+    policy::{Authorization, Decision, Denial, decide},
+    reason::Reason,
+    record::KeyRecord,
+    standing::Standing,
+    store::{KeyStore, Standings},
+    time::UnixTime,
+    token::{ParseTokenError, UnverifiedToken},
+    verify::{InvalidKey, VerifiedKey, verify},
+};
+
+mod manager;
+
+pub use manager::{KeyManager, ManageError};
+
+/// The way in: one issuer's tokens.
+///
+/// ```
+/// use keygate::{
+///     Action, Actor, Create, Gate, Grant, Issuer, KeyManager, MemoryStandings, MemoryStore, Operator, Request,
+///     Standing, UnixTime, Validity, Verdict, may_manage,
+/// };
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// const ACME: Issuer = Issuer::from_static("acme");
+/// let (store, standings) = (MemoryStore::new(), MemoryStandings::new());
+/// standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
+/// let now = UnixTime::from_secs(1_750_000_000);
+///
+/// let operator = Actor::Operator(Operator::because("first key")?);
+/// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// let mut rng = ChaCha20Rng::from_seed([1; 32]);
+/// let manager = KeyManager::new(ACME, &store);
+/// let create = manager.create(permit, "laptop".parse()?, Validity::UNLIMITED, &mut rng, now);
+/// let token = pollster::block_on(create)?.token;
+///
+/// let request = Request::new("core".parse()?, Action::Deploy);
+/// let check = Gate::new(ACME).check(&store, &standings, token.expose_secret(), &request, now);
+/// assert!(matches!(pollster::block_on(check)?, Verdict::Allowed(_)));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    issuer: Issuer,
+}
+
+impl Gate {
+    /// Takes the issuer whose tokens open it.
+    #[must_use]
+    pub const fn new(issuer: Issuer) -> Self {
+        Self { issuer }
+    }
+
+    /// Returns the issuer.
+    #[must_use]
+    pub const fn issuer(self) -> Issuer {
+        self.issuer
+    }
+
+    /// First stage: reads what was presented, and says which id to look up.
+    ///
+    /// # Errors
+    ///
+    /// [`Unauthenticated`] if the text is not a token of this issuer; nothing was looked up then.
+    pub fn read(self, credential: &str) -> Result<Lookup, Unauthenticated> {
+        UnverifiedToken::parse(self.issuer, credential)
+            .map(|presented| Lookup { presented })
+            .map_err(Unauthenticated::NotAToken)
+    }
+
+    /// Reads a credential, looks it up and verifies it.
+    ///
+    /// The key is only known then, not allowed anything: a revoked key verifies, and [`Gate::authorize`] denies it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable::Store`] if the store failed.
+    pub async fn authenticate<S: KeyStore>(
+        self,
+        store: &S,
+        credential: &str,
+        now: UnixTime,
+    ) -> Result<Result<VerifiedKey, Unauthenticated>, S::Error> {
+        match self.read(credential) {
+            Err(unauthenticated) => Ok(Err(unauthenticated)),
+            Ok(lookup) => Ok(lookup.found(store.find(lookup.id()).await?, now)),
+        }
+    }
+
+    /// As [`Gate::authenticate`], where the look-up does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The error of `find`.
+    pub fn authenticate_blocking<E>(
+        self,
+        find: impl FnOnce(KeyId) -> Result<Option<Arc<KeyRecord>>, E>,
+        credential: &str,
+        now: UnixTime,
+    ) -> Result<Result<VerifiedKey, Unauthenticated>, E> {
+        match self.read(credential) {
+            Err(unauthenticated) => Ok(Err(unauthenticated)),
+            Ok(lookup) => Ok(lookup.found(find(lookup.id())?, now)),
+        }
+    }
+
+    /// Decides a request of a verified key; asks for the user's standing only if that is what decides.
+    ///
+    /// # Errors
+    ///
+    /// The error of `standings`.
+    pub async fn authorize<'a, T: Standings>(
+        self,
+        standings: &T,
+        key: &'a VerifiedKey,
+        request: &'a Request,
+        now: UnixTime,
+    ) -> Result<Decision<'a>, T::Error> {
+        match Question::of(key, request, now) {
+            Err(decision) => Ok(decision),
+            Ok(question) => {
+                let (user, team) = (question.user().clone(), question.team().clone());
+                Ok(question.answered(standings.standing(user, team).await?))
+            }
+        }
+    }
+
+    /// As [`Gate::authorize`], where the look-up does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The error of `standing`.
+    pub fn authorize_blocking<'a, E>(
+        self,
+        standing: impl FnOnce(&UserId, &TeamId) -> Result<Standing, E>,
+        key: &'a VerifiedKey,
+        request: &'a Request,
+        now: UnixTime,
+    ) -> Result<Decision<'a>, E> {
+        match Question::of(key, request, now) {
+            Err(decision) => Ok(decision),
+            Ok(question) => Ok(question.answered(standing(question.user(), question.team())?)),
+        }
+    }
+
+    /// All stages: from what was presented to a verdict.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if a look-up failed: answer 503, and allow nothing.
+    pub async fn check<S: KeyStore, T: Standings>(
+        self,
+        store: &S,
+        standings: &T,
+        credential: &str,
+        request: &Request,
+        now: UnixTime,
+    ) -> Result<Verdict, Unavailable<S::Error, T::Error>> {
+        let key = match self.authenticate(store, credential, now).await.map_err(Unavailable::Store)? {
+            Ok(key) => key,
+            Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
+        };
+        let decision = self.authorize(standings, &key, request, now).await.map_err(Unavailable::Standings)?;
+        Ok(Verdict::of(&key, decision))
+    }
+
+    /// As [`Gate::check`], where the look-ups do not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if a look-up failed: answer 503, and allow nothing.
+    pub fn check_blocking<E: Error + 'static, F: Error + 'static>(
+        self,
+        find: impl FnOnce(KeyId) -> Result<Option<Arc<KeyRecord>>, E>,
+        standing: impl FnOnce(&UserId, &TeamId) -> Result<Standing, F>,
+        credential: &str,
+        request: &Request,
+        now: UnixTime,
+    ) -> Result<Verdict, Unavailable<E, F>> {
+        let key = match self.authenticate_blocking(find, credential, now).map_err(Unavailable::Store)? {
+            Ok(key) => key,
+            Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
+        };
+        let decision = self.authorize_blocking(standing, &key, request, now).map_err(Unavailable::Standings)?;
+        Ok(Verdict::of(&key, decision))
+    }
+}
+
+/// Second stage: a well-formed token, and the id to look up.
+///
+/// ```
+/// use keygate::{Gate, Issuer, UnixTime, Unauthenticated};
+///
+/// let gate = Gate::new(Issuer::from_static("kg"));
+/// let lookup = gate.read("kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d")?;
+/// assert_eq!(lookup.id().as_str(), "wk59pfKL0jFi2YYv");
+/// let result = lookup.found(None, UnixTime::from_secs(0));
+/// assert!(matches!(result, Err(Unauthenticated::InvalidKey { .. })));
+/// # Ok::<(), Unauthenticated>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is verified until the record was found"]
+pub struct Lookup {
+    presented: UnverifiedToken,
+}
+
+impl Lookup {
+    /// Returns the id to look up.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.presented.id()
+    }
+
+    /// Takes what was found, and verifies.
+    ///
+    /// # Errors
+    ///
+    /// [`Unauthenticated::InvalidKey`] if nothing was found or the secret does not match; which, is not told.
+    pub fn found(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, Unauthenticated> {
+        verify(&self.presented, record, now)
+            .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: self.presented.id() })
+    }
+}
+
+/// Third stage, for personal keys only: the standing that decides.
+#[derive(Debug)]
+#[must_use = "nothing is decided until the standing is known"]
+pub struct Question<'a> {
+    key: &'a VerifiedKey,
+    user: &'a UserId,
+    request: &'a Request,
+    now: UnixTime,
+}
+
+impl<'a> Question<'a> {
+    /// Asks what to look up.
+    ///
+    /// # Errors
+    ///
+    /// The [`Decision`], where nothing has to be looked up.
+    pub fn of(key: &'a VerifiedKey, request: &'a Request, now: UnixTime) -> Result<Self, Decision<'a>> {
+        match (decide(key, None, request, now), key.grant()) {
+            (Decision::Deny(denial), Grant::Personal { user }) if denial.reason() == Reason::StandingRequired => {
+                Ok(Self { key, user, request, now })
+            }
+            (decision, _) => Err(decision),
+        }
+    }
+
+    /// Lends the user to ask about.
+    #[must_use]
+    pub const fn user(&self) -> &'a UserId {
+        self.user
+    }
+
+    /// Lends the team to ask about.
+    #[must_use]
+    pub const fn team(&self) -> &'a TeamId {
+        &self.request.team
+    }
+
+    /// Takes the answer, and decides.
+    pub fn answered(&self, standing: Standing) -> Decision<'a> {
+        decide(self.key, Some(standing), self.request, self.now)
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+#[must_use = "a verdict that nobody looks at protects nothing"]
+#[expect(clippy::exhaustive_enums, reason = "each is answered differently, and no other is possible")]
+pub enum Verdict {
+    /// The key may do it.
+    Allowed(Authorization),
+    /// The key was verified and may not do it.
+    Denied {
+        /// The key.
+        key: VerifiedKey,
+        /// Why not.
+        denial: Denial,
+    },
+    /// What was presented opens no key.
+    Unauthenticated(Unauthenticated),
+}
+
+impl Verdict {
+    fn of(key: &VerifiedKey, decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::Allow(allow) => Self::Allowed(allow.to_authorization()),
+            Decision::Deny(denial) => Self::Denied { key: key.clone(), denial },
+        }
+    }
+
+    /// Returns the event that tells of a refusal; an allow is counted by [`Uses`](crate::Uses).
+    #[must_use]
+    pub fn refused(&self, now: UnixTime) -> Option<Event> {
+        match self {
+            Self::Allowed(_) => None,
+            Self::Denied { key, denial } => Some(denial.refused(key, now)),
+            Self::Unauthenticated(unauthenticated) => Some(unauthenticated.refused(now)),
+        }
+    }
+}
+
+impl Denial {
+    /// Returns the event that tells of the denial.
+    #[must_use]
+    pub fn refused(&self, key: &VerifiedKey, now: UnixTime) -> Event {
+        let refused = EventKind::Refused { asked: Some(Asked::Action(self.action())), reason: Some(self.reason()) };
+        Event::new(now, By::key(key), Some(key.id()), refused)
+    }
+}
+
+/// What was presented opens no key.
+///
+/// # Security
+///
+/// The variants are for logs. To the client there is one answer for all of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unauthenticated {
+    /// A well-formed token of a key that does not exist, or whose secret is another.
+    #[error("the key is not valid")]
+    InvalidKey {
+        /// The id that was claimed, which need not exist.
+        claimed: KeyId,
+    },
+    /// Not a token of this issuer.
+    #[error("the credential is not a token")]
+    NotAToken(#[source] ParseTokenError),
+}
+
+impl Unauthenticated {
+    /// Tells whether it may be another system's credential, such as a JWT, that a service may want to pass on.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::NotAToken(ParseTokenError::ForeignIssuer))
+    }
+
+    /// Returns the event that tells of the refusal.
+    #[must_use]
+    pub fn refused(&self, now: UnixTime) -> Event {
+        let claimed = match self {
+            Self::InvalidKey { claimed } => Some(*claimed),
+            Self::NotAToken(_) => None,
+        };
+        Event::new(now, By::Unverified { claimed }, None, EventKind::Refused { asked: None, reason: None })
+    }
+}
+
+/// A look-up failed, so nothing is known: neither an allow nor an invalid key.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "these are the two look-ups")]
+pub enum Unavailable<S: Error + 'static, T: Error + 'static> {
+    /// The user's standing could not be looked up.
+    #[error("the look-up of a standing failed")]
+    Standings(#[source] T),
+    /// The key could not be looked up.
+    #[error("the look-up of a key failed")]
+    Store(#[source] S),
+}

@@ -1,0 +1,253 @@
+//! Managing keys in a store: permits on one side, narrow operations on the other.
+
+use alloc::vec::Vec;
+use core::error::Error;
+
+use rand_core::TryCryptoRng;
+
+use crate::{
+    event::{Event, EventKind},
+    grant::{Owner, Validity},
+    id::KeyId,
+    manage::{
+        Create, Disable, Enable, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate, RotateError,
+        Rotation,
+    },
+    name::{Issuer, KeyName},
+    record::Creator,
+    store::{Changed, ListBy, ManagedKeyStore, Page, PageRequest, Refusal, Run},
+    time::UnixTime,
+    token::GenerateError,
+};
+
+/// Carries out in a store what a permit allows; each operation returns the event that tells of it.
+///
+/// ```
+/// use core::time::Duration;
+/// use keygate::{
+///     Actor, Create, EventKind, Grant, Issuer, KeyManager, KeyStore, MemoryStore, Operator, Revoke, Rotate, Rotation,
+///     UnixTime, Validity, may_manage,
+/// };
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// # pollster::block_on(async {
+/// let manager = KeyManager::new(Issuer::from_static("acme"), MemoryStore::new());
+/// let mut rng = ChaCha20Rng::from_seed([1; 32]);
+/// let (now, operator) = (UnixTime::from_secs(100), Actor::Operator(Operator::because("first key")?));
+///
+/// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// let issued = manager.create(permit, "laptop".parse()?, Validity::UNLIMITED, &mut rng, now).await?;
+///
+/// let record = manager.store().find(issued.token.id()).await?.ok_or("it was just stored")?;
+/// let permit = may_manage(&operator, Rotate(record.clone()), None, now)?;
+/// let overlap = Duration::from_secs(3600);
+/// let next = manager.rotate(permit, Rotation::Start { overlap }, &mut rng, now).await?;
+/// assert_eq!(next.token.id(), issued.token.id());
+///
+/// let event = manager.revoke(may_manage(&operator, Revoke(record), None, now)?, now).await?;
+/// assert_eq!(event.kind, EventKind::Revoked { first_at: now });
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct KeyManager<S> {
+    issuer: Issuer,
+    store: S,
+}
+
+impl<S: ManagedKeyStore> KeyManager<S> {
+    /// Takes the issuer of the keys, and where to store them.
+    #[must_use]
+    pub const fn new(issuer: Issuer, store: S) -> Self {
+        Self { issuer, store }
+    }
+
+    /// Lends the store.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Creates a key; where its random id is taken, it draws another.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Refused`] with [`Refusal::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Generate`] if the random generator does not work.
+    /// - [`ManageError::Store`] if the store failed. The key may exist then, but nobody has its token.
+    pub async fn create<R: TryCryptoRng + Send + ?Sized>(
+        &self,
+        permit: Permit<Create>,
+        name: KeyName,
+        validity: Validity,
+        rng: &mut R,
+        now: UnixTime,
+    ) -> Result<Issued, ManageError<S::Error>> {
+        for _ in 0..MAX_INSERTS {
+            let issued = permit.issue(self.issuer, name.clone(), validity, rng, now)?;
+            match self.store.insert(issued.key.clone()).await.map_err(ManageError::Store)? {
+                Ok(()) => return Ok(issued),
+                Err(Refusal::IdTaken) => {}
+                Err(refusal) => return Err(ManageError::Refused(refusal)),
+            }
+        }
+        Err(ManageError::Refused(Refusal::IdTaken))
+    }
+
+    /// Gives the key another name.
+    ///
+    /// # Errors
+    ///
+    /// As for every change: [`ManageError::Refused`] with the store's answer ([`Refusal::NameTaken`] among them), or
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn rename(
+        &self,
+        permit: Permit<Rename>,
+        name: KeyName,
+        now: UnixTime,
+    ) -> Result<Event, ManageError<S::Error>> {
+        let id = permit.operation().0.id();
+        accepted(self.store.rename(id, name.clone()).await)?;
+        Ok(permit.event(EventKind::Renamed { name }, now))
+    }
+
+    /// Gives the key another secret.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Rotate`] if the key cannot be rotated, or not in that way.
+    /// - [`ManageError::Refused`] with [`Refusal::Changed`] if somebody else rotated it in the meantime.
+    /// - [`ManageError::Store`] if the store failed. The new secret may be the current one then, and nobody has its
+    ///   token: look the record up again and ask for [`Rotation::Retry`].
+    pub async fn rotate<R: TryCryptoRng + Send + ?Sized>(
+        &self,
+        permit: Permit<Rotate>,
+        rotation: Rotation,
+        rng: &mut R,
+        now: UnixTime,
+    ) -> Result<Reminted, ManageError<S::Error>> {
+        let reminted = permit.remint(self.issuer, rotation, rng, now)?;
+        accepted(self.store.rotate(reminted.change).await)?;
+        Ok(reminted)
+    }
+
+    /// Ends the key's previous secret at once, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn end_overlap(&self, permit: Permit<Rotate>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
+        accepted(self.store.end_overlap(permit.operation().0.id()).await)?;
+        Ok(permit.event(EventKind::OverlapEnded, now))
+    }
+
+    /// Sets the key aside.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn disable(&self, permit: Permit<Disable>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
+        accepted(self.store.disable(permit.operation().0.id()).await)?;
+        Ok(permit.event(EventKind::Disabled, now))
+    }
+
+    /// Takes the disabled key into use again.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`], with [`Refusal::NotDisabled`] among the answers.
+    pub async fn enable(&self, permit: Permit<Enable>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
+        accepted(self.store.enable(permit.operation().0.id()).await)?;
+        Ok(permit.event(EventKind::Enabled, now))
+    }
+
+    /// Ends the key for good; doing it again keeps the first time.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn revoke(&self, permit: Permit<Revoke>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
+        let first_at = accepted(self.store.revoke(permit.operation().0.id(), now).await)?;
+        Ok(permit.event(EventKind::Revoked { first_at }, now))
+    }
+
+    /// Lists the owner's keys.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn list(&self, permit: Permit<List>, page: PageRequest) -> Result<Page, ManageError<S::Error>> {
+        let by = ListBy::Owner(permit.operation().0.clone());
+        self.store.list(by, page).await.map_err(ManageError::Store)
+    }
+
+    /// Lists the keys that somebody created, whoever owns them: what to look at when a creator leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn list_created_by(
+        &self,
+        _: &Operator,
+        creator: Creator,
+        page: PageRequest,
+    ) -> Result<Page, ManageError<S::Error>> {
+        self.store.list(ListBy::Creator(creator), page).await.map_err(ManageError::Store)
+    }
+
+    /// Ends all keys of an owner, as when a user is deprovisioned or a team dissolved.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn revoke_all(
+        &self,
+        operator: &Operator,
+        owner: Owner,
+        now: UnixTime,
+    ) -> Result<Vec<Event>, ManageError<S::Error>> {
+        let ids = self.store.revoke_all(owner, now, Run::Real).await.map_err(ManageError::Store)?;
+        let revoked = |id| Event::new(now, operator.by(), Some(id), EventKind::Revoked { first_at: now });
+        Ok(ids.into_iter().map(revoked).collect())
+    }
+
+    /// Returns the keys that [`KeyManager::revoke_all`] would end, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn revoke_all_dry_run(
+        &self,
+        _: &Operator,
+        owner: Owner,
+        now: UnixTime,
+    ) -> Result<Vec<KeyId>, ManageError<S::Error>> {
+        self.store.revoke_all(owner, now, Run::Dry).await.map_err(ManageError::Store)
+    }
+}
+
+fn accepted<T, E: Error + 'static>(answer: Result<Changed<T>, E>) -> Result<T, ManageError<E>> {
+    answer.map_err(ManageError::Store)?.map_err(ManageError::Refused)
+}
+
+/// Why a permitted operation did not take place.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError<E: Error + 'static> {
+    /// The random generator does not work.
+    #[error("no token could be made")]
+    Generate(#[from] GenerateError),
+    /// The store refused.
+    #[error("the store refused the change")]
+    Refused(#[source] Refusal),
+    /// The key cannot be rotated, or not in that way.
+    #[error("the key cannot be rotated")]
+    Rotate(#[from] RotateError),
+    /// The store failed, and it is unknown whether the change took place.
+    #[error("the store failed")]
+    Store(#[source] E),
+}
+
+/// Two ids of 95 random bits are never equal in practice: more than a few in a row say that something else is wrong.
+const MAX_INSERTS: usize = 4;

@@ -1,0 +1,267 @@
+//! What a key is granted: its owner, its permission, and when it is valid. Immutable once minted.
+
+use crate::{
+    id::{KeyKind, TeamId, UserId},
+    level::PermissionLevel,
+    scope::{EnvironmentScope, ModelScope},
+    time::UnixTime,
+};
+
+/// What a team key may do: a level, with the restrictions that the level takes and no others.
+///
+/// ```
+/// use keygate::{EnvironmentScope, ModelScope, Permission, PermissionLevel};
+///
+/// let partner = Permission::InferenceOnly {
+///     environments: EnvironmentScope::only(["production".parse()?])?,
+///     models: ModelScope::only(["m1aaaaaa".parse()?])?,
+/// };
+/// assert_eq!(partner.level(), PermissionLevel::InferenceOnly);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "level", rename_all = "snake_case", deny_unknown_fields))]
+#[non_exhaustive]
+pub enum Permission {
+    /// Deploy, call and manage; restricted to environments, it can only call.
+    Full {
+        /// The environments it may call.
+        environments: EnvironmentScope,
+    },
+    /// Call models.
+    InferenceOnly {
+        /// The environments it may call.
+        environments: EnvironmentScope,
+        /// The models it may call, within those environments.
+        models: ModelScope,
+    },
+    /// Export metrics.
+    MetricsOnly {
+        /// The models whose metrics it may export.
+        models: ModelScope,
+    },
+}
+
+impl Permission {
+    /// Returns the level.
+    #[must_use]
+    pub const fn level(&self) -> PermissionLevel {
+        match self {
+            Self::Full { .. } => PermissionLevel::Full,
+            Self::InferenceOnly { .. } => PermissionLevel::InferenceOnly,
+            Self::MetricsOnly { .. } => PermissionLevel::MetricsOnly,
+        }
+    }
+
+    /// Lends the environments; a level that takes no such restriction is not restricted.
+    #[must_use]
+    pub const fn environments(&self) -> &EnvironmentScope {
+        match self {
+            Self::Full { environments } | Self::InferenceOnly { environments, .. } => environments,
+            Self::MetricsOnly { .. } => &EnvironmentScope::All,
+        }
+    }
+
+    /// Lends the models; a level that takes no such restriction is not restricted.
+    #[must_use]
+    pub const fn models(&self) -> &ModelScope {
+        match self {
+            Self::InferenceOnly { models, .. } | Self::MetricsOnly { models } => models,
+            Self::Full { .. } => &ModelScope::All,
+        }
+    }
+}
+
+/// Whose a key is.
+///
+/// ```
+/// use keygate::{KeyKind, Owner};
+/// assert_eq!(Owner::Personal("ada".parse()?).kind(), KeyKind::Personal);
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
+pub enum Owner {
+    /// A user: what the key does is attributed to them, and it ends with them.
+    Personal(UserId),
+    /// A team and no user.
+    Team(TeamId),
+}
+
+impl Owner {
+    /// Returns the kind of the keys that this owner has.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        match self {
+            Self::Personal(_) => KeyKind::Personal,
+            Self::Team(_) => KeyKind::Team,
+        }
+    }
+}
+
+/// A key's owner, and what the key may do for them: a personal key acts as its user and takes neither level nor scope.
+///
+/// ```
+/// use keygate::{EnvironmentScope, Grant, KeyKind, Permission};
+///
+/// let grant = Grant::Team {
+///     team: "core".parse()?,
+///     permission: Permission::Full { environments: EnvironmentScope::All },
+/// };
+/// assert_eq!(grant.kind(), KeyKind::Team);
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
+#[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
+pub enum Grant {
+    /// Whatever the user may do.
+    Personal {
+        /// The user as whom the key acts.
+        user: UserId,
+    },
+    /// A permission in one team.
+    Team {
+        /// The team to which the key is confined.
+        team: TeamId,
+        /// What it may do there.
+        #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialized::map_only"))]
+        permission: Permission,
+    },
+}
+
+impl Grant {
+    /// Returns the kind of a key with this grant.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        match self {
+            Self::Personal { .. } => KeyKind::Personal,
+            Self::Team { .. } => KeyKind::Team,
+        }
+    }
+
+    /// Returns the owner, without allocating.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Personal { user } => Owner::Personal(user.clone()),
+            Self::Team { team, .. } => Owner::Team(team.clone()),
+        }
+    }
+
+    /// Tells whether `owner` is the owner.
+    #[must_use]
+    pub fn belongs_to(&self, owner: &Owner) -> bool {
+        match (self, owner) {
+            (Self::Personal { user }, Owner::Personal(id)) => user == id,
+            (Self::Team { team, .. }, Owner::Team(id)) => team == id,
+            (Self::Personal { .. }, Owner::Team(_)) | (Self::Team { .. }, Owner::Personal(_)) => false,
+        }
+    }
+
+    /// Lends the permission of a team key.
+    #[must_use]
+    pub const fn permission(&self) -> Option<&Permission> {
+        match self {
+            Self::Personal { .. } => None,
+            Self::Team { permission, .. } => Some(permission),
+        }
+    }
+}
+
+/// When a key is valid: `not_before <= now < expires_at`.
+///
+/// There is no `Default`: a key that never expires is asked for by name.
+///
+/// ```
+/// use keygate::{UnixTime, Validity};
+///
+/// let week = Validity::between(UnixTime::from_secs(100), UnixTime::from_secs(200))?;
+/// assert!(week.contains(UnixTime::from_secs(100)));
+/// assert!(!week.contains(UnixTime::from_secs(200)));
+/// assert!(Validity::between(UnixTime::from_secs(200), UnixTime::from_secs(200)).is_err());
+/// # Ok::<(), keygate::InvalidValidity>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Validity {
+    not_before: Option<UnixTime>,
+    expires_at: Option<UnixTime>,
+}
+
+impl Validity {
+    /// From creation until revoked.
+    pub const UNLIMITED: Self = Self { not_before: None, expires_at: None };
+
+    /// Valid until `expires_at`, which is the first second in which the key is refused.
+    #[must_use]
+    pub const fn until(expires_at: UnixTime) -> Self {
+        Self { not_before: None, expires_at: Some(expires_at) }
+    }
+
+    /// Valid from `not_before`, without end.
+    #[must_use]
+    pub const fn from(not_before: UnixTime) -> Self {
+        Self { not_before: Some(not_before), expires_at: None }
+    }
+
+    /// Valid from `not_before` until `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValidity`] if `expires_at` is not after `not_before`.
+    pub fn between(not_before: UnixTime, expires_at: UnixTime) -> Result<Self, InvalidValidity> {
+        Self::new(Some(not_before), Some(expires_at))
+    }
+
+    /// Takes what a record says.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValidity`] if both are given and `expires_at` is not after `not_before`.
+    pub fn new(not_before: Option<UnixTime>, expires_at: Option<UnixTime>) -> Result<Self, InvalidValidity> {
+        match (not_before, expires_at) {
+            (Some(start), Some(end)) if end <= start => Err(InvalidValidity),
+            _ => Ok(Self { not_before, expires_at }),
+        }
+    }
+
+    /// Returns the first second in which the key is valid, if there is a bound.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<UnixTime> {
+        self.not_before
+    }
+
+    /// Returns the first second in which the key is no longer valid, if there is a bound.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// Tells whether `now` is before the start.
+    #[must_use]
+    pub fn is_before_start(&self, now: UnixTime) -> bool {
+        self.not_before.is_some_and(|start| now < start)
+    }
+
+    /// Tells whether `now` is at or after the end.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Tells whether the key is valid at `now`.
+    #[must_use]
+    pub fn contains(&self, now: UnixTime) -> bool {
+        !self.is_before_start(now) && !self.is_expired(now)
+    }
+}
+
+/// An end that is not after the start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`expires_at` must be after `not_before`")]
+#[non_exhaustive]
+pub struct InvalidValidity;

@@ -1,0 +1,61 @@
+//! Permission levels of team keys.
+
+use core::str::FromStr;
+
+use crate::text::text_fmt;
+
+/// How much a team key may do; what each level covers is written in [`policy`](crate::policy).
+///
+/// Levels are frozen: an action added later is covered by none of them until someone writes it there. There is no
+/// `Default`: whoever mints a key chooses.
+///
+/// ```
+/// use keygate::PermissionLevel;
+/// assert_eq!("inference_only".parse(), Ok(PermissionLevel::InferenceOnly));
+/// assert!("admin".parse::<PermissionLevel>().is_err());
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum PermissionLevel {
+    /// Deploy, call and manage.
+    Full,
+    /// Call models.
+    InferenceOnly,
+    /// Export metrics.
+    MetricsOnly,
+}
+
+impl PermissionLevel {
+    /// Every level, strongest first.
+    pub const ALL: &'static [Self] = &[Self::Full, Self::InferenceOnly, Self::MetricsOnly];
+
+    /// Returns the name used in text and serialized records.
+    ///
+    /// ```
+    /// assert_eq!(keygate::PermissionLevel::MetricsOnly.as_str(), "metrics_only");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::InferenceOnly => "inference_only",
+            Self::MetricsOnly => "metrics_only",
+        }
+    }
+}
+
+impl FromStr for PermissionLevel {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
+        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(UnknownLevel)
+    }
+}
+
+text_fmt!(PermissionLevel);
+
+/// A text that names no [`PermissionLevel`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a level is `full`, `inference_only` or `metrics_only`")]
+#[non_exhaustive]
+pub struct UnknownLevel;

@@ -1,0 +1,388 @@
+//! The policy: may this verified key do that, now?
+//!
+//! [`decide`] is pure and total: no I/O, no clock, no allocation. It takes only a [`VerifiedKey`], so no status leaks to
+//! someone who knows just an id. The first rule that applies decides:
+//!
+//! | # | rule | reason |
+//! |---|---|---|
+//! | 1 | revoked; disabled | `Revoked`, `Disabled` |
+//! | 2 | valid iff `not_before <= now < expires_at` | `NotYetValid`, `Expired` |
+//! | 3 | personal: the standing is known; user deprovisioned; user not in the team | `StandingRequired`, `OwnerDeprovisioned`, `OtherTeam` |
+//! | 3 | team: the request is for another team | `OtherTeam` |
+//! | 4 | personal, admin or member: `Call Deploy Manage ExportMetrics` | - |
+//! | 4 | full: `Call Deploy Manage ExportMetrics`; inference only: `Call`; metrics only: `ExportMetrics` | `LevelInsufficient` |
+//! | 5 | a key restricted to environments can only call, whatever its level | `EnvironmentScoped` |
+//! | 6 | restricted to environments: the request names one, and it is in the set | `EnvironmentRequired`, `EnvironmentNotInScope` |
+//! | 7 | restricted to models: the request names one, and it is in the set | `ModelRequired`, `ModelNotInScope` |
+//! | 8 | allow, attributed to the user or to the key and its team | |
+
+use core::fmt;
+
+use crate::{
+    action::{Action, ActionKind, Request},
+    grant::{Grant, Permission, Validity},
+    id::{KeyId, ModelId, TeamId, UserId},
+    level::PermissionLevel,
+    name::EnvironmentName,
+    reason::{Class, Reason},
+    record::Status,
+    scope::{NonEmptySet, Scope},
+    standing::Standing,
+    time::UnixTime,
+    verify::VerifiedKey,
+};
+
+/// Decides one request.
+///
+/// `standing` is the user's in the request's team, read now and not when the key was minted. It is asked of personal
+/// keys only: without it they get [`Reason::StandingRequired`], after rules 1 and 2 passed; look it up then and decide
+/// again. For team keys it is ignored.
+///
+/// ```
+/// use keygate::{Action, Decision, Reason, Request, Standing, UnixTime, VerifiedKey, decide};
+///
+/// fn handle(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> u16 {
+///     match decide(key, standing, request, now) {
+///         Decision::Allow(_) => 200,
+///         Decision::Deny(denial) if denial.conceals() => 404,
+///         Decision::Deny(_) => 403,
+///     }
+/// }
+/// # let _ = handle;
+/// ```
+pub fn decide<'a>(
+    key: &'a VerifiedKey,
+    standing: Option<Standing>,
+    request: &'a Request,
+    now: UnixTime,
+) -> Decision<'a> {
+    match check(key, standing, request, now) {
+        Ok(()) => Decision::Allow(Allow { key, request }),
+        Err(reason) => Decision::Deny(Denial { reason, action: request.action.kind() }),
+    }
+}
+
+fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> Result<(), Reason> {
+    check_usable(key.status(), key.validity(), now)?;
+    let action = request.action.kind();
+    match key.grant() {
+        // Rule 3: a personal key acts as its user, so what the user is in the request's team decides.
+        Grant::Personal { .. } => match standing.ok_or(Reason::StandingRequired)? {
+            Standing::Deprovisioned => Err(Reason::OwnerDeprovisioned),
+            Standing::Outsider => Err(Reason::OtherTeam),
+            standing @ (Standing::Admin | Standing::Member) => {
+                flag(standing_covers(standing, action), Reason::LevelInsufficient)
+            }
+        },
+        // Rule 3: a team key is confined to its team.
+        Grant::Team { team, .. } if *team != request.team => Err(Reason::OtherTeam),
+        Grant::Team { permission, .. } => {
+            flag(level_covers(permission.level(), action), Reason::LevelInsufficient)?;
+            check_environment(permission, &request.action)?;
+            check_model(permission, &request.action)
+        }
+    }
+}
+
+/// Rules 1 and 2: may the key be used at all?
+pub(crate) fn check_usable(status: Status, validity: Validity, now: UnixTime) -> Result<(), Reason> {
+    match status {
+        Status::Revoked { .. } => Err(Reason::Revoked),
+        Status::Disabled => Err(Reason::Disabled),
+        Status::Active if validity.is_before_start(now) => Err(Reason::NotYetValid),
+        Status::Active if validity.is_expired(now) => Err(Reason::Expired),
+        Status::Active => Ok(()),
+    }
+}
+
+/// Rule 4 for personal keys.
+const fn standing_covers(standing: Standing, action: ActionKind) -> bool {
+    match (standing, action) {
+        // Who is in the team does the team's work; only managing keys tells admins from members.
+        (
+            Standing::Admin | Standing::Member,
+            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
+        ) => true,
+        // Who is not in the team does nothing there.
+        (
+            Standing::Outsider | Standing::Deprovisioned,
+            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
+        ) => false,
+    }
+}
+
+/// Rule 4 for team keys. No arm has a wildcard: a new action is covered by nothing until it is written here.
+const fn level_covers(level: PermissionLevel, action: ActionKind) -> bool {
+    match (level, action) {
+        // Full access: deploy, call, manage and export.
+        (
+            PermissionLevel::Full,
+            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
+        ) => true,
+        // Inference only: call.
+        (PermissionLevel::InferenceOnly, ActionKind::Call) => true,
+        (PermissionLevel::InferenceOnly, ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics) => false,
+        // Metrics only: export.
+        (PermissionLevel::MetricsOnly, ActionKind::ExportMetrics) => true,
+        (PermissionLevel::MetricsOnly, ActionKind::Call | ActionKind::Deploy | ActionKind::Manage) => false,
+    }
+}
+
+/// Rules 5 and 6.
+fn check_environment(permission: &Permission, action: &Action) -> Result<(), Reason> {
+    match (permission.environments(), action) {
+        // Not restricted.
+        (Scope::All, _) => Ok(()),
+        // Rule 6: the deployment that serves the call is in one of the environments.
+        (Scope::Only(granted), Action::Call { environment: Some(environment), .. }) => {
+            flag(granted.contains(environment), Reason::EnvironmentNotInScope)
+        }
+        (Scope::Only(_), Action::Call { environment: None, .. }) => Err(Reason::EnvironmentRequired),
+        // Rule 5: whatever is not a call reaches beyond an environment.
+        (Scope::Only(_), Action::Deploy | Action::Manage | Action::ExportMetrics { .. }) => {
+            Err(Reason::EnvironmentScoped)
+        }
+    }
+}
+
+/// Rule 7.
+fn check_model(permission: &Permission, action: &Action) -> Result<(), Reason> {
+    match (permission.models(), action.model()) {
+        // Not restricted.
+        (Scope::All, _) => Ok(()),
+        // The model is one of those that the key names.
+        (Scope::Only(granted), Some(model)) => flag(granted.contains(model), Reason::ModelNotInScope),
+        // Everything, or what is tied to no model, is more than the models that the key names.
+        (Scope::Only(_), None) => Err(Reason::ModelRequired),
+    }
+}
+
+fn flag(holds: bool, otherwise: Reason) -> Result<(), Reason> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a decision that nobody looks at protects nothing"]
+#[expect(clippy::exhaustive_enums, reason = "a request is allowed or it is not")]
+pub enum Decision<'a> {
+    /// The request is allowed.
+    Allow(Allow<'a>),
+    /// The request is denied.
+    Deny(Denial),
+}
+
+impl<'a> Decision<'a> {
+    /// Turns the decision into a `Result`, for `?`.
+    ///
+    /// # Errors
+    ///
+    /// The [`Denial`], if the request is denied.
+    pub const fn into_result(self) -> Result<Allow<'a>, Denial> {
+        match self {
+            Self::Allow(allow) => Ok(allow),
+            Self::Deny(denial) => Err(denial),
+        }
+    }
+
+    /// Tells whether the request is allowed.
+    #[must_use]
+    pub const fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+}
+
+/// Proof that one request of one key was allowed; only [`decide`] makes one.
+///
+/// ```compile_fail
+/// use keygate::{Allow, Request, VerifiedKey};
+/// fn forge<'a>(key: &'a VerifiedKey, request: &'a Request) -> Allow<'a> {
+///     Allow { key, request }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "hand the proof to whoever carries out the request"]
+pub struct Allow<'a> {
+    key: &'a VerifiedKey,
+    request: &'a Request,
+}
+
+impl<'a> Allow<'a> {
+    /// Lends the key.
+    pub const fn key(&self) -> &'a VerifiedKey {
+        self.key
+    }
+
+    /// Lends the request that was allowed: carry out this one and no other.
+    #[must_use]
+    pub const fn request(&self) -> &'a Request {
+        self.request
+    }
+
+    /// Returns to whom the request is attributed.
+    #[must_use]
+    pub fn attribution(&self) -> Attribution<'a> {
+        attribution(self.key)
+    }
+
+    /// Makes a proof that outlives key and request, for a handler to demand.
+    pub fn to_authorization(&self) -> Authorization {
+        Authorization { key: self.key.clone(), request: self.request.clone() }
+    }
+}
+
+/// Proof that one request of one key was allowed, owned; only [`Allow::to_authorization`] makes one.
+///
+/// A handler that takes an `Authorization` cannot be reached without a decision, and serves what was decided upon.
+///
+/// ```
+/// use keygate::Authorization;
+/// fn predict(authorization: &Authorization) -> String {
+///     format!("{:?}", authorization.request().action.model())
+/// }
+/// # let _ = predict;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "hand the proof to whoever carries out the request"]
+pub struct Authorization {
+    key: VerifiedKey,
+    request: Request,
+}
+
+impl Authorization {
+    /// Lends the key.
+    pub const fn key(&self) -> &VerifiedKey {
+        &self.key
+    }
+
+    /// Lends the request that was allowed: carry out this one and no other.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Returns to whom the request is attributed.
+    #[must_use]
+    pub fn attribution(&self) -> Attribution<'_> {
+        attribution(&self.key)
+    }
+}
+
+fn attribution(key: &VerifiedKey) -> Attribution<'_> {
+    match key.grant() {
+        Grant::Personal { user } => Attribution::User(user),
+        Grant::Team { team, .. } => Attribution::Key(key.id(), team),
+    }
+}
+
+/// To whom an allowed request is attributed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
+pub enum Attribution<'a> {
+    /// A team key, and its team.
+    Key(KeyId, &'a TeamId),
+    /// The user of a personal key.
+    User(&'a UserId),
+}
+
+/// Why a request was denied: small, and nothing of the request in it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[error("{action} denied: {reason}")]
+#[must_use = "a denial that nobody looks at protects nothing"]
+pub struct Denial {
+    reason: Reason,
+    action: ActionKind,
+}
+
+impl Denial {
+    /// Returns the rule that refused.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Returns what was asked for.
+    #[must_use]
+    pub const fn action(&self) -> ActionKind {
+        self.action
+    }
+
+    /// Returns what the denial says of the one who asks.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.reason.class()
+    }
+
+    /// Tells whether the answer would show that something exists ([`Reason::conceals`]).
+    #[must_use]
+    pub const fn conceals(&self) -> bool {
+        self.reason.conceals()
+    }
+
+    /// Returns what would have sufficed, lent from the key and the request that were decided upon.
+    #[must_use]
+    pub fn sufficient<'a>(&self, key: &'a VerifiedKey, request: &'a Request) -> Option<Sufficient<'a>> {
+        let permission = key.grant().permission();
+        match self.reason {
+            Reason::LevelInsufficient => Some(Sufficient::Level(sufficient_levels(self.action))),
+            Reason::EnvironmentScoped => Some(Sufficient::AllEnvironments),
+            Reason::EnvironmentRequired => permission?.environments().members().map(Sufficient::EnvironmentAmong),
+            Reason::EnvironmentNotInScope => request.action.environment().map(Sufficient::Environment),
+            Reason::ModelRequired => permission?.models().members().map(Sufficient::ModelAmong),
+            Reason::ModelNotInScope => request.action.model().map(Sufficient::Model),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the levels that cover `action`.
+const fn sufficient_levels(action: ActionKind) -> &'static [PermissionLevel] {
+    match action {
+        ActionKind::Call => &[PermissionLevel::Full, PermissionLevel::InferenceOnly],
+        ActionKind::ExportMetrics => &[PermissionLevel::Full, PermissionLevel::MetricsOnly],
+        ActionKind::Deploy | ActionKind::Manage => &[PermissionLevel::Full],
+    }
+}
+
+/// What would have sufficed where a request was denied; for the owner's eyes, since it names what the key holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Sufficient<'a> {
+    /// A key that is not restricted to environments.
+    AllEnvironments,
+    /// A key that is granted this environment.
+    Environment(&'a EnvironmentName),
+    /// A deployment that is in one of the key's environments.
+    EnvironmentAmong(&'a NonEmptySet<EnvironmentName>),
+    /// A key of one of these levels.
+    Level(&'static [PermissionLevel]),
+    /// A key that is granted this model.
+    Model(&'a ModelId),
+    /// A request that names one of the key's models.
+    ModelAmong(&'a NonEmptySet<ModelId>),
+}
+
+impl fmt::Display for Sufficient<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllEnvironments => f.write_str("a key without environment restriction"),
+            Self::Environment(name) => write!(f, "a key with environment `{name}`"),
+            Self::EnvironmentAmong(set) => write_list(f, "a deployment in", *set),
+            Self::Level(levels) => write_list(f, "a key with level", *levels),
+            Self::Model(model) => write!(f, "a key with model `{model}`"),
+            Self::ModelAmong(set) => write_list(f, "a request for model", *set),
+        }
+    }
+}
+
+fn write_list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    lead: &str,
+    items: impl IntoIterator<Item = T>,
+) -> fmt::Result {
+    f.write_str(lead)?;
+    items.into_iter().enumerate().try_for_each(|(place, item)| {
+        let joint = if place == 0 { "" } else { " or" };
+        write!(f, "{joint} `{item}`")
+    })
+}

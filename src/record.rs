@@ -1,0 +1,362 @@
+//! What is stored of a key.
+
+#[cfg(feature = "serde")]
+use crate::serialized::{map_only, map_only_or_null, required};
+use crate::{
+    digest::SecretDigest,
+    grant::{Grant, Validity},
+    id::{KeyId, KeyKind, UserId},
+    name::KeyName,
+    time::UnixTime,
+};
+
+/// All that is stored of a key; none of it gives the secret back.
+///
+/// A record is made from the [`RecordParts`] that a store holds, which are checked against each other, or by
+/// [`Permit::issue`](crate::Permit::issue). There are no setters: a store changes a record only by the narrow operations
+/// of [`ManagedKeyStore`](crate::ManagedKeyStore). With feature `serde` it serializes as its parts do; unknown fields are refused.
+///
+/// ```
+/// use keygate::{Creator, Grant, KeyRecord, RecordParts, Status, UnixTime, Validity};
+///
+/// let record = KeyRecord::try_from(RecordParts {
+///     id: "wk59pfKL0jFi2YYv".parse()?,
+///     name: "laptop".parse()?,
+///     grant: Grant::Personal { user: "ada".parse()? },
+///     created_at: UnixTime::from_secs(100),
+///     created_by: Creator::User("ada".parse()?),
+///     not_before: None,
+///     expires_at: Some(UnixTime::from_secs(200)),
+///     last_used_at: None,
+///     status: Status::Active,
+///     current: "v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504".parse()?,
+///     previous: None,
+/// })?;
+/// assert!(record.validity().is_expired(UnixTime::from_secs(200)));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(into = "RecordParts"))]
+pub struct KeyRecord {
+    // INVARIANT: `previous` does not end after `validity` does.
+    pub(crate) id: KeyId,
+    pub(crate) name: KeyName,
+    pub(crate) grant: Grant,
+    pub(crate) created_at: UnixTime,
+    pub(crate) created_by: Creator,
+    pub(crate) validity: Validity,
+    pub(crate) last_used_at: Option<UnixTime>,
+    pub(crate) status: Status,
+    pub(crate) current: SecretDigest,
+    pub(crate) previous: Option<PreviousSecret>,
+}
+
+impl KeyRecord {
+    /// Returns the public id.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Returns the kind, which follows from the grant.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.grant.kind()
+    }
+
+    /// Lends the name.
+    #[must_use]
+    pub const fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// Lends the owner and what the key may do.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Returns when the key was created.
+    #[must_use]
+    pub const fn created_at(&self) -> UnixTime {
+        self.created_at
+    }
+
+    /// Lends who created the key.
+    #[must_use]
+    pub const fn created_by(&self) -> &Creator {
+        &self.created_by
+    }
+
+    /// Returns when the key is valid.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Returns the last use that was written, which lags behind the last use by up to the touch interval.
+    #[must_use]
+    pub const fn last_used_at(&self) -> Option<UnixTime> {
+        self.last_used_at
+    }
+
+    /// Returns the status.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Returns the digest of the current secret.
+    #[must_use]
+    pub const fn current(&self) -> SecretDigest {
+        self.current
+    }
+
+    /// Returns the previous secret, as long as it is stored.
+    #[must_use]
+    pub const fn previous(&self) -> Option<PreviousSecret> {
+        self.previous
+    }
+
+    /// Returns the previous secret if it still opens the key at `now`.
+    #[must_use]
+    pub fn live_previous(&self, now: UnixTime) -> Option<PreviousSecret> {
+        self.previous.filter(|previous| now < previous.ends_at)
+    }
+
+    pub(crate) fn minted(
+        id: KeyId,
+        current: SecretDigest,
+        name: KeyName,
+        grant: Grant,
+        validity: Validity,
+        created_by: Creator,
+        created_at: UnixTime,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            grant,
+            created_at,
+            created_by,
+            validity,
+            last_used_at: None,
+            status: Status::Active,
+            current,
+            previous: None,
+        }
+    }
+}
+
+impl TryFrom<RecordParts> for KeyRecord {
+    type Error = InvalidRecord;
+
+    fn try_from(parts: RecordParts) -> Result<Self, InvalidRecord> {
+        let RecordParts {
+            id,
+            name,
+            grant,
+            created_at,
+            created_by,
+            not_before,
+            expires_at,
+            last_used_at,
+            status,
+            current,
+            previous,
+        } = parts;
+        let validity = Validity::new(not_before, expires_at).map_err(|_| InvalidRecord::Validity)?;
+        if let (Some(PreviousSecret { ends_at, .. }), Some(expires_at)) = (previous, expires_at) {
+            if ends_at > expires_at {
+                return Err(InvalidRecord::OverlapOutlivesKey);
+            }
+        }
+        Ok(Self { id, name, grant, created_at, created_by, validity, last_used_at, status, current, previous })
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for KeyRecord {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts: RecordParts = map_only(deserializer)?;
+        parts.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<KeyRecord> for RecordParts {
+    fn from(record: KeyRecord) -> Self {
+        let KeyRecord { id, name, grant, created_at, created_by, validity, last_used_at, status, current, previous } =
+            record;
+        Self {
+            id,
+            name,
+            grant,
+            created_at,
+            created_by,
+            not_before: validity.not_before(),
+            expires_at: validity.expires_at(),
+            last_used_at,
+            status,
+            current,
+            previous,
+        }
+    }
+}
+
+/// The columns of a record, for stores: plain data, checked when it becomes a [`KeyRecord`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a store must fill each column; a new one must break its build")]
+pub struct RecordParts {
+    /// The public id, the primary key.
+    pub id: KeyId,
+    /// The name.
+    pub name: KeyName,
+    /// Owner, level and restrictions; the kind follows from it.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "map_only"))]
+    pub grant: Grant,
+    /// When the key was created.
+    pub created_at: UnixTime,
+    /// Who created it.
+    pub created_by: Creator,
+    /// The first second in which it is valid.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
+    pub not_before: Option<UnixTime>,
+    /// The first second in which it is no longer valid.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
+    pub expires_at: Option<UnixTime>,
+    /// The last use that was written.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
+    pub last_used_at: Option<UnixTime>,
+    /// Active, disabled or revoked.
+    pub status: Status,
+    /// The digest of the current secret.
+    pub current: SecretDigest,
+    /// The previous secret, during rotation.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "map_only_or_null"))]
+    pub previous: Option<PreviousSecret>,
+}
+
+/// The secret that a rotation replaced, and when it stops to open the key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a store must fill each column")]
+pub struct PreviousSecret {
+    /// Its digest.
+    pub digest: SecretDigest,
+    /// The first second in which it is a wrong secret; never after the key expires.
+    pub ends_at: UnixTime,
+}
+
+/// Whether a key is in use, set aside, or gone for good.
+///
+/// ```
+/// use keygate::{Status, UnixTime};
+/// assert_ne!(Status::Disabled, Status::Revoked { at: UnixTime::from_secs(1) });
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case", deny_unknown_fields))]
+#[expect(clippy::exhaustive_enums, reason = "a store must hold each; a new one must break its build")]
+pub enum Status {
+    /// In use.
+    Active,
+    /// Set aside; it can be enabled again.
+    Disabled,
+    /// Ended for good.
+    Revoked {
+        /// When it was first revoked.
+        at: UnixTime,
+    },
+}
+
+/// Who created a key.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(clippy::exhaustive_enums, reason = "a store must hold each; keys create no keys")]
+pub enum Creator {
+    /// The service itself.
+    Operator,
+    /// A signed-in user.
+    User(UserId),
+}
+
+/// Parts that contradict each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRecord {
+    /// The previous secret would outlive the key.
+    #[error("a previous secret must not end after the key expires")]
+    OverlapOutlivesKey,
+    /// The key would expire before it begins.
+    #[error("`expires_at` must be after `not_before`")]
+    Validity,
+}
+
+/// A record that was just minted under a permit, and that no store holds yet: the only thing that
+/// [`ManagedKeyStore::insert`](crate::ManagedKeyStore::insert) takes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewKey(KeyRecord);
+
+impl NewKey {
+    pub(crate) const fn new(record: KeyRecord) -> Self {
+        Self(record)
+    }
+
+    /// Lends the record to store.
+    #[must_use]
+    pub const fn record(&self) -> &KeyRecord {
+        &self.0
+    }
+}
+
+/// The change of secrets that a rotation asks of a store, made under a permit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SecretChange {
+    pub(crate) id: KeyId,
+    pub(crate) expected: SecretDigest,
+    pub(crate) current: SecretDigest,
+    pub(crate) previous: PreviousChange,
+}
+
+impl SecretChange {
+    /// Returns the key that is rotated.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Returns the digest that must still be the current one: if another is, somebody rotated in between.
+    #[must_use]
+    pub const fn expected(&self) -> SecretDigest {
+        self.expected
+    }
+
+    /// Returns the digest that becomes the current one.
+    #[must_use]
+    pub const fn current(&self) -> SecretDigest {
+        self.current
+    }
+
+    /// Returns what becomes of the previous secret.
+    #[must_use]
+    pub const fn previous(&self) -> PreviousChange {
+        self.previous
+    }
+}
+
+/// What a rotation does to the stored previous secret.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]
+pub enum PreviousChange {
+    /// There is none any more.
+    Clear,
+    /// It stays as it is in the store, with its end. Not as a caller read it: it may have been ended since.
+    Keep,
+    /// It becomes this.
+    Set(PreviousSecret),
+}

@@ -1,0 +1,285 @@
+//! What a team key is restricted to: everything, spelled out, or a set that cannot be empty.
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{fmt, slice};
+
+use crate::{id::ModelId, name::EnvironmentName};
+
+/// The environments that a team key may call.
+pub type EnvironmentScope = Scope<EnvironmentName>;
+
+/// The models that a team key may call, or export metrics of.
+pub type ModelScope = Scope<ModelId>;
+
+/// Everything, or only the members of a set that is never empty.
+///
+/// `All` includes what is created later. A name in `Only` stays when its model or environment is deleted and matches
+/// nothing until one of that name exists again. Absence never means "everything": there is no `Default`, and an empty
+/// list is an error wherever it comes from.
+///
+/// ```
+/// use keygate::{EnvironmentScope, InvalidScope};
+///
+/// let scope = EnvironmentScope::only(["production".parse()?, "staging".parse()?])?;
+/// assert!(scope.contains(&"staging".parse()?));
+/// assert!(EnvironmentScope::All.contains(&"staging".parse()?));
+/// assert_eq!(EnvironmentScope::only([]), Err(InvalidScope::Empty));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a third form would be a restriction that old code reads as none")]
+pub enum Scope<T> {
+    /// Whatever exists or will exist.
+    All,
+    /// Only what the set names.
+    Only(NonEmptySet<T>),
+}
+
+impl Scope<EnvironmentName> {
+    /// Restricts to some environments; repeats collapse.
+    ///
+    /// ```
+    /// use keygate::{EnvironmentScope, InvalidScope};
+    /// assert_eq!(EnvironmentScope::only(["development".parse()?]), Err(InvalidScope::Development));
+    /// # Ok::<(), keygate::InvalidText>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidScope::Empty`] if no environment is given.
+    /// - [`InvalidScope::Development`] if one is `development`, which is a slot and cannot be granted.
+    pub fn only(environments: impl IntoIterator<Item = EnvironmentName>) -> Result<Self, InvalidScope> {
+        let environments: Vec<_> = environments.into_iter().collect();
+        if environments.iter().any(EnvironmentName::is_development) {
+            return Err(InvalidScope::Development);
+        }
+        NonEmptySet::new(environments).map(Self::Only)
+    }
+}
+
+impl Scope<ModelId> {
+    /// Restricts to some models; repeats collapse.
+    ///
+    /// ```
+    /// use keygate::ModelScope;
+    /// let scope = ModelScope::only(["m1".parse()?, "m1".parse()?])?;
+    /// assert_eq!(scope.members().unwrap().len(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidScope::Empty`] if no model is given.
+    pub fn only(models: impl IntoIterator<Item = ModelId>) -> Result<Self, InvalidScope> {
+        NonEmptySet::new(models.into_iter().collect()).map(Self::Only)
+    }
+}
+
+impl<T: AsRef<str> + Ord> Scope<T> {
+    /// Tells whether the scope covers `item`, in a time that does not grow with the number of members.
+    #[must_use]
+    pub fn contains(&self, item: &T) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(set) => set.contains(item),
+        }
+    }
+
+    /// Lends the members of a restriction, or nothing for `All`.
+    ///
+    /// ```
+    /// assert_eq!(keygate::ModelScope::All.members(), None);
+    /// ```
+    #[must_use]
+    pub const fn members(&self) -> Option<&NonEmptySet<T>> {
+        match self {
+            Self::All => None,
+            Self::Only(set) => Some(set),
+        }
+    }
+}
+
+/// A set with at least one member, immutable, cheap to clone; only [`Scope`]'s constructors make one.
+///
+/// ```
+/// use keygate::EnvironmentScope;
+/// let scope = EnvironmentScope::only(["staging".parse()?, "production".parse()?])?;
+/// let names: Vec<_> = scope.members().unwrap().iter().map(|name| name.as_str()).collect();
+/// assert_eq!(names, ["production", "staging"]);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct NonEmptySet<T>(Arc<Index<T>>);
+
+/// Members in order, and a directory from hash to members.
+///
+/// `alloc` has no hash set, and a binary search over 100,000 members costs several times one over ten. The directory
+/// has one bucket for each member; what shares a bucket is in order and searched by halves. So a look-up is one hash
+/// and about one comparison, and members that were chosen to collide cost no more than a binary search: that is why
+/// the hash needs no secret key.
+struct Index<T> {
+    members: Box<[T]>,
+    // INVARIANT: positions in `members`, grouped by bucket and ascending within each; bucket `b` is
+    // `positions[starts[b]..starts[b + 1]]`, and the number of buckets is a power of two.
+    positions: Box<[u32]>,
+    starts: Box<[u32]>,
+}
+
+impl<T: AsRef<str> + Ord> NonEmptySet<T> {
+    fn new(mut members: Vec<T>) -> Result<Self, InvalidScope> {
+        members.sort_unstable();
+        members.dedup();
+        if members.is_empty() {
+            return Err(InvalidScope::Empty);
+        }
+        let count = u32::try_from(members.len()).map_err(|_| InvalidScope::TooMany)?;
+        let buckets = members.len().checked_next_power_of_two().ok_or(InvalidScope::TooMany)?;
+        let mut hashed: Vec<(usize, u32)> =
+            members.iter().map(|member| bucket(member.as_ref(), buckets)).zip(0..count).collect();
+        hashed.sort_unstable();
+        let starts = (0..=buckets)
+            .map(|number| u32::try_from(hashed.partition_point(|(bucket, _)| *bucket < number)))
+            .collect::<Result<_, _>>()
+            .map_err(|_| InvalidScope::TooMany)?;
+        Ok(Self(Arc::new(Index {
+            members: members.into_boxed_slice(),
+            positions: hashed.into_iter().map(|(_, position)| position).collect(),
+            starts,
+        })))
+    }
+
+    /// Tells whether `item` is a member.
+    #[must_use]
+    pub fn contains(&self, item: &T) -> bool {
+        let Index { members, positions, starts } = &*self.0;
+        let bucket = bucket(item.as_ref(), starts.len().saturating_sub(1));
+        let Some([start, end]) = starts.get(bucket..bucket.saturating_add(2)) else { return false };
+        positions.get(*start as usize..*end as usize).is_some_and(|places| {
+            places.binary_search_by_key(&Some(item), |place| members.get(*place as usize)).is_ok()
+        })
+    }
+}
+
+impl<T> NonEmptySet<T> {
+    /// Lends the members in ascending order.
+    pub fn iter(&self) -> slice::Iter<'_, T> {
+        self.0.members.iter()
+    }
+
+    /// Returns the number of members, which is at least one.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.members.len()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a NonEmptySet<T> {
+    type Item = &'a T;
+    type IntoIter = slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: PartialEq> PartialEq for NonEmptySet<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.members == other.0.members
+    }
+}
+
+impl<T: Eq> Eq for NonEmptySet<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for NonEmptySet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv), its high half folded in, reduced to a power of two of buckets.
+fn bucket(text: &str, buckets: usize) -> usize {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+    let folded = (hash ^ (hash >> 32)) as usize;
+    folded & buckets.saturating_sub(1)
+}
+
+/// A restriction that cannot be granted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidScope {
+    /// `development` is a deployment slot, not an environment that can be granted.
+    #[error("`development` is a deployment slot and cannot be granted")]
+    Development,
+    /// A restriction names at least one member; "everything" is spelled out.
+    #[error("a restriction has at least one member; an empty list is not everything")]
+    Empty,
+    /// More than 2^32 members.
+    #[error("a restriction has fewer than 2^32 members")]
+    TooMany,
+}
+
+#[cfg(feature = "serde")]
+mod serialized {
+    //! `"all"`, or a list with at least one member in any order.
+
+    use alloc::vec::Vec;
+    use core::fmt;
+
+    use serde::{
+        Deserialize, Deserializer, Serialize, Serializer,
+        de::{Error, SeqAccess, Visitor},
+    };
+
+    use super::{InvalidScope, Scope};
+    use crate::{id::ModelId, name::EnvironmentName};
+
+    const ALL: &str = "all";
+
+    impl<T: Serialize> Serialize for Scope<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Self::All => serializer.serialize_str(ALL),
+                Self::Only(set) => serializer.collect_seq(set),
+            }
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Scope<EnvironmentName> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(ScopeVisitor(Self::only))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Scope<ModelId> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(ScopeVisitor(Self::only))
+        }
+    }
+
+    struct ScopeVisitor<T>(fn(Vec<T>) -> Result<Scope<T>, InvalidScope>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ScopeVisitor<T> {
+        type Value = Scope<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`all` or a list with at least one member")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Scope<T>, E> {
+            // The input is not quoted: it may be anything.
+            if text == ALL { Ok(Scope::All) } else { Err(E::custom("a scope is `all` or a list")) }
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scope<T>, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = list.next_element()? {
+                members.push(member);
+            }
+            (self.0)(members).map_err(A::Error::custom)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Text that must not be seen: one door out, wiped on drop, compared in constant time.
+
+use alloc::string::String;
+use core::fmt;
+
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A secret text on the heap.
+///
+/// # Security
+///
+/// - The content leaves by [`SecretText::expose_secret`] only. There is no `Display`, `Clone`, `Serialize`, `Deref`,
+///   `AsRef` or `Borrow`, and `Debug` prints none of it.
+/// - Dropping it overwrites the bytes. They are on the heap, so that moving the value leaves no copy behind.
+/// - `==` takes time that depends on the lengths only.
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Takes ownership of a text whose buffer was never reallocated: a reallocation would have left a copy behind.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Lends the secret.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ConstantTimeEq for SecretText {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.as_bytes().ct_eq(other.0.as_bytes())
+    }
+}
+
+impl PartialEq for SecretText {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for SecretText {}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText([redacted])")
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretText {}

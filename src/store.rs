@@ -1,0 +1,291 @@
+//! What a store of keys promises.
+//!
+//! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`ManagedKeyStore`] as well, and personal
+//! keys need [`Standings`]. A store never sees a token: nothing here can name one.
+//!
+//! `MemoryStore` (feature `memory`) ships for tests and small services; `conformance` (feature `conformance`) is the
+//! suite that every store must pass.
+
+use alloc::{sync::Arc, vec::Vec};
+use core::{error::Error, future::Future, num::NonZeroU16};
+
+use crate::{
+    grant::Owner,
+    id::{KeyId, TeamId, UserId},
+    name::KeyName,
+    record::{Creator, KeyRecord, NewKey, SecretChange},
+    standing::Standing,
+    time::UnixTime,
+};
+
+mod dynamic;
+mod forward;
+#[cfg(feature = "memory")]
+mod memory;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use dynamic::{BoxError, BoxedKeyStore, BoxedManagedKeyStore};
+#[cfg(feature = "memory")]
+pub use memory::{MemoryStandings, MemoryStore};
+
+/// Finds keys: all that a service that verifies needs of a store.
+///
+/// # Contract
+///
+/// - Ids are compared byte by byte; a collation that ignores case is a defect.
+/// - `Ok(None)` is absence. A failure is an `Err`, never `Ok(None)`: the gate answers them differently.
+/// - A find that starts after a change was acknowledged sees the change. A store that caches cannot promise this; it
+///   states the largest time by which it lags behind, which is how long a revoked key keeps opening.
+///
+/// # Wrappers
+///
+/// `&T`, `Box<T>` and `Arc<T>` forward; [`BoxedKeyStore`] is a form without type parameters.
+///
+/// # Security
+///
+/// The look-up is given the public id only. How long it takes may tell whether an id exists, which is no secret.
+pub trait KeyStore: Send + Sync {
+    /// Why a look-up failed.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Finds the record of `id`.
+    ///
+    /// # Errors
+    ///
+    /// If the store could not be asked, or holds something that is no record.
+    fn find(&self, id: KeyId) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, Self::Error>> + Send;
+}
+
+/// Changes keys, by narrow operations of which each is atomic.
+///
+/// There is no operation that saves a whole record: it would write back what somebody else changed in the meantime,
+/// and that is how revoked keys come back.
+///
+/// # Contract
+///
+/// Each operation checks and changes in one atomic step. The outer `Result` is the store's own failure, after which
+/// it is unknown whether the change took place; the inner one is the answer:
+///
+/// | operation | absent | active | disabled | revoked |
+/// |---|---|---|---|---|
+/// | `rename` | `Absent` | done, or `NameTaken` | done, or `NameTaken` | `Revoked` |
+/// | `disable` | `Absent` | done | done, nothing changes | `Revoked` |
+/// | `enable` | `Absent` | `NotDisabled` | done | `Revoked` |
+/// | `revoke` | `Absent` | done | done | done, keeps the first time |
+/// | `rotate` | `Absent` | done, or `Changed` | `Disabled` | `Revoked` |
+/// | `end_overlap` | `Absent` | done | done | `Revoked` |
+/// | `touch` | nothing changes | done | done | nothing changes |
+///
+/// An acknowledged change survives a crash of the service.
+pub trait ManagedKeyStore: KeyStore {
+    /// Stores a new key.
+    ///
+    /// Answers [`Refusal::IdTaken`] if the id exists, and [`Refusal::NameTaken`] if a key of the same owner that is not
+    /// revoked has the name. It never replaces a record.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn insert(&self, new: NewKey) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Gives a key another name; its own name is not taken.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn rename(&self, id: KeyId, name: KeyName) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Sets a key aside.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn disable(&self, id: KeyId) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Takes a disabled key into use again.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn enable(&self, id: KeyId) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Ends a key for good, and returns when it was first ended.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn revoke(&self, id: KeyId, at: UnixTime) -> impl Future<Output = Result<Changed<UnixTime>, Self::Error>> + Send;
+
+    /// Changes the secrets of an active key, if the current digest is still the expected one
+    /// ([`Refusal::Changed`] otherwise).
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn rotate(&self, change: SecretChange) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Forgets the previous secret, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn end_overlap(&self, id: KeyId) -> impl Future<Output = Result<Changed, Self::Error>> + Send;
+
+    /// Moves the last use forward to `used_at`, or to `now` if that is earlier; never backwards.
+    ///
+    /// Not an answer to anybody, so an absent or revoked key is no refusal.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn touch(
+        &self,
+        id: KeyId,
+        used_at: UnixTime,
+        now: UnixTime,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Lists keys, revoked ones included, by creation time and then by id.
+    ///
+    /// A key that exists during a whole walk over the pages is seen exactly once.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn list(&self, by: ListBy, page: PageRequest) -> impl Future<Output = Result<Page, Self::Error>> + Send;
+
+    /// Ends all keys of an owner that are not revoked yet, in one step, and returns their ids in order.
+    ///
+    /// With [`Run::Dry`] nothing changes, and the ids are those that would be ended.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed.
+    fn revoke_all(
+        &self,
+        owner: Owner,
+        at: UnixTime,
+        run: Run,
+    ) -> impl Future<Output = Result<Vec<KeyId>, Self::Error>> + Send;
+}
+
+/// Knows what users are in teams; asked only for personal keys, after the secret matched.
+///
+/// # Contract
+///
+/// The answer is what is so now. A cache in front of it bounds how long a removed user keeps access. A user who is not
+/// known is [`Standing::Deprovisioned`], not an error. A failure is answered with 503, never with access.
+pub trait Standings: Send + Sync {
+    /// Why a look-up failed.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Returns what `user` is in `team`.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be found out.
+    fn standing(&self, user: UserId, team: TeamId) -> impl Future<Output = Result<Standing, Self::Error>> + Send;
+}
+
+/// What a store answers to a change: done, or why not.
+pub type Changed<T = ()> = Result<T, Refusal>;
+
+/// Why a store refused a change.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "a store must be able to answer each, and a caller to handle each")]
+pub enum Refusal {
+    /// There is no such key.
+    #[error("there is no such key")]
+    Absent,
+    /// The current secret is no longer the one that the change was made for.
+    #[error("the key was rotated in the meantime")]
+    Changed,
+    /// The key is disabled.
+    #[error("the key is disabled")]
+    Disabled,
+    /// The id exists.
+    #[error("the id is taken")]
+    IdTaken,
+    /// Another key of the owner has the name.
+    #[error("another key of this owner has the name")]
+    NameTaken,
+    /// Only a disabled key can be enabled.
+    #[error("the key is not disabled")]
+    NotDisabled,
+    /// The key is ended for good.
+    #[error("the key is revoked")]
+    Revoked,
+}
+
+/// Whose keys to list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]
+pub enum ListBy {
+    /// The keys that somebody created.
+    Creator(Creator),
+    /// The keys that somebody owns.
+    Owner(Owner),
+}
+
+impl ListBy {
+    /// Tells whether `record` belongs in the list.
+    #[must_use]
+    pub fn includes(&self, record: &KeyRecord) -> bool {
+        match self {
+            Self::Creator(creator) => record.created_by() == creator,
+            Self::Owner(owner) => record.grant().belongs_to(owner),
+        }
+    }
+}
+
+/// Which part of a list to return.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "a store must heed each field")]
+pub struct PageRequest {
+    /// Where the last page ended; nothing for the first.
+    pub after: Option<Cursor>,
+    /// The largest number of records to return.
+    pub limit: NonZeroU16,
+}
+
+/// A place in a list: behind this key.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "the order of lists is part of the contract")]
+pub struct Cursor {
+    /// When the key was created.
+    pub created_at: UnixTime,
+    /// Its id.
+    pub id: KeyId,
+}
+
+impl Cursor {
+    /// Returns the place behind `record`.
+    #[must_use]
+    pub const fn behind(record: &KeyRecord) -> Self {
+        Self { created_at: record.created_at(), id: record.id() }
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "a store must fill each field")]
+pub struct Page {
+    /// The records.
+    pub records: Vec<Arc<KeyRecord>>,
+    /// Where the next page begins; nothing if this was the last.
+    pub next: Option<Cursor>,
+}
+
+/// Whether to change anything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must heed each")]
+pub enum Run {
+    /// Only say what would change.
+    Dry,
+    /// Change it.
+    Real,
+}

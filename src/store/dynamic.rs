@@ -1,0 +1,100 @@
+//! Stores without type parameters, for those who choose one at run time.
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{error::Error, fmt, future::Future, pin::Pin};
+
+use super::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run};
+use crate::{
+    grant::Owner,
+    id::KeyId,
+    name::KeyName,
+    record::{KeyRecord, NewKey, SecretChange},
+    time::UnixTime,
+};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+
+/// The failure of a boxed store; [`BoxError::source`](Error::source) lends the store's own.
+#[derive(Debug, thiserror::Error)]
+#[error("the store failed")]
+pub struct BoxError(#[source] Box<dyn Error + Send + Sync>);
+
+impl BoxError {
+    fn new(source: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+/// Declares an object-safe twin of a store trait, and a cheaply cloned box that is a store again.
+macro_rules! boxed {
+    ($(#[$doc:meta])* $boxed:ident, $object:ident, $bound:ident, [$($store:ident {
+        $(fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+    })*]) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $boxed(Arc<dyn $object>);
+
+        impl $boxed {
+            /// Hides the type of `store`.
+            pub fn new(store: impl $bound + 'static) -> Self {
+                Self(Arc::new(store))
+            }
+        }
+
+        impl fmt::Debug for $boxed {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($boxed)).finish_non_exhaustive()
+            }
+        }
+
+        trait $object: Send + Sync {
+            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer>;)*)*
+        }
+
+        impl<S: $bound> $object for S {
+            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer> {
+                Box::pin(async move { $store::$method(self, $($argument),*).await.map_err(BoxError::new) })
+            })*)*
+        }
+
+        $(impl $store for $boxed {
+            boxed!(@error $store);
+
+            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, BoxError> {
+                (*self.0).$method($($argument),*).await
+            })*
+        })*
+    };
+    (@error KeyStore) => { type Error = BoxError; };
+    (@error ManagedKeyStore) => {};
+}
+
+boxed! {
+    /// Any [`KeyStore`], its type hidden.
+    BoxedKeyStore, ObjectKeyStore, KeyStore, [
+        KeyStore {
+            fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+        }
+    ]
+}
+
+boxed! {
+    /// Any [`ManagedKeyStore`], its type hidden.
+    BoxedManagedKeyStore, ObjectManagedKeyStore, ManagedKeyStore, [
+        KeyStore {
+            fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+        }
+        ManagedKeyStore {
+            fn insert(new: NewKey) -> Changed;
+            fn rename(id: KeyId, name: KeyName) -> Changed;
+            fn disable(id: KeyId) -> Changed;
+            fn enable(id: KeyId) -> Changed;
+            fn revoke(id: KeyId, at: UnixTime) -> Changed<UnixTime>;
+            fn rotate(change: SecretChange) -> Changed;
+            fn end_overlap(id: KeyId) -> Changed;
+            fn touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
+            fn list(by: ListBy, page: PageRequest) -> Page;
+            fn revoke_all(owner: Owner, at: UnixTime, run: Run) -> Vec<KeyId>;
+        }
+    ]
+}

@@ -1,0 +1,95 @@
+//! Points in time, as values: nothing in this crate reads a clock on its own.
+
+use core::{fmt, time::Duration};
+
+/// A point in time in whole seconds since 1970-01-01T00:00:00Z; every `i64` is legal.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use keygate::UnixTime;
+///
+/// let noon = UnixTime::from_secs(1_750_000_000);
+/// assert_eq!(noon.saturating_add(Duration::from_secs(60)).as_secs(), 1_750_000_060);
+/// assert!(noon < UnixTime::MAX);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct UnixTime(i64);
+
+impl UnixTime {
+    /// The latest representable time.
+    pub const MAX: Self = Self(i64::MAX);
+    /// The earliest representable time.
+    pub const MIN: Self = Self(i64::MIN);
+
+    /// Takes seconds since the Unix epoch.
+    ///
+    /// ```
+    /// assert_eq!(keygate::UnixTime::from_secs(-1).as_secs(), -1);
+    /// ```
+    #[must_use]
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Reads the system clock, rounding down to whole seconds.
+    ///
+    /// A convenience for the caller's edge: no function of this crate calls it.
+    ///
+    /// ```
+    /// use keygate::UnixTime;
+    /// assert!(UnixTime::now() > UnixTime::from_secs(1_700_000_000));
+    /// ```
+    #[cfg(feature = "std")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+    #[must_use]
+    pub fn now() -> Self {
+        match std::time::SystemTime::UNIX_EPOCH.elapsed() {
+            Ok(since) => Self(0).saturating_add(since),
+            Err(before) => Self(0).saturating_sub(before.duration()),
+        }
+    }
+
+    /// Returns seconds since the Unix epoch.
+    ///
+    /// ```
+    /// assert_eq!(keygate::UnixTime::from_secs(7).as_secs(), 7);
+    /// ```
+    #[must_use]
+    pub const fn as_secs(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the time `span` later, its fraction of a second dropped, at most [`UnixTime::MAX`].
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use keygate::UnixTime;
+    /// assert_eq!(UnixTime::MAX.saturating_add(Duration::from_secs(1)), UnixTime::MAX);
+    /// ```
+    #[must_use]
+    pub const fn saturating_add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add_unsigned(span.as_secs()))
+    }
+
+    /// Returns the time `span` earlier, its fraction of a second dropped, at least [`UnixTime::MIN`].
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use keygate::UnixTime;
+    /// assert_eq!(UnixTime::MIN.saturating_sub(Duration::from_secs(1)), UnixTime::MIN);
+    /// ```
+    #[must_use]
+    pub const fn saturating_sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub_unsigned(span.as_secs()))
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,307 @@
+//! The token: what is shown once to the one who gets the key, and what they present with each request.
+
+use alloc::string::String;
+use core::fmt;
+
+use rand_core::TryCryptoRng;
+use subtle::ConstantTimeEq;
+
+use crate::{
+    digest::SecretDigest,
+    encoding::{DrawError, draw_text, is_alphanumeric, read_hex, write_hex},
+    id::{KeyId, KeyKind},
+    name::Issuer,
+    secret::SecretText,
+};
+
+/// A token that was just made: shown once, then forgotten.
+///
+/// # Security
+///
+/// The text leaves by [`Token::expose_secret`] only: no `Display`, `Clone` or `Serialize`, and `Debug` prints the
+/// public part. Dropping it wipes the text. What is stored is the [`SecretDigest`], which cannot give it back.
+///
+/// ```
+/// use keygate::{Issuer, KeyKind, Token};
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// const ACME: Issuer = Issuer::from_static("acme");
+/// let token = Token::generate(ACME, KeyKind::Team, &mut ChaCha20Rng::from_seed([7; 32]))?;
+/// assert!(token.expose_secret().starts_with("acmet1_"));
+/// assert!(!format!("{token:?}").contains(token.expose_secret()));
+/// # Ok::<(), keygate::GenerateError>(())
+/// ```
+pub struct Token {
+    text: SecretText,
+    issuer: Issuer,
+    kind: KeyKind,
+    id: KeyId,
+    digest: SecretDigest,
+}
+
+impl Token {
+    /// The number of symbols that follow the issuer.
+    pub const LENGTH_AFTER_ISSUER: usize = HEAD_LENGTH + KeyId::LENGTH + 1 + SECRET_LENGTH + 1 + CHECKSUM_LENGTH;
+
+    /// Makes a new key's token: an id and a secret, from independent random bytes.
+    ///
+    /// # Errors
+    ///
+    /// - [`GenerateError::Generator`] if the generator failed.
+    /// - [`GenerateError::Exhausted`] or [`GenerateError::Stuck`] if what it gives cannot be random.
+    pub fn generate<R: TryCryptoRng + ?Sized>(
+        issuer: Issuer,
+        kind: KeyKind,
+        rng: &mut R,
+    ) -> Result<Self, GenerateError> {
+        let id = draw_text::<{ KeyId::LENGTH / 4 * 3 }, { KeyId::LENGTH }, R>(rng)?;
+        Self::generate_secret(issuer, kind, KeyId::from_checked(*id), rng)
+    }
+
+    /// Makes the next token of a key whose id stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Token::generate`].
+    pub fn generate_secret<R: TryCryptoRng + ?Sized>(
+        issuer: Issuer,
+        kind: KeyKind,
+        id: KeyId,
+        rng: &mut R,
+    ) -> Result<Self, GenerateError> {
+        let secret = draw_text::<{ SECRET_LENGTH / 4 * 3 }, SECRET_LENGTH, R>(rng)?;
+        // Exactly as large as needed: growing would leave copies of the secret behind.
+        let mut text = String::with_capacity(Issuer::MAX_LENGTH + Self::LENGTH_AFTER_ISSUER);
+        for part in [issuer.as_str(), kind.symbol(), VERSION, SEPARATOR, id.as_str(), SEPARATOR] {
+            text.push_str(part);
+        }
+        text.extend(secret.iter().copied().map(char::from));
+        let (checksum, digest) = SecretDigest::of(text.as_bytes());
+        text.push_str(SEPARATOR);
+        write_hex(&checksum, &mut text).map_err(|fmt::Error| GenerateError::Generator)?;
+        Ok(Self { text: SecretText::new(text), issuer, kind, id, digest })
+    }
+
+    /// Lends the whole token, secret included.
+    ///
+    /// # Security
+    ///
+    /// The one door out. Show it once to the one it is for; do not log, store or send it elsewhere.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        self.text.expose_secret()
+    }
+
+    /// Returns the part that lists and logs show.
+    #[must_use]
+    pub const fn public(&self) -> PublicToken {
+        PublicToken { issuer: self.issuer, kind: self.kind, id: self.id }
+    }
+
+    /// Returns the public id.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Returns the kind.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// Returns what is stored of the token.
+    #[must_use]
+    pub const fn digest(&self) -> SecretDigest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}, [redacted])", self.public())
+    }
+}
+
+/// A token as somebody presented it: well-formed, its checksum right, not yet known to open anything.
+///
+/// It holds the public id and the digest of what was presented, and nothing of the text: parsing needs the hash for the
+/// checksum, and the rest of the hash is all that verification needs.
+///
+/// ```
+/// use keygate::{Issuer, KeyKind, ParseTokenError, UnverifiedToken};
+///
+/// const KG: Issuer = Issuer::from_static("kg");
+/// let presented = UnverifiedToken::parse(KG, "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d")?;
+/// assert_eq!(presented.kind(), KeyKind::Personal);
+/// assert_eq!(presented.public().to_string(), "kgp1_wk59pfKL0jFi2YYv");
+/// assert_eq!(UnverifiedToken::parse(KG, "eyJhbGciOi").unwrap_err(), ParseTokenError::ForeignIssuer);
+/// # Ok::<(), ParseTokenError>(())
+/// ```
+#[derive(Debug)]
+pub struct UnverifiedToken {
+    issuer: Issuer,
+    kind: KeyKind,
+    id: KeyId,
+    digest: SecretDigest,
+}
+
+impl UnverifiedToken {
+    /// Parses text that somebody sent, allocating nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first that applies:
+    ///
+    /// - [`ParseTokenError::ForeignIssuer`] if it does not begin as one of this issuer's tokens does.
+    /// - [`ParseTokenError::UnsupportedVersion`] if it is one of a version other than 1.
+    /// - [`ParseTokenError::Malformed`] if its length or a symbol does not fit the grammar.
+    /// - [`ParseTokenError::ChecksumMismatch`] if a symbol is mistyped.
+    ///
+    /// # Security
+    ///
+    /// No error holds or depends on any symbol of the secret beyond the rule that it breaks. The checksum finds typing
+    /// errors; anyone can compute it, so it authenticates nothing and is no defence against load.
+    pub fn parse(issuer: Issuer, text: &str) -> Result<Self, ParseTokenError> {
+        let head = text.as_bytes().strip_prefix(issuer.as_bytes()).ok_or(ParseTokenError::ForeignIssuer)?;
+        let [kind, version, b'_', rest @ ..] = head else { return Err(ParseTokenError::ForeignIssuer) };
+        let kind = match kind {
+            b'p' => KeyKind::Personal,
+            b't' => KeyKind::Team,
+            _ => return Err(ParseTokenError::ForeignIssuer),
+        };
+        match version {
+            b'1' => {}
+            b'0'..=b'9' | b'a'..=b'z' => return Err(ParseTokenError::UnsupportedVersion),
+            _ => return Err(ParseTokenError::ForeignIssuer),
+        }
+        let (id, checksum) = split(rest).ok_or(ParseTokenError::Malformed)?;
+        let (body, _) = text
+            .as_bytes()
+            .split_at_checked(text.len().saturating_sub(CHECKSUM_LENGTH + 1))
+            .ok_or(ParseTokenError::Malformed)?;
+        let (expected, digest) = SecretDigest::of(body);
+        if !bool::from(u32::from_ne_bytes(checksum).ct_eq(&u32::from_ne_bytes(expected))) {
+            return Err(ParseTokenError::ChecksumMismatch);
+        }
+        Ok(Self { issuer, kind, id, digest })
+    }
+
+    /// Returns the public id, by which a store finds the record.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Returns the kind that the token claims.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// Returns the part that lists and logs show.
+    #[must_use]
+    pub const fn public(&self) -> PublicToken {
+        PublicToken { issuer: self.issuer, kind: self.kind, id: self.id }
+    }
+
+    /// Returns the digest of what was presented.
+    #[must_use]
+    pub const fn digest(&self) -> SecretDigest {
+        self.digest
+    }
+}
+
+/// Checks `id "_" secret "_" checksum` and returns the first and the last.
+fn split(rest: &[u8]) -> Option<(KeyId, [u8; CHECKSUM_LENGTH / 2])> {
+    if rest.len() != KeyId::LENGTH + 1 + SECRET_LENGTH + 1 + CHECKSUM_LENGTH {
+        return None;
+    }
+    let (id, rest) = rest.split_first_chunk::<{ KeyId::LENGTH }>()?;
+    let (b'_', rest) = rest.split_first()? else { return None };
+    let (secret, rest) = rest.split_first_chunk::<SECRET_LENGTH>()?;
+    let (b'_', checksum) = rest.split_first()? else { return None };
+    if !(is_alphanumeric(id) & is_alphanumeric(secret)) {
+        return None;
+    }
+    Some((KeyId::from_checked(*id), read_hex(checksum)?))
+}
+
+/// What lists and logs show of a token: `issuer kind version "_" id`.
+///
+/// ```
+/// use keygate::{Issuer, KeyKind, PublicToken};
+/// let public = PublicToken::new(Issuer::from_static("kg"), KeyKind::Team, "wk59pfKL0jFi2YYv".parse()?);
+/// assert_eq!(public.to_string(), "kgt1_wk59pfKL0jFi2YYv");
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PublicToken {
+    issuer: Issuer,
+    kind: KeyKind,
+    id: KeyId,
+}
+
+impl PublicToken {
+    /// Takes what a record and its service know.
+    #[must_use]
+    pub const fn new(issuer: Issuer, kind: KeyKind, id: KeyId) -> Self {
+        Self { issuer, kind, id }
+    }
+}
+
+impl fmt::Display for PublicToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{VERSION}{SEPARATOR}{}", self.issuer, self.kind.symbol(), self.id)
+    }
+}
+
+/// Why a text is not a token of this issuer; it holds nothing of the text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseTokenError {
+    /// The checksum does not fit: a symbol is mistyped.
+    #[error("the checksum of the token does not match: is it copied in full and without change?")]
+    ChecksumMismatch,
+    /// It is not one of ours: another system's key, a JWT, or nothing of the kind.
+    #[error("not a token of this issuer")]
+    ForeignIssuer,
+    /// It begins as a token does, but its length or a symbol does not fit.
+    #[error("the length or a symbol of the token does not fit the format")]
+    Malformed,
+    /// It is a token of a version that this release does not know.
+    #[error("the version of the token is not supported")]
+    UnsupportedVersion,
+}
+
+/// Why no token could be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// No usable text in 128 draws, which does not happen to a working generator.
+    #[error("the random generator gave no usable text in 128 draws")]
+    Exhausted,
+    /// The generator failed.
+    #[error("the random generator failed")]
+    Generator,
+    /// The generator repeats one symbol.
+    #[error("the random generator repeats one symbol")]
+    Stuck,
+}
+
+impl From<DrawError> for GenerateError {
+    fn from(error: DrawError) -> Self {
+        match error {
+            DrawError::Exhausted => Self::Exhausted,
+            DrawError::Generator => Self::Generator,
+            DrawError::Stuck => Self::Stuck,
+        }
+    }
+}
+
+const CHECKSUM_LENGTH: usize = 8;
+/// Kind, version and separator.
+const HEAD_LENGTH: usize = 3;
+const SECRET_LENGTH: usize = 32;
+const SEPARATOR: &str = "_";
+const VERSION: &str = "1";

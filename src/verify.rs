@@ -1,0 +1,172 @@
+//! Verification: does what was presented open the key that was found?
+//!
+//! Status, time and scope are not looked at here: that is the [policy's](crate::policy) part, and it comes after the
+//! secret matched, so that nobody learns a key's status from its public id alone.
+
+use alloc::sync::Arc;
+use core::{fmt, time::Duration};
+
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::{
+    digest::SecretDigest,
+    grant::{Grant, Validity},
+    id::{KeyId, KeyKind},
+    name::KeyName,
+    record::{KeyRecord, Status},
+    time::UnixTime,
+    token::UnverifiedToken,
+};
+
+/// How long a stored last use may lag behind before [`VerifiedKey::touch_due`] asks for a write: one minute.
+pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Holds what was presented against the record that was found by its id, if one was.
+///
+/// `now` decides whether a previous secret is still live.
+///
+/// # Errors
+///
+/// [`InvalidKey`] if no record was found, if it is of another id or kind, or if neither its current secret nor a live
+/// previous one was presented. Which of them is not told.
+///
+/// # Security
+///
+/// Two digests are always compared, each in constant time, and what follows from them is combined without a branch;
+/// where a record or a previous secret is missing, a dummy takes its place, and its comparison does not count.
+///
+/// ```
+/// use keygate::{InvalidKey, Issuer, UnixTime, UnverifiedToken, verify};
+///
+/// let text = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
+/// let presented = UnverifiedToken::parse(Issuer::from_static("kg"), text)?;
+/// assert_eq!(verify(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
+/// # Ok::<(), keygate::ParseTokenError>(())
+/// ```
+pub fn verify(
+    presented: &UnverifiedToken,
+    record: Option<Arc<KeyRecord>>,
+    now: UnixTime,
+) -> Result<VerifiedKey, InvalidKey> {
+    let found = record.as_deref();
+    let current = found.map_or(SecretDigest::DUMMY, KeyRecord::current);
+    let live_previous = found.and_then(|record| record.live_previous(now));
+    let previous = live_previous.map_or(SecretDigest::DUMMY, |previous| previous.digest);
+
+    let is_record =
+        flag(found.is_some_and(|record| record.id() == presented.id() && record.kind() == presented.kind()));
+    let is_current = presented.digest().ct_eq(&current) & is_record;
+    let is_previous = presented.digest().ct_eq(&previous) & is_record & flag(live_previous.is_some());
+
+    match record {
+        Some(record) if bool::from(is_current | is_previous) => {
+            let slot = if bool::from(is_current) { Slot::Current } else { Slot::Previous };
+            Ok(VerifiedKey { record, slot })
+        }
+        _ => Err(InvalidKey),
+    }
+}
+
+fn flag(is_set: bool) -> Choice {
+    Choice::from(u8::from(is_set))
+}
+
+/// A key whose secret was presented: a snapshot of its record, without the secret.
+///
+/// Only [`verify`] makes one. It says who, not whether: a revoked key verifies, and [`decide`](crate::decide) refuses it.
+///
+/// ```compile_fail
+/// use keygate::{KeyRecord, Slot, VerifiedKey};
+/// fn forge(record: std::sync::Arc<KeyRecord>) -> VerifiedKey {
+///     VerifiedKey { record, slot: Slot::Current }
+/// }
+/// ```
+#[derive(Clone)]
+#[must_use = "a verified key allows nothing until the policy has decided"]
+pub struct VerifiedKey {
+    record: Arc<KeyRecord>,
+    slot: Slot,
+}
+
+impl VerifiedKey {
+    /// Returns the public id.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.record.id()
+    }
+
+    /// Returns the kind.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.record.kind()
+    }
+
+    /// Lends the name.
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        self.record.name()
+    }
+
+    /// Lends the owner and what the key may do.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        self.record.grant()
+    }
+
+    /// Returns when the key is valid.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.record.validity()
+    }
+
+    /// Returns the status that the record had when it was found.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.record.status()
+    }
+
+    /// Returns which secret was presented.
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Tells whether the stored last use is `interval` or more behind `now`, so that a touch is due.
+    ///
+    /// Verification writes nothing. Call [`ManagedKeyStore::touch`](crate::ManagedKeyStore::touch) off the request's
+    /// path, and never fail a request because of it.
+    #[must_use]
+    pub fn touch_due(&self, now: UnixTime, interval: Duration) -> bool {
+        self.record.last_used_at().is_none_or(|last_used| last_used.saturating_add(interval) <= now)
+    }
+}
+
+impl fmt::Debug for VerifiedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedKey")
+            .field("id", &self.id())
+            .field("name", self.name())
+            .field("grant", self.grant())
+            .field("status", &self.status())
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which of a key's secrets was presented.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(clippy::exhaustive_enums, reason = "a key has at most two live secrets")]
+pub enum Slot {
+    /// The current one.
+    Current,
+    /// The one that a rotation replaced, before its end.
+    Previous,
+}
+
+/// What was presented opens no key; there is nothing more to know from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the key is not valid")]
+#[expect(clippy::exhaustive_structs, reason = "detail would be an oracle, so there will never be a field")]
+pub struct InvalidKey;
