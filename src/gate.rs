@@ -12,6 +12,7 @@ use crate::{
     event::{Asked, By, Event, EventKind},
     grant::Grant,
     id::{KeyId, TeamId, UserId},
+    manage::{Permit, Revoke},
     name::Issuer,
     policy::{Authorization, Decision, Denial, decide},
     reason::Reason,
@@ -116,6 +117,25 @@ impl Gate {
             Err(unauthenticated) => Ok(Err(unauthenticated)),
             Ok(lookup) => Ok(lookup.found(find(lookup.id())?, now)),
         }
+    }
+
+    /// Returns leave to revoke a key whose token was seen where it should not be: on a plaintext connection, in a log,
+    /// in a public repository.
+    ///
+    /// Only a matching secret yields it, current or previous: a public id is not enough to end somebody's key. Call it
+    /// off the response's path, so that what the client sees does not depend on it.
+    ///
+    /// # Errors
+    ///
+    /// The error of the store.
+    pub async fn exposed<S: KeyStore>(
+        self,
+        store: &S,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<Option<Permit<Revoke>>, S::Error> {
+        let key = self.authenticate(store, text, now).await?;
+        Ok(key.ok().map(|key| Permit::exposed(&key)))
     }
 
     /// Decides a request of a verified key; asks for the user's standing only if that is what decides.
@@ -345,6 +365,20 @@ pub enum Unauthenticated {
 }
 
 impl Unauthenticated {
+    /// Returns the name used in logs, which is stable.
+    ///
+    /// ```
+    /// use keygate::{ParseTokenError, Unauthenticated};
+    /// assert_eq!(Unauthenticated::NotAToken(ParseTokenError::Malformed).as_str(), "malformed");
+    /// ```
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InvalidKey { .. } => "invalid_key",
+            Self::NotAToken(error) => error.as_str(),
+        }
+    }
+
     /// Tells whether it may be another system's credential, such as a JWT, that a service may want to pass on.
     #[must_use]
     pub fn is_foreign(&self) -> bool {

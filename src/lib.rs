@@ -39,6 +39,10 @@ pub mod manage;
 
 pub mod gate;
 
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
+
 pub use action::{Action, ActionKind, Request};
 pub use digest::{InvalidDigest, SecretDigest};
 pub use event::{Asked, By, Event, EventKind, OperationKind, OperatorReason, Uses};

@@ -281,6 +281,13 @@ impl<O: Operation> Permit<O> {
     }
 }
 
+impl Permit<Revoke> {
+    /// Whoever holds a secret may end its key, in whatever state the key is: it has leaked.
+    pub(crate) fn exposed(key: &VerifiedKey) -> Self {
+        Self { operation: Revoke(Arc::clone(key.record())), by: By::key(key) }
+    }
+}
+
 impl Permit<Create> {
     /// Makes the key: a token to show once, and a record to [insert](crate::ManagedKeyStore::insert).
     ///

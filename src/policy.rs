@@ -336,7 +336,7 @@ impl Denial {
 }
 
 /// Returns the levels that cover `action`.
-const fn sufficient_levels(action: ActionKind) -> &'static [PermissionLevel] {
+pub(crate) const fn sufficient_levels(action: ActionKind) -> &'static [PermissionLevel] {
     match action {
         ActionKind::Call => &[PermissionLevel::Full, PermissionLevel::InferenceOnly],
         ActionKind::ExportMetrics => &[PermissionLevel::Full, PermissionLevel::MetricsOnly],

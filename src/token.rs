@@ -274,6 +274,23 @@ pub enum ParseTokenError {
     UnsupportedVersion,
 }
 
+impl ParseTokenError {
+    /// Returns the name used in logs, which is stable.
+    ///
+    /// ```
+    /// assert_eq!(keygate::ParseTokenError::ForeignIssuer.as_str(), "foreign_issuer");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChecksumMismatch => "checksum_mismatch",
+            Self::ForeignIssuer => "foreign_issuer",
+            Self::Malformed => "malformed",
+            Self::UnsupportedVersion => "unsupported_version",
+        }
+    }
+}
+
 /// Why no token could be made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

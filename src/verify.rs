@@ -131,6 +131,10 @@ impl VerifiedKey {
         self.slot
     }
 
+    pub(crate) fn record(&self) -> &Arc<KeyRecord> {
+        &self.record
+    }
+
     /// Tells whether the stored last use is `interval` or more behind `now`, so that a touch is due.
     ///
     /// Verification writes nothing. Call [`ManagedKeyStore::touch`](crate::ManagedKeyStore::touch) off the request's

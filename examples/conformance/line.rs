@@ -1,0 +1,188 @@
+//! The questions, as they are written: every field is there, no other is, and each has its type.
+
+use core::marker::PhantomData;
+
+use keygate::Standing;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+/// Reads a line, or returns nothing if it is no question.
+pub(crate) fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice::<Map<Line>>(line).ok().map(Map::into_inner)
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Line {
+    Parse {
+        issuer: String,
+        token: String,
+    },
+    Decide {
+        key: Map<KeyLine>,
+        request: Map<RequestLine>,
+        #[serde(deserialize_with = "required")]
+        standing: Option<StandingName>,
+        now: i64,
+    },
+    Manage {
+        actor: Map<ActorLine>,
+        operation: OperationName,
+        target: Map<OwnerLine>,
+        #[serde(deserialize_with = "required")]
+        standing: Option<StandingName>,
+        now: i64,
+    },
+    Header {
+        headers: Vec<(String, String)>,
+        x_api_key: bool,
+    },
+    Name {
+        kind: NameKind,
+        text: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyLine {
+    pub(crate) status: StatusName,
+    #[serde(deserialize_with = "required")]
+    pub(crate) not_before: Option<i64>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) owner: Map<OwnerLine>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) level: Option<LevelName>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) environments: Option<Vec<String>>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) models: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestLine {
+    pub(crate) team: String,
+    pub(crate) action: ActionName,
+    #[serde(deserialize_with = "required")]
+    pub(crate) model: Option<String>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) environment: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum OwnerLine {
+    Personal { user: String },
+    Team { team: String },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ActorLine {
+    Operator {},
+    User {
+        user: String,
+    },
+    Key {
+        #[serde(rename = "self")]
+        is_self: bool,
+        key: Map<KeyLine>,
+    },
+}
+
+/// Declares names that stand for themselves; `Name::Variant` is written `variant`.
+macro_rules! names {
+    ($($name:ident { $($variant:ident),* })*) => {
+        $(
+            #[derive(Clone, Copy, Deserialize)]
+            #[serde(try_from = "String")]
+            pub(crate) enum $name {
+                $($variant),*
+            }
+
+            impl TryFrom<String> for $name {
+                type Error = &'static str;
+
+                fn try_from(text: String) -> Result<Self, Self::Error> {
+                    $(if text == snake_case(stringify!($variant)) {
+                        return Ok(Self::$variant);
+                    })*
+                    Err("unknown name")
+                }
+            }
+        )*
+    };
+}
+
+names! {
+    ActionName { Call, Deploy, Manage, ExportMetrics }
+    LevelName { Full, InferenceOnly, MetricsOnly }
+    NameKind { Issuer, Key, Environment, Model, Team, User }
+    OperationName { Create, List, Rename, Rotate, Disable, Enable, Revoke }
+    StandingName { Admin, Member, Outsider, Deprovisioned }
+    StatusName { Active, Disabled, Revoked }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for symbol in name.chars() {
+        if symbol.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(symbol.to_ascii_lowercase());
+    }
+    text
+}
+
+impl From<StandingName> for Standing {
+    fn from(name: StandingName) -> Self {
+        match name {
+            StandingName::Admin => Self::Admin,
+            StandingName::Member => Self::Member,
+            StandingName::Outsider => Self::Outsider,
+            StandingName::Deprovisioned => Self::Deprovisioned,
+        }
+    }
+}
+
+/// A field that may be null is there all the same.
+fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// An object: a derived implementation takes a list of the values as well.
+pub(crate) struct Map<T>(T);
+
+impl<T> Map<T> {
+    pub(crate) const fn as_ref(&self) -> &T {
+        &self.0
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+struct MapVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+    type Value = Map<T>;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Map<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Map)
+    }
+}

@@ -1,0 +1,223 @@
+//! The main job: makes one key of every sort, replays requests of a platform that serves models, and prints what was
+//! decided and why. Then it rotates a key, ends the overlap and revokes it, and shows the difference.
+//!
+//! ```text
+//! cargo run --example quickstart --all-features
+//! ```
+#![expect(clippy::print_stdout, reason = "the table is the point")]
+
+#[path = "quickstart/keys.rs"]
+mod keys;
+#[path = "quickstart/platform.rs"]
+mod platform;
+
+use core::{error::Error, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION};
+use keygate::{
+    Actor, Create, EnvironmentScope, Gate, MemoryStandings, Permission, Rotation, Standing, SysRng, Token, UnixTime,
+    Verdict,
+    http::{Answers, Fields, credential},
+    may_manage,
+};
+
+use crate::{
+    keys::{ACME, Keys, team_grant},
+    platform::Platform,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    pollster::block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let now = UnixTime::now();
+    let mut keys = Keys::create(now).await?;
+    println!("Each key is shown once, to the one who gets it:\n");
+    for (name, token) in keys.iter() {
+        println!("  {name:24} {}", token.expose_secret());
+    }
+
+    let rotated_out = keys.spoil(now).await?;
+    let service = Service::new()?;
+    println!("\n{}", Row::head());
+    for (key, method, url) in REQUESTS {
+        let header = format!("Api-Key {}", keys.token(key)?.expose_secret());
+        println!("{}", service.replay(&keys, key, method, url, &header, now).await?);
+    }
+
+    let good = keys.token("full")?;
+    let wrong = Token::generate_secret(ACME, good.kind(), good.id(), &mut SysRng)?;
+    let good = good.expose_secret();
+    let mut mistyped = String::from(good);
+    let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
+    mistyped.push(last);
+    for (key, header) in [
+        ("(rotated out)", format!("Bearer {}", rotated_out.expose_secret())),
+        ("(wrong secret)", format!("Bearer {}", wrong.expose_secret())),
+        ("(mistyped)", format!("Bearer {mistyped}")),
+        ("(a JWT)", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln".into()),
+        ("(basic auth)", "Basic YWRhOnNlY3JldA==".into()),
+        ("(two tokens)", format!("Bearer {good}, Bearer {good}")),
+    ] {
+        println!("{}", service.replay(&keys, key, "POST", PREDICT, &header, now).await?);
+    }
+    mint_keys(now)?;
+    rotate_and_revoke(&mut keys, &service, now).await
+}
+
+/// What a service holds to answer requests.
+struct Service {
+    platform: Platform,
+    gate: Gate,
+    standings: MemoryStandings,
+    answers: Answers,
+}
+
+impl Service {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let standings = MemoryStandings::new();
+        standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
+        Ok(Self { platform: Platform::new(), gate: Gate::new(ACME), standings, answers: Answers::new("models")? })
+    }
+
+    /// Takes a request as it came in, and says what becomes of it.
+    async fn replay(
+        &self,
+        keys: &Keys,
+        key: &str,
+        method: &str,
+        url: &str,
+        authorization: &str,
+        now: UnixTime,
+    ) -> Result<Row, Box<dyn Error>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization)?);
+        let row = |decision: &str, reason: &str, status: StatusCode| Row {
+            cells: [
+                format!("{method} {}", url.trim_start_matches("https://")),
+                key.into(),
+                decision.into(),
+                reason.into(),
+                status.as_str().into(),
+            ],
+        };
+        let credential = match credential(&headers, Fields::Authorization) {
+            Ok(credential) => credential,
+            Err(error) => {
+                let reason = format!("{error:?}").to_lowercase();
+                return Ok(row("refused", &reason, self.answers.no_credential(error).status()));
+            }
+        };
+        let uri: Uri = url.parse()?;
+        let Some(request) = self.platform.route(&Method::from_bytes(method.as_bytes())?, &uri) else {
+            return Ok(row("no route", "", StatusCode::NOT_FOUND));
+        };
+        let verdict = self.gate.check(keys.manager.store(), &self.standings, credential, &request, now).await?;
+        Ok(match verdict {
+            Verdict::Allowed(_) => row("allow", "", StatusCode::OK),
+            // The platform hides what exists from those who may not see it.
+            Verdict::Denied { denial, .. } if denial.conceals() => {
+                row("deny", denial.reason().as_str(), StatusCode::NOT_FOUND)
+            }
+            Verdict::Denied { denial, .. } => {
+                row("deny", denial.reason().as_str(), self.answers.denied(denial).status())
+            }
+            // Why it is not valid is for our logs; the client gets the same answer for all of them.
+            Verdict::Unauthenticated(why) => row("refused", why.as_str(), self.answers.invalid_key().status()),
+        })
+    }
+}
+
+/// Minting keys is decided as well: by what the user is in the team, and never by a team key.
+fn mint_keys(now: UnixTime) -> Result<(), Box<dyn Error>> {
+    let permission = || Permission::Full { environments: EnvironmentScope::All };
+    for (who, standing) in [("ada, member", Standing::Member), ("bob, admin", Standing::Admin)] {
+        let actor = Actor::User(who.split(',').next().unwrap_or_default().parse()?);
+        let (decision, reason, status) =
+            match may_manage(&actor, Create(team_grant(permission())?), Some(standing), now) {
+                Ok(_) => ("allow", "", StatusCode::OK),
+                Err(denial) => ("deny", denial.reason().as_str(), StatusCode::FORBIDDEN),
+            };
+        let request = format!("POST {}/v1/teams/core/api_keys", platform::API);
+        println!("{}", Row { cells: [request, who.into(), decision.into(), reason.into(), status.as_str().into()] });
+    }
+    Ok(())
+}
+
+async fn rotate_and_revoke(keys: &mut Keys, service: &Service, now: UnixTime) -> Result<(), Box<dyn Error>> {
+    let name = "inference";
+    let old = keys.rotate(name, Rotation::Start { overlap: Duration::from_secs(3600) }, now).await?;
+    let old = format!("Bearer {}", old.expose_secret());
+    let new = format!("Bearer {}", keys.token(name)?.expose_secret());
+    let show = async |keys: &Keys| -> Result<(), Box<dyn Error>> {
+        for (key, header) in [("inference, old secret", &old), ("inference, new secret", &new)] {
+            println!("{}", service.replay(keys, key, "POST", PREDICT, header, now).await?);
+        }
+        Ok(())
+    };
+    println!("\nRotated with an hour of overlap: both secrets open the key.");
+    show(keys).await?;
+    keys.end_overlap(name, now).await?;
+    println!("\nOverlap ended: the old secret is a wrong one.");
+    show(keys).await?;
+    keys.revoke(name, now).await?;
+    println!("\nRevoked: the key is known, and ended.");
+    show(keys).await
+}
+
+/// A line of the table.
+struct Row {
+    cells: [String; 5],
+}
+
+impl Row {
+    fn head() -> String {
+        let head = Self { cells: ["request", "key", "decision", "reason", "status"].map(String::from) };
+        let line = |width| "-".repeat(width);
+        format!("{head}\n{}", Self { cells: [67, 22, 8, 24, 6].map(line) })
+    }
+}
+
+impl core::fmt::Display for Row {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let [request, key, decision, reason, status] = &self.cells;
+        write!(f, "{request:67}  {key:22}  {decision:8}  {reason:24}  {status}")
+    }
+}
+
+const PREDICT: &str = "https://model-abcd1234.models.test/environments/production/predict";
+
+/// Requests as they come in: key, method, URL.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    ("personal", "POST", PREDICT),
+    ("full", "POST", "https://model-abcd1234.models.test/production/predict"),
+    ("full", "POST", "https://model-abcd1234.models.test/development/predict"),
+    ("full-production", "POST", PREDICT),
+    ("full-production", "POST", "https://model-abcd1234.models.test/development/predict"),
+    ("full-production", "POST", "https://model-abcd1234.models.test/deployment/d1prod/predict"),
+    ("full-production", "POST", "https://model-abcd1234.models.test/deployment/d2stag/predict"),
+    ("full-production", "POST", "https://model-abcd1234.models.test/deployment/d3free/predict"),
+    ("full-production", "POST", "https://api.models.test/v1/models/abcd1234/deployments"),
+    ("inference", "POST", "https://model-abcd1234.models.test/deployment/d3free/predict"),
+    ("inference", "POST", "https://model-abcd1234-prod-us.models.test/predict"),
+    ("inference-prod-staging", "POST", "https://model-abcd1234-prod-us.models.test/predict"),
+    ("inference-prod-staging", "POST", "https://model-abcd1234.models.test/deployment/d2stag/predict"),
+    ("inference-prod-staging", "POST", "https://model-abcd1234.models.test/production/async_predict"),
+    ("inference-prod-staging", "GET", "https://model-abcd1234.models.test/async_request/job77"),
+    ("inference-one-model", "GET", "https://model-abcd1234.models.test/async_request/job77"),
+    ("inference-one-model", "POST", "https://model-abcd1234.models.test/production/wake"),
+    ("inference-one-model", "POST", "https://model-abcd1234.models.test/production/sync/v1/chat/completions"),
+    ("inference-one-model", "POST", "https://model-wxyz5678.models.test/production/predict"),
+    ("inference", "POST", "https://api.models.test/v1/models/abcd1234/deployments"),
+    ("full", "POST", "https://api.models.test/v1/models/abcd1234/deployments"),
+    ("full", "GET", "https://api.models.test/v1/teams/core/secrets"),
+    ("metrics", "GET", "https://api.models.test/v1/teams/core/secrets"),
+    ("metrics", "GET", "https://api.models.test/v1/teams/core/metrics"),
+    ("metrics", "POST", PREDICT),
+    ("full", "POST", "https://model-labs0001.models.test/production/predict"),
+    ("personal", "POST", "https://model-labs0001.models.test/production/predict"),
+    ("revoked", "POST", PREDICT),
+    ("expired", "POST", PREDICT),
+    ("disabled", "POST", PREDICT),
+];
