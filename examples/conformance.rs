@@ -25,7 +25,7 @@ use keygate::{
     Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, ModelId,
     Operation, Operator, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Standing, TeamId, UnixTime,
     UnverifiedToken, UserId, decide,
-    http::{CredentialError, Fields, credential},
+    http::{Fields, credential},
     may_manage,
 };
 use serde_json::{Value, json};
@@ -163,9 +163,7 @@ fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
     let fields = if x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
     match credential(&headers, fields) {
         Ok(token) => json!({ "result": "ok", "token": token }),
-        Err(CredentialError::Malformed) => result("malformed"),
-        Err(CredentialError::Missing) => result("missing"),
-        Err(CredentialError::Multiple) => result("multiple"),
+        Err(error) => result(error.as_str()),
     }
 }
 

@@ -105,8 +105,7 @@ impl Service {
         let credential = match credential(&headers, Fields::Authorization) {
             Ok(credential) => credential,
             Err(error) => {
-                let reason = format!("{error:?}").to_lowercase();
-                return Ok(row("refused", &reason, self.answers.no_credential(error).status()));
+                return Ok(row("refused", error.as_str(), self.answers.no_credential(error).status()));
             }
         };
         let uri: Uri = url.parse()?;

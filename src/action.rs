@@ -40,6 +40,15 @@ impl Request {
 }
 
 /// What a request wants to do.
+///
+/// ```
+/// use keygate::{Action, ActionKind};
+/// let export = Action::ExportMetrics { model: Some("m1aaaaaa".parse()?) };
+/// assert_eq!(export.kind(), ActionKind::ExportMetrics);
+/// assert_eq!(export.model().map(|model| model.as_str()), Some("m1aaaaaa"));
+/// assert_eq!(export.environment(), None);
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Action {

@@ -7,7 +7,6 @@ use crate::{
     grant::Owner,
     id::{KeyId, UserId},
     name::KeyName,
-    reason::Reason,
     text::{Grammar, SymbolTest, text_type},
     time::UnixTime,
     verify::{Slot, VerifiedKey},
@@ -115,8 +114,9 @@ pub enum EventKind {
     Refused {
         /// What was asked for; nothing where the credential itself was refused.
         asked: Option<Asked>,
-        /// The rule that refused; nothing where the credential itself was refused.
-        reason: Option<Reason>,
+        /// Why, by a stable name: of a [`Reason`](crate::Reason), of what is wrong with the credential, or of the
+        /// rule of the edge that refused (`plaintext`, `closed`).
+        why: &'static str,
     },
     /// A key was ended for good.
     Revoked {
@@ -218,8 +218,29 @@ text_type! {
 /// It grows with the number of different keys that were used since it was last emptied, and only verified keys count.
 ///
 /// ```
-/// let mut uses = keygate::Uses::new();
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// let mut uses = Uses::new();
+/// uses.record(&key, now);
+/// uses.record(&key, now.saturating_add(core::time::Duration::from_secs(5)));
+///
+/// let events: Vec<_> = uses.drain().collect();
+/// assert_eq!(events.len(), 1);
+/// assert!(matches!(events[0].kind, EventKind::Used { count: 2, .. }));
 /// assert_eq!(uses.drain().count(), 0);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Uses {

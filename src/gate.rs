@@ -125,6 +125,16 @@ impl Gate {
     /// Only a matching secret yields it, current or previous: a public id is not enough to end somebody's key. Call it
     /// off the response's path, so that what the client sees does not depend on it.
     ///
+    /// ```
+    /// use keygate::{Gate, Issuer, MemoryStore, UnixTime};
+    ///
+    /// let gate = Gate::new(Issuer::from_static("kg"));
+    /// let text = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
+    /// let permit = pollster::block_on(gate.exposed(&MemoryStore::new(), text, UnixTime::MIN))?;
+    /// assert!(permit.is_none()); // no such key
+    /// # Ok::<(), core::convert::Infallible>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of the store.
@@ -198,6 +208,31 @@ impl Gate {
         Ok(Verdict::of(&key, decision))
     }
 
+    /// Looks the key of an allowed request up again, and decides the same request anew.
+    ///
+    /// For what outlives a request, such as a stream or a websocket: call it now and then, and stop unless the verdict
+    /// is still [`Verdict::Allowed`].
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if a look-up failed.
+    pub async fn check_again<S: KeyStore, T: Standings>(
+        self,
+        store: &S,
+        standings: &T,
+        authorization: &Authorization,
+        now: UnixTime,
+    ) -> Result<Verdict, Unavailable<S::Error, T::Error>> {
+        let claimed = authorization.key().id();
+        let record = store.find(claimed).await.map_err(Unavailable::Store)?;
+        let Ok(key) = authorization.key().verify_again(record, now) else {
+            return Ok(Verdict::Unauthenticated(Unauthenticated::InvalidKey { claimed }));
+        };
+        let decision =
+            self.authorize(standings, &key, authorization.request(), now).await.map_err(Unavailable::Standings)?;
+        Ok(Verdict::of(&key, decision))
+    }
+
     /// As [`Gate::check`], where the look-ups do not wait.
     ///
     /// # Errors
@@ -257,6 +292,28 @@ impl Lookup {
 }
 
 /// Third stage, for personal keys only: the standing that decides.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// // The key is a team's: nothing has to be looked up, and the decision is there.
+/// let request = Request::new("core".parse()?, Action::Deploy);
+/// let decision = Question::of(&key, &request, now).unwrap_err();
+/// assert!(!decision.is_allowed());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is decided until the standing is known"]
 pub struct Question<'a> {
@@ -300,6 +357,28 @@ impl<'a> Question<'a> {
 }
 
 /// What became of a request.
+///
+/// ```
+/// use keygate::{Gate, Issuer, Request, Standing, UnixTime, Verdict};
+/// use core::convert::Infallible;
+///
+/// fn status(verdict: &Verdict) -> u16 {
+///     match verdict {
+///         Verdict::Allowed(_) => 200,
+///         Verdict::Denied { denial, .. } if denial.conceals() => 404,
+///         Verdict::Denied { .. } => 403, // or 401, by `Denial::class`
+///         Verdict::Unauthenticated(_) => 401,
+///     }
+/// }
+///
+/// let gate = Gate::new(Issuer::from_static("acme"));
+/// let request = Request::new("core".parse()?, keygate::Action::Deploy);
+/// let standing = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Outsider);
+/// let verdict = gate.check_blocking(|_| Ok::<_, Infallible>(None), standing, "hello", &request, UnixTime::MIN)?;
+/// assert_eq!(status(&verdict), 401);
+/// assert!(verdict.refused(UnixTime::MIN).is_some());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a verdict that nobody looks at protects nothing"]
 #[expect(clippy::exhaustive_enums, reason = "each is answered differently, and no other is possible")]
@@ -340,7 +419,7 @@ impl Denial {
     /// Returns the event that tells of the denial.
     #[must_use]
     pub fn refused(&self, key: &VerifiedKey, now: UnixTime) -> Event {
-        let refused = EventKind::Refused { asked: Some(Asked::Action(self.action())), reason: Some(self.reason()) };
+        let refused = EventKind::Refused { asked: Some(Asked::Action(self.action())), why: self.reason().as_str() };
         Event::new(now, By::key(key), Some(key.id()), refused)
     }
 }
@@ -350,6 +429,14 @@ impl Denial {
 /// # Security
 ///
 /// The variants are for logs. To the client there is one answer for all of them.
+///
+/// ```
+/// use keygate::{Gate, Issuer, ParseTokenError, Unauthenticated};
+///
+/// let error = Gate::new(Issuer::from_static("kg")).read("eyJhbGciOi").unwrap_err();
+/// assert_eq!(error, Unauthenticated::NotAToken(ParseTokenError::ForeignIssuer));
+/// assert!(error.is_foreign());
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unauthenticated {
@@ -392,11 +479,24 @@ impl Unauthenticated {
             Self::InvalidKey { claimed } => Some(*claimed),
             Self::NotAToken(_) => None,
         };
-        Event::new(now, By::Unverified { claimed }, None, EventKind::Refused { asked: None, reason: None })
+        Event::new(now, By::Unverified { claimed }, None, EventKind::Refused { asked: None, why: self.as_str() })
     }
 }
 
 /// A look-up failed, so nothing is known: neither an allow nor an invalid key.
+///
+/// ```
+/// use keygate::{Gate, Issuer, Request, Standing, Unavailable, UnixTime};
+/// use core::{convert::Infallible, fmt};
+///
+/// let gate = Gate::new(Issuer::from_static("kg"));
+/// let token = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
+/// let request = Request::new("core".parse()?, keygate::Action::Deploy);
+/// let standing = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Member);
+/// let result = gate.check_blocking(|_| Err(fmt::Error), standing, token, &request, UnixTime::MIN);
+/// assert_eq!(result.unwrap_err(), Unavailable::Store(fmt::Error));
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "these are the two look-ups")]
 pub enum Unavailable<S: Error + 'static, T: Error + 'static> {

@@ -17,4 +17,6 @@ mod answer;
 mod credential;
 
 pub use answer::{Answers, InvalidRealm};
+#[cfg(feature = "tower")]
+pub(crate) use credential::X_API_KEY;
 pub use credential::{CredentialError, Fields, MAX_FIELD_LENGTH, credential, outgoing};

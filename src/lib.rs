@@ -1,4 +1,136 @@
 //! Issue API keys, and decide what each key may do.
+//!
+//! A service embeds this crate, keeps the records in a store of its own, and asks it about each request. The crate
+//! promises:
+//!
+//! - **Tokens that can be found and checked.** Each starts with the service's own prefix and ends with a checksum. It
+//!   is shown once; what is stored cannot give it back ([`docs::token_format`]).
+//! - **One way to verify**, in constant time. Whoever knows only an id learns nothing about its key.
+//! - **A decision that is pure and explains itself.** No I/O, no clock, no allocation; the rules are numbered in
+//!   [`policy`].
+//! - **Managing keys is decided too**, and tied to its target ([`manage`]).
+//! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
+//! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
+//! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
+//!   [`VerifiedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known
+//!   mistake is listed in [`docs::threat_model`].
+//!
+//! # What it is not for
+//!
+//! - passwords and sessions
+//! - issuing OAuth tokens or JWTs
+//! - administration of organizations: members, billing, teams
+//! - restricted environments, that is, who may *manage* an environment
+//! - rules about IP addresses
+//! - rate limits; a decision carries the id of the key, which is what a limiter needs
+//! - a general policy language
+//!
+//! # Quick start
+//!
+//! With the features `getrandom` and `memory`; any executor does, here it is `pollster`.
+//!
+//! ```
+//! use keygate::{
+//!     Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStandings, MemoryStore,
+//!     ModelScope, Operator, Permission, Reason, Request, SysRng, UnixTime, Validity, Verdict, may_manage,
+//! };
+//!
+//! // The prefix of this service's tokens, checked by the compiler.
+//! const ACME: Issuer = Issuer::from_static("acme");
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     pollster::block_on(run())
+//! }
+//!
+//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//!     let (store, standings) = (MemoryStore::new(), MemoryStandings::new());
+//!     let now = UnixTime::now();
+//!
+//!     // Issue a key that may call models in production, and do nothing else.
+//!     let grant = Grant::Team {
+//!         team: "core".parse()?,
+//!         permission: Permission::InferenceOnly {
+//!             environments: EnvironmentScope::only(["production".parse()?])?,
+//!             models: ModelScope::All,
+//!         },
+//!     };
+//!     let operator = Actor::Operator(Operator::because("first key")?);
+//!     let permit = may_manage(&operator, Create(grant), None, now)?;
+//!     let manager = KeyManager::new(ACME, &store);
+//!     let issued = manager.create(permit, "nightly-batch".parse()?, Validity::UNLIMITED, &mut SysRng, now).await?;
+//!
+//!     // Show the token once. The store has a digest, which cannot give it back.
+//!     let token = issued.token.expose_secret();
+//!     assert!(token.starts_with("acmet1_"));
+//!
+//!     // A request comes in: decide, and serve what was allowed.
+//!     let gate = Gate::new(ACME);
+//!     let call = Action::Call { model: "m1aaaaaa".parse()?, environment: Some("production".parse()?) };
+//!     let request = Request::new("core".parse()?, call);
+//!     let verdict = gate.check(&store, &standings, token, &request, now).await?;
+//!     assert!(matches!(verdict, Verdict::Allowed(_)));
+//!
+//!     // A denial says why.
+//!     let request = Request::new("core".parse()?, Action::Deploy);
+//!     let verdict = gate.check(&store, &standings, token, &request, now).await?;
+//!     assert!(matches!(verdict, Verdict::Denied { denial, .. } if denial.reason() == Reason::LevelInsufficient));
+//!
+//!     // Whatever opens no key is neither.
+//!     let verdict = gate.check(&store, &standings, "hello", &request, now).await?;
+//!     assert!(matches!(verdict, Verdict::Unauthenticated(_)));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The way of a request
+//!
+//! ```text
+//! header ──> token ────────────> record ─────────> verified key ────> decision
+//!   │        UnverifiedToken     KeyStore::find    verify             decide
+//!   │        one hash,           by public id      two compares,      rules 1 to 8:
+//!   │        no allocation         │               constant time      Allow or Deny
+//!   │          │                   │                 │                  │
+//!   │          │                   │                 │                  └─ a denial: 401 or 403, with its reason
+//!   │          │                   │                 └─ no match: 401, one answer for all causes
+//!   │          │                   └─ the store failed: 503, never an allow
+//!   │          └─ not a token: the same 401; the store is not asked
+//!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
+//! ```
+//!
+//! [`Gate`] is the whole way, asynchronous or blocking; [`Lookup`] and [`Question`] are its steps without I/O. For a
+//! personal key the user's [`Standing`] is looked up as well, after the secret matched.
+//!
+//! # Features
+//!
+//! All add; none changes a decision.
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `std` | yes | `UnixTime::now`, and `std` in the dependencies. Without it the crate is `no_std` with `alloc` |
+//! | `serde` | | `Serialize` and `Deserialize` for everything that is stored, `Serialize` for events; never for a secret |
+//! | `http` | | `http`: the credential from header fields, and the answers |
+//! | `tower` | | `tower`: two layers, one that says who calls and one that says whether they may; implies `http` |
+//! | `cache` | | `CachedStore`: records that were found, kept for a time that you bound |
+//! | `getrandom` | | `SysRng`, the generator of the operating system |
+//! | `memory` | | `MemoryStore` and `MemoryStandings`, for tests and small services |
+//! | `conformance` | | `store::conformance`, the suite that every store must pass |
+//!
+//! With `serde`, deserialization needs a self-describing format, such as JSON or CBOR: a scope is a text or a list,
+//! and an unknown field is an error. Formats that write no field names and no types cannot be read back.
+//!
+//! # Security notes
+//!
+//! - Comparisons of digests and secrets take a time that does not depend on what they hold. This is so in the source;
+//!   a compiler may always do otherwise, so measure the binary if you must be sure.
+//! - Secrets are wiped when dropped, as far as this crate holds them. The buffers of a web server are not ours.
+//! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`], [`Event`]).
+//! - No error holds any part of a secret.
+//! - There is no `unsafe` code here, and no panic on the way to a decision: both are lints.
+//! - Time and randomness are arguments. `UnixTime::now` and `SysRng` are there for you to call; nothing here does.
+//!
+//! # Minimum supported Rust version
+//!
+//! 1.85. Raising it is a minor release.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
@@ -31,6 +163,9 @@ mod issue;
 pub mod store;
 mod verify;
 
+#[cfg(feature = "cache")]
+mod cache;
+
 pub mod policy;
 
 mod event;
@@ -43,7 +178,14 @@ pub mod gate;
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
+
 pub use action::{Action, ActionKind, Request};
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub use cache::CachedStore;
 pub use digest::{InvalidDigest, SecretDigest};
 pub use event::{Asked, By, Event, EventKind, OperationKind, OperatorReason, Uses};
 pub use gate::{Gate, KeyManager, Lookup, ManageError, Question, Unauthenticated, Unavailable, Verdict};
@@ -77,3 +219,10 @@ pub use text::{InvalidText, TextRule};
 pub use time::UnixTime;
 pub use token::{GenerateError, ParseTokenError, PublicToken, Token, UnverifiedToken};
 pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, Slot, VerifiedKey, verify};
+
+pub mod docs;
+
+/// Runs the README's examples as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

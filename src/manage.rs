@@ -66,7 +66,7 @@ pub fn may_manage<O: Operation>(
     now: UnixTime,
 ) -> Result<Permit<O>, ManageDenial> {
     match check(actor, &operation, standing, now) {
-        Ok(()) => Ok(Permit { operation, by: actor.by() }),
+        Ok(()) => Ok(Permit { operation, by: actor.by(), user: actor.user().cloned() }),
         Err(reason) => Err(ManageDenial { reason, operation: O::KIND, key: operation.key_id() }),
     }
 }
@@ -116,6 +116,13 @@ fn check<O: Operation>(
 }
 
 /// Who wants to manage keys.
+///
+/// ```
+/// use keygate::{Actor, Operator};
+/// assert_eq!(Actor::User("ada".parse()?).user().map(|user| user.as_str()), Some("ada"));
+/// assert_eq!(Actor::Operator(Operator::because("first key")?).user(), None);
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an actor that the rules do not know cannot be decided")]
 pub enum Actor<'a> {
@@ -153,7 +160,7 @@ impl Actor<'_> {
     #[must_use]
     pub fn refused(&self, denial: ManageDenial, now: UnixTime) -> Event {
         let ManageDenial { reason, operation, key } = denial;
-        let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), reason: Some(reason) };
+        let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), why: reason.as_str() };
         Event::new(now, self.by(), key, refused)
     }
 }
@@ -267,6 +274,7 @@ operations! {
 pub struct Permit<O> {
     operation: O,
     by: By,
+    user: Option<UserId>,
 }
 
 impl<O: Operation> Permit<O> {
@@ -284,7 +292,7 @@ impl<O: Operation> Permit<O> {
 impl Permit<Revoke> {
     /// Whoever holds a secret may end its key, in whatever state the key is: it has leaked.
     pub(crate) fn exposed(key: &VerifiedKey) -> Self {
-        Self { operation: Revoke(Arc::clone(key.record())), by: By::key(key) }
+        Self { operation: Revoke(Arc::clone(key.record())), by: By::key(key), user: None }
     }
 }
 
@@ -305,11 +313,8 @@ impl Permit<Create> {
         now: UnixTime,
     ) -> Result<Issued, GenerateError> {
         let grant = self.operation.0.clone();
-        let created_by = match &self.by {
-            By::User { id } => Creator::User(id.clone()),
-            // Keys create no keys, so who is no user is an operator.
-            By::Operator { .. } | By::Key { .. } | By::Unverified { .. } => Creator::Operator,
-        };
+        // A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is an operator.
+        let created_by = self.user.clone().map_or(Creator::Operator, Creator::User);
         let created = EventKind::Created { name: name.clone(), owner: grant.owner() };
         let (token, key) = issue::mint(issuer, (name, grant, validity), created_by, now, rng)?;
         let event = Event::new(now, self.by.clone(), Some(token.id()), created);
@@ -322,6 +327,27 @@ impl Permit<Create> {
 /// # Security
 ///
 /// The token is shown once, to the one who gets the key; what is stored cannot give it back.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// assert_eq!(issued.token.id(), issued.key.record().id());
+/// assert_eq!(issued.token.digest(), issued.key.record().current());
+/// assert_eq!(issued.event.key, Some(issued.token.id()));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
@@ -412,6 +438,34 @@ pub enum Rotation {
 }
 
 /// A secret that was just made for a key that exists.
+///
+/// # Security
+///
+/// As for [`Issued`]: the token is shown once.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// let record = std::sync::Arc::new(issued.key.record().clone());
+/// let permit = may_manage(&operator, Rotate(record), None, now)?;
+/// let reminted = permit.remint(issuer, Rotation::CutOver, &mut rng, now)?;
+/// assert_eq!(reminted.token.id(), issued.token.id());
+/// assert_eq!(reminted.change.expected(), issued.token.digest());
+/// assert_eq!(reminted.change.current(), reminted.token.digest());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
@@ -446,6 +500,17 @@ pub enum RotateError {
 }
 
 /// Why an operation is refused: small, and nothing of the target but its public id in it.
+///
+/// ```
+/// use keygate::{Actor, List, OperationKind, Owner, Reason, Standing, UnixTime, may_manage};
+///
+/// let ada = Actor::User("ada".parse()?);
+/// let denial = may_manage(&ada, List(Owner::Personal("bob".parse()?)), Some(Standing::Member), UnixTime::MIN);
+/// let denial = denial.unwrap_err();
+/// assert_eq!((denial.operation(), denial.reason()), (OperationKind::List, Reason::OtherUser));
+/// assert_eq!(denial.to_string(), "list denied: other_user");
+/// # Ok::<(), keygate::InvalidText>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{operation} denied: {reason}")]
 #[must_use = "a denial that nobody looks at protects nothing"]

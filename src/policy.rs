@@ -162,6 +162,34 @@ fn flag(holds: bool, otherwise: Reason) -> Result<(), Reason> {
 }
 
 /// What was decided.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// // `key` may call models in production.
+/// let request = Request::new("core".parse()?, Action::Call {
+///     model: "m1aaaaaa".parse()?,
+///     environment: Some("production".parse()?),
+/// });
+/// let allow = decide(&key, None, &request, now).into_result()?;
+/// assert_eq!(allow.attribution(), Attribution::Key(key.id(), &"core".parse()?));
+///
+/// let request = Request::new("core".parse()?, Action::Deploy);
+/// assert!(!decide(&key, None, &request, now).is_allowed());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a decision that nobody looks at protects nothing"]
 #[expect(clippy::exhaustive_enums, reason = "a request is allowed or it is not")]
@@ -286,6 +314,35 @@ pub enum Attribution<'a> {
 }
 
 /// Why a request was denied: small, and nothing of the request in it.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// // `key` may call models in production.
+/// let request = Request::new("core".parse()?, Action::Call {
+///     model: "m1aaaaaa".parse()?,
+///     environment: Some("staging".parse()?),
+/// });
+/// let denial = decide(&key, None, &request, now).into_result().unwrap_err();
+/// assert_eq!(denial.to_string(), "call denied: environment_not_in_scope");
+/// assert_eq!((denial.reason(), denial.class()), (Reason::EnvironmentNotInScope, Class::NotAllowed));
+///
+/// let sufficient = denial.sufficient(&key, &request).ok_or("nothing is")?;
+/// assert_eq!(sufficient.to_string(), "a key with environment `staging`");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[error("{action} denied: {reason}")]
 #[must_use = "a denial that nobody looks at protects nothing"]

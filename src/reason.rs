@@ -141,6 +141,13 @@ impl fmt::Display for Reason {
 }
 
 /// What a refusal says of the one who asks.
+///
+/// ```
+/// use keygate::{Class, Reason};
+/// assert_eq!(Reason::Revoked.class(), Class::NotAuthenticated);
+/// assert_eq!(Reason::LevelInsufficient.class(), Class::NotAllowed);
+/// assert_eq!(Reason::StandingRequired.class(), Class::Undecided);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Class {

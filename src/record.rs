@@ -267,13 +267,44 @@ pub enum Status {
     /// Set aside; it can be enabled again.
     Disabled,
     /// Ended for good.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "revoked_at"))]
     Revoked {
         /// When it was first revoked.
         at: UnixTime,
     },
 }
 
+#[cfg(feature = "serde")]
+fn revoked_at<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<UnixTime, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Revoked {
+        at: UnixTime,
+    }
+
+    map_only(deserializer).map(|Revoked { at }| at)
+}
+
 /// Who created a key.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// assert_eq!(issued.key.record().created_by(), &Creator::Operator);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -46,6 +46,25 @@ pub use memory::{MemoryStandings, MemoryStore};
 /// # Security
 ///
 /// The look-up is given the public id only. How long it takes may tell whether an id exists, which is no secret.
+///
+/// ```
+/// use std::{collections::HashMap, convert::Infallible, sync::Arc};
+/// use keygate::{KeyId, KeyRecord, KeyStore};
+///
+/// struct ReadOnly(HashMap<KeyId, Arc<KeyRecord>>);
+///
+/// impl KeyStore for ReadOnly {
+///     type Error = Infallible;
+///
+///     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Infallible> {
+///         Ok(self.0.get(&id).cloned())
+///     }
+/// }
+///
+/// let store = ReadOnly(HashMap::new());
+/// assert_eq!(pollster::block_on(store.find("wk59pfKL0jFi2YYv".parse()?))?, None);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 pub trait KeyStore: Send + Sync {
     /// Why a look-up failed.
     type Error: Error + Send + Sync + 'static;
@@ -177,6 +196,26 @@ pub trait ManagedKeyStore: KeyStore {
 ///
 /// The answer is what is so now. A cache in front of it bounds how long a removed user keeps access. A user who is not
 /// known is [`Standing::Deprovisioned`], not an error. A failure is answered with 503, never with access.
+///
+/// ```
+/// use core::convert::Infallible;
+/// use keygate::{Standing, Standings, TeamId, UserId};
+///
+/// /// A service without teams: who is known is a member.
+/// struct Known(Vec<UserId>);
+///
+/// impl Standings for Known {
+///     type Error = Infallible;
+///
+///     async fn standing(&self, user: UserId, _: TeamId) -> Result<Standing, Infallible> {
+///         Ok(if self.0.contains(&user) { Standing::Member } else { Standing::Deprovisioned })
+///     }
+/// }
+///
+/// let known = Known(vec!["ada".parse()?]);
+/// assert_eq!(pollster::block_on(known.standing("bob".parse()?, "all".parse()?))?, Standing::Deprovisioned);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 pub trait Standings: Send + Sync {
     /// Why a look-up failed.
     type Error: Error + Send + Sync + 'static;
@@ -241,6 +280,27 @@ impl ListBy {
 }
 
 /// Which part of a list to return.
+///
+/// ```
+/// use core::num::NonZeroU16;
+/// use keygate::{ListBy, ManagedKeyStore, MemoryStore, Owner, PageRequest};
+///
+/// # pollster::block_on(async {
+/// let store = MemoryStore::new();
+/// let owner = Owner::Team("core".parse()?);
+/// let mut page = PageRequest { after: None, limit: NonZeroU16::MAX };
+/// let mut seen = 0;
+/// loop {
+///     let part = store.list(ListBy::Owner(owner.clone()), page).await?;
+///     seen += part.records.len();
+///     let Some(next) = part.next else { break };
+///     page.after = Some(next);
+/// }
+/// assert_eq!(seen, 0);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "a store must heed each field")]
 pub struct PageRequest {

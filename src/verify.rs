@@ -48,15 +48,22 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
+    match_secret((presented.id(), presented.kind(), presented.digest()), record, now)
+}
+
+fn match_secret(
+    (id, kind, presented): (KeyId, KeyKind, SecretDigest),
+    record: Option<Arc<KeyRecord>>,
+    now: UnixTime,
+) -> Result<VerifiedKey, InvalidKey> {
     let found = record.as_deref();
     let current = found.map_or(SecretDigest::DUMMY, KeyRecord::current);
     let live_previous = found.and_then(|record| record.live_previous(now));
     let previous = live_previous.map_or(SecretDigest::DUMMY, |previous| previous.digest);
 
-    let is_record =
-        flag(found.is_some_and(|record| record.id() == presented.id() && record.kind() == presented.kind()));
-    let is_current = presented.digest().ct_eq(&current) & is_record;
-    let is_previous = presented.digest().ct_eq(&previous) & is_record & flag(live_previous.is_some());
+    let is_record = flag(found.is_some_and(|record| record.id() == id && record.kind() == kind));
+    let is_current = presented.ct_eq(&current) & is_record;
+    let is_previous = presented.ct_eq(&previous) & is_record & flag(live_previous.is_some());
 
     match record {
         Some(record) if bool::from(is_current | is_previous) => {
@@ -89,6 +96,25 @@ pub struct VerifiedKey {
 }
 
 impl VerifiedKey {
+    /// Verifies again, without the secret: what was presented against the record as it is now.
+    ///
+    /// For what outlives a request, such as a stream: a rotation may have ended the secret, a revocation the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`].
+    pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
+        match_secret((self.id(), self.kind(), self.presented()), record, now)
+    }
+
+    /// Returns the digest of what was presented: by construction the one in the slot that matched.
+    fn presented(&self) -> SecretDigest {
+        match (self.slot, self.record.previous()) {
+            (Slot::Previous, Some(previous)) => previous.digest,
+            (Slot::Previous, None) | (Slot::Current, _) => self.record.current(),
+        }
+    }
+
     /// Returns the public id.
     #[must_use]
     pub fn id(&self) -> KeyId {
@@ -139,6 +165,25 @@ impl VerifiedKey {
     ///
     /// Verification writes nothing. Call [`ManagedKeyStore::touch`](crate::ManagedKeyStore::touch) off the request's
     /// path, and never fail a request because of it.
+    ///
+    /// ```
+    /// # use keygate::*;
+    /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+    /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+    /// # let operator = Actor::Operator(Operator::because("example")?);
+    /// # let permission = Permission::InferenceOnly {
+    /// #     environments: EnvironmentScope::only(["production".parse()?])?,
+    /// #     models: ModelScope::All,
+    /// # };
+    /// # let grant = Grant::Team { team: "core".parse()?, permission };
+    /// # let permit = may_manage(&operator, Create(grant), None, now)?;
+    /// # let issuer = Issuer::from_static("acme");
+    /// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+    /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+    /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+    /// assert!(key.touch_due(now, DEFAULT_TOUCH_INTERVAL)); // it was never used
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn touch_due(&self, now: UnixTime, interval: Duration) -> bool {
         self.record.last_used_at().is_none_or(|last_used| last_used.saturating_add(interval) <= now)
@@ -158,6 +203,25 @@ impl fmt::Debug for VerifiedKey {
 }
 
 /// Which of a key's secrets was presented.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permission = Permission::InferenceOnly {
+/// #     environments: EnvironmentScope::only(["production".parse()?])?,
+/// #     models: ModelScope::All,
+/// # };
+/// # let grant = Grant::Team { team: "core".parse()?, permission };
+/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// assert_eq!(key.slot(), Slot::Current);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -89,6 +89,26 @@ impl Answers {
         )
     }
 
+    /// Replies to a key that is revoked, disabled or out of its time: 401, with the reason.
+    #[must_use]
+    pub fn unusable_key(&self, reason: Reason) -> Response<String> {
+        self.challenge(
+            StatusCode::UNAUTHORIZED,
+            &self.invalid_token,
+            problem(401, "invalid_token", "The key is not valid", &format!(",\"reason\":\"{reason}\"")),
+        )
+    }
+
+    /// Replies at a route of which nothing is said: 403, without a hint of what would be needed.
+    #[must_use]
+    pub fn closed(&self) -> Response<String> {
+        self.challenge(
+            StatusCode::FORBIDDEN,
+            &self.insufficient_scope,
+            problem(403, "insufficient_scope", "No key may do this", ""),
+        )
+    }
+
     /// Replies to a denial: 401 or 403 by its class, 503 if nothing was decided.
     ///
     /// A service that hides what exists looks at [`Denial::conceals`] first and gives its own 404.
@@ -96,11 +116,7 @@ impl Answers {
     pub fn denied(&self, denial: Denial) -> Response<String> {
         let reason = denial.reason();
         match denial.class() {
-            Class::NotAuthenticated => self.challenge(
-                StatusCode::UNAUTHORIZED,
-                &self.invalid_token,
-                problem(401, "invalid_token", "The key is not valid", &format!(",\"reason\":\"{reason}\"")),
-            ),
+            Class::NotAuthenticated => self.unusable_key(reason),
             Class::NotAllowed => self.challenge(
                 StatusCode::FORBIDDEN,
                 &self.insufficient_scope,

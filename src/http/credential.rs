@@ -119,6 +119,22 @@ pub enum CredentialError {
     Multiple,
 }
 
+impl CredentialError {
+    /// Returns the name used in logs, which is stable.
+    ///
+    /// ```
+    /// assert_eq!(keygate::http::CredentialError::Missing.as_str(), "missing");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Missing => "missing",
+            Self::Multiple => "multiple",
+        }
+    }
+}
+
 /// Makes the `Authorization` value of an outgoing request, marked sensitive so that it is not logged.
 ///
 /// # Errors

@@ -71,6 +71,15 @@ macro_rules! boxed {
 
 boxed! {
     /// Any [`KeyStore`], its type hidden.
+    ///
+    /// ```
+    /// use keygate::{BoxedKeyStore, KeyStore, MemoryStore};
+    ///
+    /// let stores: Vec<BoxedKeyStore> = vec![BoxedKeyStore::new(MemoryStore::new())];
+    /// let found = pollster::block_on(stores[0].find("wk59pfKL0jFi2YYv".parse()?))?;
+    /// assert_eq!(found, None);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     BoxedKeyStore, ObjectKeyStore, KeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
@@ -80,6 +89,15 @@ boxed! {
 
 boxed! {
     /// Any [`ManagedKeyStore`], its type hidden.
+    ///
+    /// ```
+    /// use keygate::{BoxedManagedKeyStore, ManagedKeyStore, MemoryStore, Refusal};
+    ///
+    /// let store = BoxedManagedKeyStore::new(MemoryStore::new());
+    /// let answer = pollster::block_on(store.disable("wk59pfKL0jFi2YYv".parse()?))?;
+    /// assert_eq!(answer, Err(Refusal::Absent));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     BoxedManagedKeyStore, ObjectManagedKeyStore, ManagedKeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;

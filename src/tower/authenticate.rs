@@ -1,0 +1,196 @@
+//! Who calls: from the header to a verified key, before the body is read.
+
+use alloc::{boxed::Box, string::String, sync::Arc};
+use core::{
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Edge, Sink};
+use crate::{
+    event::By,
+    http::{CredentialError, Fields, X_API_KEY, credential},
+    policy::check_usable,
+    store::KeyStore,
+    verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
+};
+
+/// Authenticates each request, and puts the [`VerifiedKey`] into its extensions.
+///
+/// The credential is removed from the request, so that no handler, log or upstream sees it. A key that is revoked,
+/// disabled or out of its time is refused here already; what it may do is [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
+#[derive(Debug)]
+pub struct AuthenticateLayer<S, K> {
+    config: Arc<Config<S, K>>,
+}
+
+#[derive(Debug)]
+struct Config<S, K> {
+    edge: Edge<K>,
+    store: S,
+    fields: Fields,
+    passes_foreign: bool,
+    is_plaintext: fn(&Parts) -> bool,
+}
+
+impl<S: KeyStore, K: Sink> AuthenticateLayer<S, K> {
+    /// Looks keys up in `store`; the credential is in `Authorization`.
+    #[must_use]
+    pub fn new(edge: Edge<K>, store: S) -> Self {
+        let config =
+            Config { edge, store, fields: Fields::Authorization, passes_foreign: false, is_plaintext: |_| false };
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl<S: KeyStore + Clone, K: Sink> AuthenticateLayer<S, K> {
+    /// Says which header fields may hold the credential.
+    #[must_use]
+    pub fn fields(self, fields: Fields) -> Self {
+        self.with(|config| config.fields = fields)
+    }
+
+    /// Passes requests with another system's credential on, untouched and without a [`VerifiedKey`]: another scheme, or
+    /// a token that does not begin as ours do, such as a JWT. Whoever stands behind must authenticate them.
+    #[must_use]
+    pub fn pass_foreign_on(self) -> Self {
+        self.with(|config| config.passes_foreign = true)
+    }
+
+    /// Says how to tell that a request came over a transport that is not encrypted: it is refused before anything of
+    /// it is parsed.
+    #[must_use]
+    pub fn refuse_plaintext(self, is_plaintext: fn(&Parts) -> bool) -> Self {
+        self.with(|config| config.is_plaintext = is_plaintext)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Config<S, K>)) -> Self {
+        let mut config = Arc::unwrap_or_clone(self.config);
+        change(&mut config);
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl<S: Clone, K: Clone> Clone for Config<S, K> {
+    fn clone(&self) -> Self {
+        let Self { edge, store, fields, passes_foreign, is_plaintext } = self;
+        Self {
+            edge: edge.clone(),
+            store: store.clone(),
+            fields: *fields,
+            passes_foreign: *passes_foreign,
+            is_plaintext: *is_plaintext,
+        }
+    }
+}
+
+impl<S, K> Clone for AuthenticateLayer<S, K> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config) }
+    }
+}
+
+impl<S, K, I> Layer<I> for AuthenticateLayer<S, K> {
+    type Service = Authenticate<I, S, K>;
+
+    fn layer(&self, inner: I) -> Self::Service {
+        Authenticate { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`AuthenticateLayer`].
+#[derive(Debug)]
+pub struct Authenticate<I, S, K> {
+    inner: I,
+    config: Arc<Config<S, K>>,
+}
+
+impl<I: Clone, S, K> Clone for Authenticate<I, S, K> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<I, S, K, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, K>
+where
+    I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
+    I::Future: Send,
+    S: KeyStore + 'static,
+    K: Sink,
+    RequestBody: Send + 'static,
+    ResponseBody: From<String>,
+{
+    type Response = I::Response;
+    type Error = I::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<I::Response, I::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        // The clone stays here; the one that was polled ready goes with the request.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        let config = Arc::clone(&self.config);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            match config.authenticate(&mut parts).await {
+                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Err(reply) => Ok(reply.map(ResponseBody::from)),
+            }
+        })
+    }
+}
+
+impl<S: KeyStore, K: Sink> Config<S, K> {
+    async fn authenticate(&self, parts: &mut Parts) -> Result<(), Response<String>> {
+        // What came from outside is no proof, whoever put it there.
+        parts.extensions.remove::<VerifiedKey>();
+        let Edge { gate, answers, sink, clock } = &self.edge;
+        let now = clock();
+        let nobody = By::Unverified { claimed: None };
+        if (self.is_plaintext)(parts) {
+            self.edge.refused(nobody, "plaintext", now);
+            return Err(answers.plaintext());
+        }
+        let is_other_scheme = parts.headers.contains_key(AUTHORIZATION);
+        let result = match credential(&parts.headers, self.fields) {
+            Ok(text) => gate.authenticate(&self.store, text, now).await,
+            Err(CredentialError::Missing) if self.passes_foreign && is_other_scheme => return Ok(()),
+            Err(error) => {
+                self.edge.refused(nobody, error.as_str(), now);
+                return Err(answers.no_credential(error));
+            }
+        };
+        let key = match result {
+            Ok(Ok(key)) => key,
+            Ok(Err(unauthenticated)) if self.passes_foreign && unauthenticated.is_foreign() => return Ok(()),
+            Ok(Err(unauthenticated)) => {
+                sink.refused(unauthenticated.refused(now));
+                return Err(answers.invalid_key());
+            }
+            Err(error) => {
+                sink.failed(&error);
+                return Err(answers.unavailable());
+            }
+        };
+        if let Err(reason) = check_usable(key.status(), key.validity(), now) {
+            self.edge.refused(By::key(&key), reason.as_str(), now);
+            return Err(answers.unusable_key(reason));
+        }
+        if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
+            sink.touch(key.id(), now);
+        }
+        parts.headers.remove(AUTHORIZATION);
+        parts.headers.remove(X_API_KEY);
+        parts.extensions.insert(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Whether they may: decided at the matched route.
+
+use alloc::{boxed::Box, string::String, sync::Arc};
+use core::{
+    error::Error,
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ::http::{Response, request::Parts};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Edge, Sink};
+use crate::{
+    action::Request,
+    event::By,
+    http::CredentialError,
+    policy::{Authorization, Decision},
+    store::Standings,
+    verify::VerifiedKey,
+};
+
+/// Says what a request at a matched route is about.
+///
+/// It is asked after routing: read the matched route and its parameters as your router gives them, look up what they
+/// stand for now (such as the environment that a deployment is in), and never take a raw path apart.
+pub trait Resolve: Send + Sync + 'static {
+    /// Resolves a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Unresolved`] if there is nothing to decide upon; the request is refused then.
+    fn resolve(&self, parts: &mut Parts) -> impl Future<Output = Result<Request, Unresolved>> + Send;
+}
+
+/// Why a request could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unresolved {
+    /// A look-up failed: 503.
+    #[error("a resource could not be looked up")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// The resource does not exist: 404, the same as for one that is concealed.
+    #[error("there is no such resource")]
+    NotFound,
+    /// Nothing is said about this route, so it is closed: 403.
+    #[error("nothing is said about this route")]
+    Unlisted,
+}
+
+/// Decides each request at its matched route, and puts the [`Authorization`] into its extensions.
+///
+/// Stands behind [`AuthenticateLayer`](super::AuthenticateLayer) and, in axum, on the routes
+/// (`Router::route_layer`), so that the route is known. Without a [`VerifiedKey`] in the extensions it refuses.
+#[derive(Debug)]
+pub struct AuthorizeLayer<T, R, K> {
+    config: Arc<Config<T, R, K>>,
+}
+
+#[derive(Debug)]
+struct Config<T, R, K> {
+    edge: Edge<K>,
+    standings: T,
+    resolve: R,
+    not_found: fn() -> Response<String>,
+    conceals: bool,
+}
+
+impl<T: Standings, R: Resolve, K: Sink> AuthorizeLayer<T, R, K> {
+    /// Decides what `resolve` says, and asks `standings` for the users of personal keys only.
+    ///
+    /// `not_found` is the service's own 404: for what does not exist.
+    #[must_use]
+    pub fn new(edge: Edge<K>, standings: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
+        Self { config: Arc::new(Config { edge, standings, resolve, not_found, conceals: false }) }
+    }
+
+    /// As [`AuthorizeLayer::new`], and gives the same 404 where a 403 would show that something exists
+    /// ([`Denial::conceals`](crate::Denial::conceals)).
+    #[must_use]
+    pub fn concealing(edge: Edge<K>, standings: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
+        Self { config: Arc::new(Config { edge, standings, resolve, not_found, conceals: true }) }
+    }
+}
+
+impl<T, R, K> Clone for AuthorizeLayer<T, R, K> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config) }
+    }
+}
+
+impl<T, R, K, I> Layer<I> for AuthorizeLayer<T, R, K> {
+    type Service = Authorize<I, T, R, K>;
+
+    fn layer(&self, inner: I) -> Self::Service {
+        Authorize { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`AuthorizeLayer`].
+#[derive(Debug)]
+pub struct Authorize<I, T, R, K> {
+    inner: I,
+    config: Arc<Config<T, R, K>>,
+}
+
+impl<I: Clone, T, R, K> Clone for Authorize<I, T, R, K> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<I, T, R, K, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, T, R, K>
+where
+    I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
+    I::Future: Send,
+    T: Standings + 'static,
+    R: Resolve,
+    K: Sink,
+    RequestBody: Send + 'static,
+    ResponseBody: From<String>,
+{
+    type Response = I::Response;
+    type Error = I::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<I::Response, I::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: ::http::Request<RequestBody>) -> Self::Future {
+        // The clone stays here; the one that was polled ready goes with the request.
+        let clone = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, clone);
+        let config = Arc::clone(&self.config);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            match config.authorize(&mut parts).await {
+                Ok(authorization) => {
+                    parts.extensions.insert(authorization);
+                    inner.call(::http::Request::from_parts(parts, body)).await
+                }
+                Err(reply) => Ok(reply.map(ResponseBody::from)),
+            }
+        })
+    }
+}
+
+impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
+    async fn authorize(&self, parts: &mut Parts) -> Result<Authorization, Response<String>> {
+        // What came from outside, or from another route's decision, is no proof for this one.
+        parts.extensions.remove::<Authorization>();
+        let Edge { gate, answers, sink, clock } = &self.edge;
+        let Some(key) = parts.extensions.get::<VerifiedKey>().cloned() else {
+            self.edge.refused(By::Unverified { claimed: None }, CredentialError::Missing.as_str(), clock());
+            return Err(answers.no_credential(CredentialError::Missing));
+        };
+        let request = match self.resolve.resolve(parts).await {
+            Ok(request) => request,
+            Err(Unresolved::NotFound) => return Err((self.not_found)()),
+            Err(Unresolved::Unlisted) => {
+                self.edge.refused(By::key(&key), "closed", clock());
+                return Err(answers.closed());
+            }
+            Err(error @ Unresolved::Failed(_)) => {
+                sink.failed(&error);
+                return Err(answers.unavailable());
+            }
+        };
+        let now = clock();
+        match gate.authorize(&self.standings, &key, &request, now).await {
+            Ok(Decision::Allow(allow)) => Ok(allow.to_authorization()),
+            Ok(Decision::Deny(denial)) => {
+                sink.refused(denial.refused(&key, now));
+                let is_concealed = self.conceals && denial.conceals();
+                Err(if is_concealed { (self.not_found)() } else { answers.denied(denial) })
+            }
+            Err(error) => {
+                sink.failed(&error);
+                Err(answers.unavailable())
+            }
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The layers: who gets through, what the handler sees, and what is told.
+#![cfg(all(feature = "tower", feature = "memory"))]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use core::{
+    convert::Infallible,
+    fmt,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+use std::sync::{Arc, mpsc::Receiver};
+
+use common::{at, full, inference, operator, personal, rng, team};
+use http::{Request, Response, StatusCode, request::Parts};
+use keygate::{
+    Action, ActionKind, Asked, Authorization, By, CachedStore, Create, EventKind, Gate, Grant, KeyId, KeyRecord,
+    KeyStore, ManagedKeyStore, MemoryStandings, MemoryStore, Standing, Standings, TeamId, Token, UnixTime, UserId,
+    Validity, VerifiedKey,
+    http::{Answers, Fields},
+    may_manage,
+    tower::{AuthenticateLayer, AuthorizeLayer, Edge, Note, Outbox, Resolve, Unresolved, outbox},
+};
+use pollster::block_on;
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+const NOW: UnixTime = UnixTime::from_secs(1000);
+
+#[derive(Debug)]
+struct Down;
+
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("down")
+    }
+}
+
+impl core::error::Error for Down {}
+
+/// Keys and standings, counted, and down when told so.
+#[derive(Default)]
+struct World {
+    keys: MemoryStore,
+    standings: MemoryStandings,
+    finds: AtomicUsize,
+    asked: AtomicUsize,
+    is_down: AtomicBool,
+}
+
+impl World {
+    fn check(&self, count: &AtomicUsize) -> Result<(), Down> {
+        count.fetch_add(1, Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) { Err(Down) } else { Ok(()) }
+    }
+}
+
+impl KeyStore for World {
+    type Error = Down;
+
+    async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
+        self.check(&self.finds)?;
+        match self.keys.find(id).await {
+            Ok(found) => Ok(found),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl Standings for World {
+    type Error = Down;
+
+    async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, Down> {
+        self.check(&self.asked)?;
+        match self.standings.standing(user, team).await {
+            Ok(standing) => Ok(standing),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Stands for a router that matched: the route is in the extensions.
+#[derive(Clone)]
+enum Route {
+    Call(&'static str),
+    Deploy(&'static str),
+    NotFound,
+    Unlisted,
+    Broken,
+}
+
+struct Routes;
+
+impl Resolve for Routes {
+    async fn resolve(&self, parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
+        let core: TeamId = "core".parse().unwrap();
+        match parts.extensions.get::<Route>() {
+            Some(Route::Call(model)) => {
+                let environment = Some("production".parse().unwrap());
+                Ok(keygate::Request::new(core, Action::Call { model: model.parse().unwrap(), environment }))
+            }
+            Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
+            Some(Route::NotFound) => Err(Unresolved::NotFound),
+            Some(Route::Broken) => Err(Unresolved::Failed(Box::new(Down))),
+            Some(Route::Unlisted) | None => Err(Unresolved::Unlisted),
+        }
+    }
+}
+
+fn not_found() -> Response<String> {
+    let mut response = Response::new("nothing here".into());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+struct Setup {
+    world: Arc<World>,
+    edge: Edge<Outbox>,
+    outbox: Outbox,
+    notes: Receiver<Note>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::with_outbox(100)
+    }
+
+    fn with_outbox(capacity: usize) -> Self {
+        let (outbox, notes) = outbox(capacity);
+        let edge = Edge::new(Gate::new(common::KG), Answers::new("models").unwrap(), outbox.clone(), || NOW);
+        let world = Arc::new(World::default());
+        world.standings.set_member("ada".parse().unwrap(), "core".parse().unwrap(), Standing::Member);
+        Self { world, edge, outbox, notes }
+    }
+
+    fn key(&self, seed: u8, grant: Grant) -> Token {
+        self.key_valid(seed, grant, Validity::UNLIMITED)
+    }
+
+    fn key_valid(&self, seed: u8, grant: Grant, validity: Validity) -> Token {
+        let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
+        let name = format!("key-{seed}").parse().unwrap();
+        let issued = permit.issue(common::KG, name, validity, &mut rng(seed), at(0)).unwrap();
+        block_on(self.world.keys.insert(issued.key)).unwrap().unwrap();
+        issued.token
+    }
+
+    fn authenticate(&self) -> AuthenticateLayer<Arc<World>, Outbox> {
+        AuthenticateLayer::new(self.edge.clone(), Arc::clone(&self.world))
+    }
+
+    fn authorize(&self) -> AuthorizeLayer<Arc<World>, Routes, Outbox> {
+        AuthorizeLayer::concealing(self.edge.clone(), Arc::clone(&self.world), Routes, not_found)
+    }
+
+    /// Sends a request through both layers to a handler that tells what it saw.
+    fn send(&self, request: Request<()>) -> Response<String> {
+        self.send_through(self.authenticate(), request)
+    }
+
+    fn send_through(
+        &self,
+        authenticate: AuthenticateLayer<Arc<World>, Outbox>,
+        request: Request<()>,
+    ) -> Response<String> {
+        let handler = service_fn(|request: Request<()>| async move {
+            let authorization = request.extensions().get::<Authorization>().unwrap();
+            let saw = format!("{} {:?}", authorization.key().id(), authorization.request().action.kind());
+            assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
+            Ok::<_, Infallible>(Response::new(saw))
+        });
+        let service = ServiceBuilder::new().layer(authenticate).layer(self.authorize()).service(handler);
+        block_on(service.oneshot(request)).unwrap()
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.notes.try_iter().collect()
+    }
+}
+
+fn request(authorization: &str, route: Route) -> Request<()> {
+    Request::builder().header("authorization", authorization).extension(route).body(()).unwrap()
+}
+
+fn bearer(token: &Token, route: Route) -> Request<()> {
+    request(&format!("Bearer {}", token.expose_secret()), route)
+}
+
+#[test]
+fn an_allowed_request_reaches_the_handler_with_its_proof_and_without_its_credential() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    let response = setup.send(bearer(&token, Route::Call("m1")));
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(*response.body(), format!("{} Call", token.id()));
+    assert_eq!(setup.notes(), [Note::Touch { key: token.id(), used_at: NOW }]);
+    assert_eq!(setup.world.asked.load(Ordering::SeqCst), 0, "a team key has no user to ask about");
+}
+
+#[test]
+fn standing_is_asked_for_personal_keys_only_and_after_the_status() {
+    let setup = Setup::new();
+    let token = setup.key(1, personal("ada"));
+    assert_eq!(setup.send(bearer(&token, Route::Deploy("core"))).status(), StatusCode::OK);
+    assert_eq!(setup.world.asked.load(Ordering::SeqCst), 1);
+    let gone = setup.key(2, personal("bob"));
+    assert_eq!(setup.send(bearer(&gone, Route::Deploy("core"))).status(), StatusCode::UNAUTHORIZED);
+    let expired = setup.key_valid(3, personal("ada"), Validity::until(NOW));
+    let asked = setup.world.asked.load(Ordering::SeqCst);
+    assert_eq!(setup.send(bearer(&expired, Route::Deploy("core"))).status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(setup.world.asked.load(Ordering::SeqCst), asked);
+}
+
+#[test]
+fn whatever_is_wrong_with_a_credential_has_one_answer() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    let good = token.expose_secret();
+    let wrong = Token::generate_secret(common::KG, token.kind(), token.id(), &mut rng(9)).unwrap();
+    let unknown = Token::generate(common::KG, token.kind(), &mut rng(8)).unwrap();
+    let other_kind = Token::generate_secret(common::KG, keygate::KeyKind::Personal, token.id(), &mut rng(9)).unwrap();
+    let texts = [
+        wrong.expose_secret().to_owned(),
+        unknown.expose_secret().to_owned(),
+        other_kind.expose_secret().to_owned(),
+        good.replace("kgt1_", "kgt2_"),
+        good.replace("kgt1_", "acmet1_"),
+        format!("{good}0"),
+        good.chars().rev().collect(),
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln".into(),
+        "x".into(),
+    ];
+    let print = |response: &Response<String>| format!("{:?}", (response.status(), response.headers(), response.body()));
+    let expected = print(&setup.send(request("Bearer x", Route::Call("m1"))));
+    for text in &texts {
+        assert_eq!(print(&setup.send(request(&format!("Api-Key {text}"), Route::Call("m1")))), expected);
+    }
+    assert_eq!(setup.world.finds.load(Ordering::SeqCst), 3, "only the three well-formed ones were looked up");
+    let notes = setup.notes();
+    assert_eq!(notes.len(), texts.len().checked_add(1).unwrap(), "each refusal is told");
+    assert!(notes.iter().all(|note| matches!(note, Note::Refused(event) if matches!(event.by, By::Unverified { .. }))));
+}
+
+#[test]
+fn a_failed_look_up_is_neither_an_allow_nor_an_invalid_key() {
+    let setup = Setup::new();
+    let (team_key, user_key) = (setup.key(1, team("core", full("all"))), setup.key(2, personal("ada")));
+    setup.world.is_down.store(true, Ordering::SeqCst);
+    let response = setup.send(bearer(&team_key, Route::Call("m1")));
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(setup.notes(), [Note::Failed("down".into())]);
+    // The key is known from a cache, and the standing is not.
+    setup.world.is_down.store(false, Ordering::SeqCst);
+    let cached = CachedStore::new(
+        Arc::clone(&setup.world),
+        core::time::Duration::from_secs(60),
+        10,
+        10,
+        std::time::Instant::now,
+    );
+    block_on(cached.find(user_key.id())).unwrap();
+    setup.world.is_down.store(true, Ordering::SeqCst);
+    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let service = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(setup.edge.clone(), Arc::new(cached)))
+        .layer(setup.authorize())
+        .service(handler);
+    let response = block_on(service.oneshot(bearer(&user_key, Route::Deploy("core")))).unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    setup.world.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(setup.send(bearer(&user_key, Route::Deploy("core"))).status(), StatusCode::OK, "and it recovers");
+}
+
+#[test]
+fn what_is_concealed_and_what_is_absent_look_the_same() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", inference("all", "m1")));
+    let print = |route| {
+        let response = setup.send(bearer(&token, route));
+        format!("{:?}", (response.status(), response.headers(), response.body()))
+    };
+    let absent = print(Route::NotFound);
+    assert!(absent.contains("404"));
+    assert_eq!(print(Route::Call("m2")), absent);
+    let other_team = setup.key(2, team("labs", full("all")));
+    let response = setup.send(bearer(&other_team, Route::Call("m1")));
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::NOT_FOUND, "nothing here"));
+    assert_eq!(setup.send(bearer(&token, Route::Deploy("core"))).status(), StatusCode::FORBIDDEN);
+}
+
+#[test]
+fn a_route_of_which_nothing_is_said_is_closed() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    assert_eq!(setup.send(bearer(&token, Route::Unlisted)).status(), StatusCode::FORBIDDEN);
+    assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
+    let refusals = setup.notes().into_iter().filter(|note| matches!(note, Note::Refused(_))).count();
+    assert_eq!(refusals, 1, "the refusal at the closed route is told");
+}
+
+#[test]
+fn proofs_that_came_with_the_request_are_no_proofs() {
+    let setup = Setup::new();
+    let strong = setup.key(1, team("core", full("all")));
+    let seen = Arc::new(std::sync::Mutex::new(None));
+    let keep = Arc::clone(&seen);
+    let handler = service_fn(move |request: Request<()>| {
+        let extensions = request.extensions();
+        let proof = (extensions.get::<VerifiedKey>().cloned(), extensions.get::<Authorization>().cloned());
+        *keep.lock().unwrap() = Some(proof);
+        async { Ok::<_, Infallible>(Response::new(String::new())) }
+    });
+    let layers = ServiceBuilder::new().layer(setup.authenticate()).layer(setup.authorize());
+    block_on(layers.service(handler).oneshot(bearer(&strong, Route::Call("m1")))).unwrap();
+    let (key, authorization) = seen.lock().unwrap().take().unwrap();
+
+    let mut forged = request("Bearer x", Route::Call("m1"));
+    forged.extensions_mut().insert(key.clone().unwrap());
+    forged.extensions_mut().insert(authorization.clone().unwrap());
+    assert_eq!(setup.send(forged).status(), StatusCode::UNAUTHORIZED);
+
+    // Without the first layer, the second one lets nobody in.
+    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let alone = ServiceBuilder::new().layer(setup.authorize()).service(handler);
+    let mut forged = bearer(&strong, Route::Call("m1"));
+    forged.extensions_mut().insert(authorization.unwrap());
+    assert_eq!(block_on(alone.oneshot(forged)).unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn other_credentials_are_passed_on_only_where_asked_for() {
+    let setup = Setup::new();
+    let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+    let cases = [("Basic eDp5", true), (jwt, true), ("Bearer kgt1_x", false), ("Bearer", false)];
+    for (value, is_passed_on) in cases {
+        let handler = service_fn(|request: Request<()>| async move {
+            assert!(request.extensions().get::<VerifiedKey>().is_none());
+            Ok::<_, Infallible>(Response::new(String::from(request.headers()["authorization"].to_str().unwrap())))
+        });
+        let layer = setup.authenticate().pass_foreign_on();
+        let service = ServiceBuilder::new().layer(layer.clone()).service(handler);
+        let response = block_on(service.oneshot(request(value, Route::Unlisted))).unwrap();
+        assert_eq!(response.status() == StatusCode::OK && response.body() == value, is_passed_on, "{value}");
+        // Behind both layers nobody gets in without a key of ours.
+        assert!(setup.send_through(layer, request(value, Route::Call("m1"))).status().is_client_error());
+        assert!(setup.send(request(value, Route::Call("m1"))).status().is_client_error());
+    }
+    let nothing = Request::builder().body(()).unwrap();
+    let response = setup.send_through(setup.authenticate().pass_foreign_on(), nothing);
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "nothing is not somebody else's");
+}
+
+#[test]
+fn x_api_key_counts_where_switched_on() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    let request = || {
+        let builder = Request::builder().header("x-api-key", token.expose_secret()).extension(Route::Call("m1"));
+        builder.body(()).unwrap()
+    };
+    assert_eq!(setup.send(request()).status(), StatusCode::UNAUTHORIZED);
+    let layer = setup.authenticate().fields(Fields::AuthorizationOrXApiKey);
+    assert_eq!(setup.send_through(layer, request()).status(), StatusCode::OK);
+}
+
+#[test]
+fn plaintext_is_refused_before_anything_is_read() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    let layer = || setup.authenticate().refuse_plaintext(|parts| !parts.headers.contains_key("x-forwarded-tls"));
+    let good = setup.send_through(layer(), bearer(&token, Route::Call("m1")));
+    let bad = setup.send_through(layer(), request("Bearer x", Route::Call("m1")));
+    let none = setup.send_through(layer(), Request::builder().body(()).unwrap());
+    for response in [&good, &bad, &none] {
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!((response.headers(), response.body()), (good.headers(), good.body()));
+    }
+    assert_eq!(setup.world.finds.load(Ordering::SeqCst), 0);
+    let mut encrypted = bearer(&token, Route::Call("m1"));
+    encrypted.headers_mut().insert("x-forwarded-tls", "1".parse().unwrap());
+    assert_eq!(setup.send_through(layer(), encrypted).status(), StatusCode::OK);
+}
+
+#[test]
+fn a_full_outbox_drops_with_a_count_and_blocks_nobody() {
+    let setup = Setup::with_outbox(1);
+    let token = setup.key(1, team("core", full("all")));
+    for _ in 0..3 {
+        assert_eq!(setup.send(bearer(&token, Route::Call("m1"))).status(), StatusCode::OK);
+        assert_eq!(setup.send(bearer(&token, Route::Deploy("labs"))).status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(setup.notes(), [Note::Touch { key: token.id(), used_at: NOW }]);
+    assert_eq!((setup.outbox.dropped_touches(), setup.outbox.dropped_refusals()), (5, 3));
+}
+
+#[test]
+fn a_refusal_says_who_what_and_why() {
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", inference("all", "all")));
+    setup.send(bearer(&token, Route::Deploy("core")));
+    let notes = setup.notes();
+    let [Note::Touch { .. }, Note::Refused(event)] = notes.as_slice() else { panic!("{notes:?}") };
+    assert_eq!(event.key, Some(token.id()));
+    assert!(matches!(event.by, By::Key { id, .. } if id == token.id()));
+    let asked = Some(Asked::Action(ActionKind::Deploy));
+    assert_eq!(event.kind, EventKind::Refused { asked, why: "level_insufficient" });
+
+    let cases: [(Request<()>, &str); 5] = [
+        (Request::builder().body(()).unwrap(), "missing"),
+        (request("Bearer", Route::Unlisted), "malformed"),
+        (request("Bearer x", Route::Unlisted), "foreign_issuer"),
+        (bearer(&token, Route::Unlisted), "closed"),
+        (bearer(&token, Route::NotFound), ""),
+    ];
+    for (request, expected) in cases {
+        setup.send(request);
+        let whys: Vec<_> = setup
+            .notes()
+            .into_iter()
+            .filter_map(|note| match note {
+                Note::Refused(event) => Some(event.kind),
+                _ => None,
+            })
+            .collect();
+        let expected = Some(expected).filter(|why| !why.is_empty());
+        let refused = expected.map(|why| EventKind::Refused { asked: None, why });
+        assert_eq!(whys, refused.into_iter().collect::<Vec<_>>());
+    }
+}
