@@ -1,2 +1,54 @@
-//! To be written.
-fn main() {}
+//! Verifying: two comparisons and no hash, the same whether the key is there or not, and whichever secret it was.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up is not run")]
+
+use core::{hint::black_box, time::Duration};
+use std::sync::Arc;
+
+use criterion::Criterion;
+use keygate::{
+    Actor, Create, Grant, Issued, Issuer, KeyRecord, Operator, PreviousSecret, RecordParts, Slot, Token, UnixTime,
+    UnverifiedToken, Validity, may_manage, verify,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+const KG: Issuer = Issuer::from_static("kg");
+const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let Issued { token, key, .. } = issue();
+    // The secret before this one, as a rotation leaves it.
+    let previous = Token::generate_secret(KG, token.kind(), token.id(), &mut ChaCha20Rng::from_seed([2; 32])).unwrap();
+    let ends_at = NOW.saturating_add(Duration::from_secs(60));
+    let mut parts = RecordParts::from(key.record().clone());
+    let settled = Arc::new(KeyRecord::try_from(parts.clone()).unwrap());
+    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at });
+    let rotating = Arc::new(KeyRecord::try_from(parts).unwrap());
+
+    let cases = [
+        ("current", &token, Some(&settled), Some(Slot::Current)),
+        ("current_of_two", &token, Some(&rotating), Some(Slot::Current)),
+        ("previous", &previous, Some(&rotating), Some(Slot::Previous)),
+        ("wrong_secret", &previous, Some(&settled), None),
+        ("unknown_id", &token, None, None),
+    ];
+    for (name, token, record, expected) in cases {
+        let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
+        criterion.bench_function(&format!("keygate/verify/{name}"), |bencher| {
+            bencher.iter(|| {
+                let key = verify(black_box(&presented), record.cloned(), black_box(NOW)).ok();
+                assert_eq!(key.as_ref().map(keygate::VerifiedKey::slot), expected);
+                key
+            });
+        });
+    }
+    criterion.final_summary();
+}
+
+fn issue() -> Issued {
+    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let grant = Grant::Personal { user: "ada".parse().unwrap() };
+    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    permit.issue(KG, "laptop".parse().unwrap(), Validity::UNLIMITED, &mut rng, NOW).unwrap()
+}

@@ -57,6 +57,10 @@ impl SecretDigest {
         Self(bytes)
     }
 
+    fn words(&self) -> impl Iterator<Item = u32> {
+        self.0.chunks_exact(4).map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes))
+    }
+
     /// Lends the 28 bytes, for a store to hold.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LENGTH] {
@@ -69,7 +73,7 @@ impl ConstantTimeEq for SecretDigest {
         // Differences are gathered in one number, which `subtle` compares with zero: its own comparison of slices
         // puts a barrier behind each byte and costs about as much as the hash.
         let difference =
-            self.0.iter().zip(&other.0).fold(0_u8, |difference, (left, right)| difference | (left ^ right));
+            self.words().zip(other.words()).fold(0, |difference, (left, right)| difference | (left ^ right));
         difference.ct_eq(&0)
     }
 }

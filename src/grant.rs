@@ -1,9 +1,14 @@
 //! What a key is granted: its owner, its permission, and when it is valid. Immutable once minted.
 
+use core::{fmt, str::FromStr};
+
+#[cfg(feature = "serde")]
+use crate::serialized::named_fields;
 use crate::{
     id::{KeyKind, TeamId, UserId},
     level::PermissionLevel,
     scope::{EnvironmentScope, ModelScope},
+    text::text_serde,
     time::UnixTime,
 };
 
@@ -21,7 +26,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(tag = "level", rename_all = "snake_case", deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", tag = "level", rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Permission {
     /// Deploy, call and manage; restricted to environments, it can only call.
@@ -42,6 +47,9 @@ pub enum Permission {
         models: ModelScope,
     },
 }
+
+#[cfg(feature = "serde")]
+named_fields!(Permission);
 
 impl Permission {
     /// Returns the level.
@@ -73,16 +81,15 @@ impl Permission {
     }
 }
 
-/// Whose a key is.
+/// Whose a key is; as text, `personal:` and a user id, or `team:` and a team id.
 ///
 /// ```
 /// use keygate::{KeyKind, Owner};
+/// assert_eq!("team:core".parse(), Ok(Owner::Team("core".parse()?)));
 /// assert_eq!(Owner::Personal("ada".parse()?).kind(), KeyKind::Personal);
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
 pub enum Owner {
     /// A user: what the key does is attributed to them, and it ends with them.
@@ -102,6 +109,36 @@ impl Owner {
     }
 }
 
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Personal(user) => write!(f, "personal:{user}"),
+            Self::Team(team) => write!(f, "team:{team}"),
+        }
+    }
+}
+
+impl FromStr for Owner {
+    type Err = InvalidOwner;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOwner> {
+        let (kind, id) = text.split_once(':').ok_or(InvalidOwner)?;
+        match kind.parse().map_err(|_| InvalidOwner)? {
+            KeyKind::Personal => id.parse().map(Self::Personal),
+            KeyKind::Team => id.parse().map(Self::Team),
+        }
+        .map_err(|_| InvalidOwner)
+    }
+}
+
+text_serde!(Owner);
+
+/// A text that names no owner.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an owner is `personal:` and a user id, or `team:` and a team id")]
+#[non_exhaustive]
+pub struct InvalidOwner;
+
 /// A key's owner, and what the key may do for them: a personal key acts as its user and takes neither level nor scope.
 ///
 /// ```
@@ -116,7 +153,7 @@ impl Owner {
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
 #[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
 pub enum Grant {
     /// Whatever the user may do.
@@ -129,10 +166,12 @@ pub enum Grant {
         /// The team to which the key is confined.
         team: TeamId,
         /// What it may do there.
-        #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialized::map_only"))]
         permission: Permission,
     },
 }
+
+#[cfg(feature = "serde")]
+named_fields!(Grant);
 
 impl Grant {
     /// Returns the kind of a key with this grant.

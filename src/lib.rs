@@ -192,7 +192,7 @@ pub use gate::{Gate, KeyManager, Lookup, ManageError, Question, Unauthenticated,
 #[cfg(feature = "getrandom")]
 #[cfg_attr(docsrs, doc(cfg(feature = "getrandom")))]
 pub use getrandom::SysRng;
-pub use grant::{Grant, InvalidValidity, Owner, Permission, Validity};
+pub use grant::{Grant, InvalidOwner, InvalidValidity, Owner, Permission, Validity};
 pub use id::{KeyId, KeyKind, ModelId, TeamId, UnknownKind, UserId};
 pub use level::{PermissionLevel, UnknownLevel};
 pub use manage::{
@@ -203,20 +203,20 @@ pub use name::{EnvironmentName, Issuer, KeyName};
 pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Sufficient, decide};
 pub use reason::{Class, Reason};
 pub use record::{
-    Creator, InvalidRecord, KeyRecord, NewKey, PreviousChange, PreviousSecret, RecordParts, SecretChange, Status,
+    Creator, InvalidCreator, InvalidRecord, InvalidStatus, KeyRecord, NewKey, PreviousChange, PreviousSecret,
+    RecordParts, SecretChange, Status,
 };
 pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, Scope};
-pub use secret::SecretText;
 pub use standing::Standing;
 pub use store::{
-    BoxError, BoxedKeyStore, BoxedManagedKeyStore, Changed, Cursor, KeyStore, ListBy, ManagedKeyStore, Page,
-    PageRequest, Refusal, Run, Standings,
+    BoxError, BoxedKeyStore, BoxedManagedKeyStore, Changed, Cursor, InvalidCursor, KeyStore, ListBy, ManagedKeyStore,
+    Page, PageRequest, Refusal, Run, Standings,
 };
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use store::{MemoryStandings, MemoryStore};
 pub use text::{InvalidText, TextRule};
-pub use time::UnixTime;
+pub use time::{InvalidTime, UnixTime};
 pub use token::{GenerateError, ParseTokenError, PublicToken, Token, UnverifiedToken};
 pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, Slot, VerifiedKey, verify};
 

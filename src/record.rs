@@ -1,12 +1,15 @@
 //! What is stored of a key.
 
 #[cfg(feature = "serde")]
-use crate::serialized::{map_only, map_only_or_null, required};
+use crate::serialized::{named_fields, required};
+use core::{fmt, str::FromStr};
+
 use crate::{
     digest::SecretDigest,
     grant::{Grant, Validity},
     id::{KeyId, KeyKind, UserId},
     name::KeyName,
+    text::text_serde,
     time::UnixTime,
 };
 
@@ -179,8 +182,7 @@ impl TryFrom<RecordParts> for KeyRecord {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for KeyRecord {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parts: RecordParts = map_only(deserializer)?;
-        parts.try_into().map_err(serde::de::Error::custom)
+        <RecordParts as serde::Deserialize>::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -207,7 +209,7 @@ impl From<KeyRecord> for RecordParts {
 /// The columns of a record, for stores: plain data, checked when it becomes a [`KeyRecord`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
 #[expect(clippy::exhaustive_structs, reason = "a store must fill each column; a new one must break its build")]
 pub struct RecordParts {
     /// The public id, the primary key.
@@ -215,7 +217,6 @@ pub struct RecordParts {
     /// The name.
     pub name: KeyName,
     /// Owner, level and restrictions; the kind follows from it.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "map_only"))]
     pub grant: Grant,
     /// When the key was created.
     pub created_at: UnixTime,
@@ -235,14 +236,17 @@ pub struct RecordParts {
     /// The digest of the current secret.
     pub current: SecretDigest,
     /// The previous secret, during rotation.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "map_only_or_null"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
     pub previous: Option<PreviousSecret>,
 }
+
+#[cfg(feature = "serde")]
+named_fields!(RecordParts);
 
 /// The secret that a rotation replaced, and when it stops to open the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
 #[expect(clippy::exhaustive_structs, reason = "a store must fill each column")]
 pub struct PreviousSecret {
     /// Its digest.
@@ -251,15 +255,17 @@ pub struct PreviousSecret {
     pub ends_at: UnixTime,
 }
 
-/// Whether a key is in use, set aside, or gone for good.
+#[cfg(feature = "serde")]
+named_fields!(PreviousSecret);
+
+/// Whether a key is in use, set aside, or gone for good; as text, `active`, `disabled`, or `revoked:` and the time.
 ///
 /// ```
 /// use keygate::{Status, UnixTime};
+/// assert_eq!("revoked:1".parse(), Ok(Status::Revoked { at: UnixTime::from_secs(1) }));
 /// assert_ne!(Status::Disabled, Status::Revoked { at: UnixTime::from_secs(1) });
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case", deny_unknown_fields))]
 #[expect(clippy::exhaustive_enums, reason = "a store must hold each; a new one must break its build")]
 pub enum Status {
     /// In use.
@@ -267,25 +273,44 @@ pub enum Status {
     /// Set aside; it can be enabled again.
     Disabled,
     /// Ended for good.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "revoked_at"))]
     Revoked {
         /// When it was first revoked.
         at: UnixTime,
     },
 }
 
-#[cfg(feature = "serde")]
-fn revoked_at<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<UnixTime, D::Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Revoked {
-        at: UnixTime,
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Active => f.write_str("active"),
+            Self::Disabled => f.write_str("disabled"),
+            Self::Revoked { at } => write!(f, "revoked:{at}"),
+        }
     }
-
-    map_only(deserializer).map(|Revoked { at }| at)
 }
 
-/// Who created a key.
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStatus> {
+        match text.split_once(':') {
+            None if text == "active" => Ok(Self::Active),
+            None if text == "disabled" => Ok(Self::Disabled),
+            Some(("revoked", at)) => at.parse().map(|at| Self::Revoked { at }).map_err(|_| InvalidStatus),
+            _ => Err(InvalidStatus),
+        }
+    }
+}
+
+text_serde!(Status);
+
+/// A text that names no status.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a status is `active`, `disabled`, or `revoked:` and a time")]
+#[non_exhaustive]
+pub struct InvalidStatus;
+
+/// Who created a key; as text, `operator`, or `user:` and a user id.
 ///
 /// ```
 /// # use keygate::*;
@@ -306,15 +331,42 @@ fn revoked_at<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<UnixT
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "a store must hold each; keys create no keys")]
+#[expect(clippy::exhaustive_enums, reason = "a store must hold each")]
 pub enum Creator {
     /// The service itself.
     Operator,
     /// A signed-in user.
     User(UserId),
 }
+
+impl fmt::Display for Creator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::User(user) => write!(f, "user:{user}"),
+        }
+    }
+}
+
+impl FromStr for Creator {
+    type Err = InvalidCreator;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCreator> {
+        match text.split_once(':') {
+            None if text == "operator" => Ok(Self::Operator),
+            Some(("user", id)) => id.parse().map(Self::User).map_err(|_| InvalidCreator),
+            _ => Err(InvalidCreator),
+        }
+    }
+}
+
+text_serde!(Creator);
+
+/// A text that names no creator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a creator is `operator`, or `user:` and a user id")]
+#[non_exhaustive]
+pub struct InvalidCreator;
 
 /// Parts that contradict each other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

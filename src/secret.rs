@@ -14,7 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 ///   `AsRef` or `Borrow`, and `Debug` prints none of it.
 /// - Dropping it overwrites the bytes. They are on the heap, so that moving the value leaves no copy behind.
 /// - `==` takes time that depends on the lengths only.
-pub struct SecretText(String);
+pub(crate) struct SecretText(String);
 
 impl SecretText {
     /// Takes ownership of a text whose buffer was never reallocated: a reallocation would have left a copy behind.
@@ -24,7 +24,7 @@ impl SecretText {
 
     /// Lends the secret.
     #[must_use]
-    pub fn expose_secret(&self) -> &str {
+    pub(crate) fn expose_secret(&self) -> &str {
         &self.0
     }
 }

@@ -7,7 +7,7 @@
 //! suite that every store must pass.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{error::Error, future::Future, num::NonZeroU16};
+use core::{error::Error, fmt, future::Future, num::NonZeroU16, str::FromStr};
 
 use crate::{
     grant::Owner,
@@ -15,6 +15,7 @@ use crate::{
     name::KeyName,
     record::{Creator, KeyRecord, NewKey, SecretChange},
     standing::Standing,
+    text::text_serde,
     time::UnixTime,
 };
 
@@ -310,10 +311,8 @@ pub struct PageRequest {
     pub limit: NonZeroU16,
 }
 
-/// A place in a list: behind this key.
+/// A place in a list: behind this key; as text, `created_at:id`, for the URL of the next page.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[expect(clippy::exhaustive_structs, reason = "the order of lists is part of the contract")]
 pub struct Cursor {
     /// When the key was created.
@@ -329,6 +328,30 @@ impl Cursor {
         Self { created_at: record.created_at(), id: record.id() }
     }
 }
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.created_at, self.id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let (created_at, id) = text.split_once(':').ok_or(InvalidCursor)?;
+        let created_at = created_at.parse().map_err(|_| InvalidCursor)?;
+        Ok(Self { created_at, id: id.parse().map_err(|_| InvalidCursor)? })
+    }
+}
+
+text_serde!(Cursor);
+
+/// A text that names no place in a list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a cursor is a time, `:` and a key id")]
+#[non_exhaustive]
+pub struct InvalidCursor;
 
 /// One page of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -207,13 +207,13 @@ macro_rules! text_fmt {
     };
 }
 
-/// Serde as text: a type with `as_str`, and `FromStr` with a displayable error.
+/// Serde as text: a type with `Display`, and `FromStr` with a displayable error.
 macro_rules! text_serde {
     ($name:ident) => {
         #[cfg(feature = "serde")]
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
+                serializer.collect_str(self)
             }
         }
 

@@ -1,6 +1,6 @@
 //! Points in time, as values: nothing in this crate reads a clock on its own.
 
-use core::{fmt, time::Duration};
+use core::{fmt, str::FromStr, time::Duration};
 
 /// A point in time in whole seconds since 1970-01-01T00:00:00Z; every `i64` is legal.
 ///
@@ -87,6 +87,25 @@ impl UnixTime {
         Self(self.0.saturating_sub_unsigned(span.as_secs()))
     }
 }
+
+impl FromStr for UnixTime {
+    type Err = InvalidTime;
+
+    /// Takes what `Display` prints: a decimal number without leading zeros or a plus sign.
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let seconds = text.parse().map_err(|_| InvalidTime)?;
+        let is_canonical = text
+            .strip_prefix('-')
+            .map_or(text == "0" || !text.starts_with(['0', '+']), |digits| !digits.starts_with('0'));
+        if is_canonical { Ok(Self(seconds)) } else { Err(InvalidTime) }
+    }
+}
+
+/// A text that is no time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a time is a decimal number of seconds, without leading zeros or a plus sign")]
+#[non_exhaustive]
+pub struct InvalidTime;
 
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@
 
 mod authenticate;
 mod authorize;
+mod checked;
 mod sink;
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{Authorize, AuthorizeLayer, Resolve, Unresolved};
+pub use checked::Checked;
 pub use sink::{Note, Outbox, Sink, outbox};
 
 /// What both layers need: whose tokens, which replies, where to tell of what happened, and what time it is.

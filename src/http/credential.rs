@@ -90,8 +90,7 @@ const fn bounded(value: &[u8]) -> Result<&[u8], CredentialError> {
 
 /// RFC 9110, section 11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, to the very end.
 fn token68(value: &[u8]) -> Result<&str, CredentialError> {
-    let is_symbol = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
-    let symbols = value.iter().take_while(|byte| is_symbol(byte)).count();
+    let symbols = value.iter().take_while(|byte| is_token68_symbol(**byte)).count();
     let padding = value.get(symbols..).unwrap_or_default();
     if symbols == 0 || padding.iter().any(|byte| *byte != b'=') {
         return Err(CredentialError::Malformed);
@@ -99,9 +98,18 @@ fn token68(value: &[u8]) -> Result<&str, CredentialError> {
     core::str::from_utf8(value).map_err(|_| CredentialError::Malformed)
 }
 
+const fn is_token68_symbol(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
 /// RFC 9110, section 5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+#[rustfmt::skip]
+const fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 /// Why there is no one credential; it holds nothing of the fields.

@@ -1,18 +1,13 @@
 //! Who calls: from the header to a verified key, before the body is read.
 
 use alloc::{boxed::Box, string::String, sync::Arc};
-use core::{
-    future::Future,
-    mem,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use core::task::{Context, Poll};
 
 use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Edge, Sink};
+use super::{Edge, Sink, checked::Checked};
 use crate::{
     event::By,
     http::{CredentialError, Fields, X_API_KEY, credential},
@@ -119,33 +114,27 @@ impl<I: Clone, S, K> Clone for Authenticate<I, S, K> {
 
 impl<I, S, K, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, K>
 where
-    I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
-    I::Future: Send,
+    I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
     S: KeyStore + 'static,
     K: Sink,
-    RequestBody: Send + 'static,
     ResponseBody: From<String>,
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<I::Response, I::Error>> + Send>>;
+    type Future = Checked<I, RequestBody>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        // The clone stays here; the one that was polled ready goes with the request.
-        let clone = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, clone);
+        let (mut parts, body) = request.into_parts();
         let config = Arc::clone(&self.config);
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            match config.authenticate(&mut parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
-                Err(reply) => Ok(reply.map(ResponseBody::from)),
-            }
-        })
+        let check = async move {
+            config.authenticate(&mut parts).await?;
+            Ok(parts)
+        };
+        Checked::begin(Box::pin(check), body, &mut self.inner)
     }
 }
 

@@ -4,8 +4,6 @@ use alloc::{boxed::Box, string::String, sync::Arc};
 use core::{
     error::Error,
     future::Future,
-    mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
@@ -13,7 +11,7 @@ use ::http::{Response, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Edge, Sink};
+use super::{Edge, Sink, checked::Checked};
 use crate::{
     action::Request,
     event::By,
@@ -115,37 +113,29 @@ impl<I: Clone, T, R, K> Clone for Authorize<I, T, R, K> {
 
 impl<I, T, R, K, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, T, R, K>
 where
-    I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
-    I::Future: Send,
+    I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
     T: Standings + 'static,
     R: Resolve,
     K: Sink,
-    RequestBody: Send + 'static,
     ResponseBody: From<String>,
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<I::Response, I::Error>> + Send>>;
+    type Future = Checked<I, RequestBody>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: ::http::Request<RequestBody>) -> Self::Future {
-        // The clone stays here; the one that was polled ready goes with the request.
-        let clone = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, clone);
+        let (mut parts, body) = request.into_parts();
         let config = Arc::clone(&self.config);
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            match config.authorize(&mut parts).await {
-                Ok(authorization) => {
-                    parts.extensions.insert(authorization);
-                    inner.call(::http::Request::from_parts(parts, body)).await
-                }
-                Err(reply) => Ok(reply.map(ResponseBody::from)),
-            }
-        })
+        let check = async move {
+            let authorization = config.authorize(&mut parts).await?;
+            parts.extensions.insert(authorization);
+            Ok(parts)
+        };
+        Checked::begin(Box::pin(check), body, &mut self.inner)
     }
 }
 

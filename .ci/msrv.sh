@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Prints the name of a rustup toolchain with Rust 1.85, the minimum version, or `none`.
+#
+# It is made of Debian's package `rustc-web`, since a compiler from a distribution is what users of an old version have.
+# The packages are only unpacked, not installed: they would replace the system's compiler. What is there is used again.
+set -euo pipefail
+
+series=1.85
+toolchain=deb-$series
+cache=${CI_CACHE:-$HOME/.cache/keygate-ci}/$toolchain
+
+works() { rustc "+$toolchain" --version 2>/dev/null | grep -q "^rustc $series\."; }
+
+fetch() {
+    mkdir -p "$cache/debs"
+    cd "$cache/debs"
+    local version package library
+    version=$(newest)
+    if [ -z "$version" ]; then
+        apt-get update -qq
+        version=$(newest)
+    fi
+    [ -n "$version" ]
+    # The compiler, cargo, the standard library, and the libraries that these are linked with.
+    apt-get download -qq \
+        "rustc-web=$version" "cargo-web=$version" "libstd-rust-web-dev=$version" "libstd-rust-web-$series=$version" \
+        libllvm19 libz3-4 libhttp-parser2.9 libpcre3
+    for package in *.deb; do
+        dpkg -x "$package" "$cache"
+    done
+    # rustup lets the loader look in lib/, and Debian has the libraries one level deeper.
+    cd "$cache/usr/lib"
+    for library in x86_64-linux-gnu/*.so* ../../lib/x86_64-linux-gnu/*.so*; do
+        if [ -e "$library" ]; then ln -sf "$library" .; fi
+    done
+    rustup toolchain link "$toolchain" "$cache/usr"
+}
+
+newest() {
+    apt-cache madison rustc-web | awk -F'|' -v series="$series." '
+        { gsub(/ /, "", $2) }
+        index($2, series) == 1 { print $2; exit }
+    '
+}
+
+if [ "${1:-}" = --fetch ]; then
+    fetch
+    exit
+fi
+if ! works && [ -x "$cache/usr/bin/rustc" ]; then
+    rustup toolchain link "$toolchain" "$cache/usr" >&2 || true
+fi
+if ! works; then
+    # A process of its own: in a function behind `||` bash would ignore `set -e`.
+    "$0" --fetch >&2 || true
+fi
+if works; then echo "$toolchain"; else echo none; fi

@@ -1,0 +1,80 @@
+//! Rotations: compared before they are set, and each way to treat the previous secret.
+
+use super::{change::Change, fixture, report::Outcome, rule::Rule, trial::Trial};
+use crate::{
+    record::{PreviousChange, PreviousSecret, RecordParts},
+    store::Refusal,
+};
+
+pub(super) async fn check_expected(trial: &mut Trial<'_>) -> Outcome {
+    let mut key = trial.stored_key(fixture::team("core")?).await?;
+    let first = trial.keys.rotation(&key);
+    let original = key.clone();
+    trial.change(&mut key, first.clone()).await?;
+
+    let unknown = RecordParts { current: trial.keys.digest(), ..key.clone() };
+    let late = [
+        ("rotate, the same again", first),
+        ("rotate, expecting the previous digest", trial.keys.rotation(&original)),
+        ("rotate, expecting the previous digest, keep", trial.keys.rotation_with(&original, PreviousChange::Keep)),
+        ("rotate, expecting the previous digest, clear", trial.keys.rotation_with(&original, PreviousChange::Clear)),
+        ("rotate, expecting a digest that never was", trial.keys.rotation(&unknown)),
+    ];
+    for (when, change) in late {
+        let answer = change.ask(&trial.store, key.id).await?;
+        trial.require_answer(Rule::RotateExpected, when, &answer, &Err(Refusal::Changed));
+        trial.require_stored(Rule::RotateExpected, when, &key).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn check_previous(trial: &mut Trial<'_>) -> Outcome {
+    // Seldom found, the store is changed behind the back of whoever keeps what was read.
+    for is_found_often in [true, false] {
+        let mut key = trial.stored_key(fixture::team("core")?).await?;
+        for (when, step) in WALK {
+            let (change, rule) = match step {
+                Step::EndOverlap => (Change::EndOverlap, Rule::NothingElseChanges),
+                Step::Clear => (trial.keys.rotation_with(&key, PreviousChange::Clear), Rule::RotatePrevious),
+                Step::Keep => (trial.keys.rotation_with(&key, PreviousChange::Keep), Rule::RotateKeepsStored),
+                Step::Set(end) => {
+                    let previous = PreviousSecret { digest: key.current, ends_at: fixture::later(*end) };
+                    (trial.keys.rotation_with(&key, PreviousChange::Set(previous)), Rule::RotatePrevious)
+                }
+            };
+            trial.change(&mut key, change).await?;
+            if is_found_often || matches!(step, Step::Keep) {
+                trial.require_stored(rule, when, &key).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Step {
+    Clear,
+    EndOverlap,
+    Keep,
+    Set(u64),
+}
+
+/// Walked by one key, so that each step starts from what the one before left.
+const WALK: &[(&str, Step)] = &[
+    ("rotate, keep where there is none", Step::Keep),
+    ("rotate, clear where there is none", Step::Clear),
+    ("rotate, set where there is none", Step::Set(10)),
+    ("rotate, keep", Step::Keep),
+    ("rotate, keep again", Step::Keep),
+    ("rotate, set where there is one", Step::Set(20)),
+    ("rotate, keep the second", Step::Keep),
+    ("end_overlap", Step::EndOverlap),
+    ("rotate, keep after end_overlap", Step::Keep),
+    ("rotate, set after end_overlap", Step::Set(5)),
+    ("rotate, clear", Step::Clear),
+    ("rotate, keep after clear", Step::Keep),
+    // An overlap of nothing is legal, and stored all the same.
+    ("rotate, set an end that is over", Step::Set(0)),
+    ("rotate, keep one that is over", Step::Keep),
+    ("end_overlap again", Step::EndOverlap),
+    ("end_overlap where there is none", Step::EndOverlap),
+];

@@ -1,0 +1,328 @@
+//! The import direction of DESIGN 8, and the edges of it that are security properties, held against the sources.
+//!
+//! The sources are read as tokens, so what stands in comments and strings is no code, and what stands in macros is.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+use std::{fs, path::Path};
+
+use proc_macro2::{TokenStream, TokenTree};
+
+/// The modules in the order of their layers, which is the order of `mod` in `src/lib.rs`. A module imports from those
+/// that stand before it; in a list of siblings, not even from those.
+const LAYERS: &[Layer] = &[
+    Layer::Chain(&["encoding", "secret", "serialized", "text", "time"]),
+    Layer::Chain(&["id", "level", "name", "reason", "scope", "standing"]),
+    Layer::Chain(&["digest", "token"]),
+    Layer::Chain(&["action", "grant", "record"]),
+    Layer::Siblings(&["issue", "store", "verify"]),
+    Layer::Siblings(&["cache"]),
+    Layer::Chain(&["policy"]),
+    Layer::Chain(&["event"]),
+    Layer::Chain(&["manage"]),
+    Layer::Chain(&["gate"]),
+    Layer::Chain(&["http"]),
+    Layer::Chain(&["tower"]),
+    Layer::Chain(&["scan"]),
+    Layer::Siblings(&["docs", "readme"]),
+];
+
+enum Layer {
+    Chain(&'static [&'static str]),
+    Siblings(&'static [&'static str]),
+}
+
+impl Layer {
+    const fn modules(&self) -> &'static [&'static str] {
+        match self {
+            Self::Chain(modules) | Self::Siblings(modules) => modules,
+        }
+    }
+}
+
+/// Tells whether `module` may import from `imported`.
+fn may_import(module: &str, imported: &str) -> bool {
+    if module == imported {
+        return true;
+    }
+    for layer in LAYERS {
+        let place = |name| layer.modules().iter().position(|one| *one == name);
+        match (layer, place(module), place(imported)) {
+            // What is imported stands in a layer before.
+            (_, None, Some(_)) => return true,
+            (Layer::Chain(_), Some(own), Some(other)) => return other < own,
+            (_, Some(_), _) => return false,
+            (_, None, None) => {}
+        }
+    }
+    false
+}
+
+/// A file of the library, by its path below `src`.
+struct Source {
+    path: String,
+    tokens: TokenStream,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), tokens: text.parse().unwrap() }
+    }
+
+    /// The module below the root in which the file is.
+    fn module(&self) -> &str {
+        self.path.split(['/', '.']).next().unwrap()
+    }
+
+    /// How many modules the file is below the root.
+    fn depth(&self) -> usize {
+        self.path.split('/').count()
+    }
+
+    fn words(&self) -> Vec<Word> {
+        let mut words = Vec::new();
+        flatten(self.tokens.clone(), self.depth(), &mut words);
+        words
+    }
+
+    /// Tells whether the sequence of words occurs, as in `KeyRecord :: minted`.
+    fn says(&self, sequence: &str) -> bool {
+        let words = self.words();
+        let sequence: Vec<_> = sequence.split(' ').collect();
+        words.windows(sequence.len()).any(|window| window.iter().map(|word| &*word.text).eq(sequence.iter().copied()))
+    }
+}
+
+/// A token that is no group, or a bracket; `::` is one.
+struct Word {
+    text: String,
+    /// How many modules below the root it stands.
+    depth: usize,
+}
+
+fn flatten(tokens: TokenStream, depth: usize, words: &mut Vec<Word>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => {
+                let is_module = matches!(&words[..], [.., keyword, _] if keyword.text == "mod");
+                let [open, close] = match group.delimiter() {
+                    proc_macro2::Delimiter::Brace => ["{", "}"],
+                    proc_macro2::Delimiter::Bracket => ["[", "]"],
+                    proc_macro2::Delimiter::Parenthesis => ["(", ")"],
+                    proc_macro2::Delimiter::None => ["", ""],
+                };
+                words.push(Word { text: open.to_owned(), depth });
+                flatten(group.stream(), if is_module { depth.saturating_add(1) } else { depth }, words);
+                words.push(Word { text: close.to_owned(), depth });
+            }
+            TokenTree::Punct(punct) => match words.last_mut() {
+                Some(last) if last.text == ":" && punct.as_char() == ':' => last.text.push(':'),
+                _ => words.push(Word { text: punct.to_string(), depth }),
+            },
+            TokenTree::Ident(ident) => words.push(Word { text: ident.to_string(), depth }),
+            // Texts are no code; numbers are no names.
+            TokenTree::Literal(_) => words.push(Word { text: "\"".to_owned(), depth }),
+        }
+    }
+}
+
+/// Names, in order, what follows each `crate::`: of `crate::{a::B, c}` that is `a` and `c`. A way to the root by
+/// `super::` is named `super`.
+fn named_from_the_root(source: &Source) -> Vec<String> {
+    let words = source.words();
+    let text = |place: usize| words.get(place).map_or("", |word| &*word.text);
+    let mut named = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        let after = place.saturating_add(2);
+        // `pub(crate)` is not followed by `::`.
+        if word.text == "crate" && text(place.saturating_add(1)) == "::" {
+            match text(after) {
+                "{" => named.extend(heads_of_group(words.get(after..).unwrap_or_default())),
+                head => named.push(head.to_owned()),
+            }
+        }
+        let supers = (place..words.len()).step_by(2).take_while(|place| text(*place) == "super").count();
+        if supers >= word.depth {
+            named.push("super".to_owned());
+        }
+    }
+    named
+}
+
+/// Of `{ a::{B, C}, d::E, f }`, with its braces, the words `a`, `d` and `f`.
+fn heads_of_group(words: &[Word]) -> Vec<String> {
+    let (mut level, mut heads, mut is_head) = (0_usize, Vec::new(), false);
+    for word in words {
+        if level == 1 && is_head && word.text != "}" {
+            heads.push(word.text.clone());
+            is_head = false;
+        }
+        match &*word.text {
+            "{" => {
+                level = level.saturating_add(1);
+                is_head = level == 1;
+            }
+            "}" => level = level.saturating_sub(1),
+            "," => is_head = level == 1,
+            _ => {}
+        }
+        if level == 0 {
+            break;
+        }
+    }
+    heads
+}
+
+/// Says what breaks a rule: nothing, if all is well.
+fn violations(source: &Source) -> Vec<String> {
+    let (path, module) = (&source.path, source.module());
+    let mut violations = Vec::new();
+    if path == "lib.rs" {
+        return violations;
+    }
+    let mut must = |holds: bool, violation: String| {
+        if !holds {
+            violations.push(format!("{path} {violation}"));
+        }
+    };
+    for named in named_from_the_root(source) {
+        // A root re-export is no module, so it may not be imported either: that is how cycles begin.
+        must(may_import(module, &named), format!("imports `{named}`"));
+    }
+    // A store never sees a token, so it never sees a secret. The suite that checks stores has to make keys.
+    if (module == "store" && !path.starts_with("store/conformance")) || module == "cache" {
+        for word in ["token", "Token", "UnverifiedToken", "SecretText", "expose_secret"] {
+            must(!source.says(word), format!("names `{word}`"));
+        }
+    }
+    // The policy decides for a key whose secret has matched, and for nothing else.
+    if module == "policy" {
+        for word in ["token", "UnverifiedToken", "KeyRecord", "RecordParts", "SecretDigest", "KeyStore"] {
+            must(!source.says(word), format!("names `{word}`"));
+        }
+        must(source.says("fn decide < ' a > ( key : & ' a VerifiedKey ,"), "decides without a verified key".to_owned());
+    }
+    // Keys are minted by `issue`, which only `manage` uses, behind a permit.
+    if module != "issue" && !path.starts_with("store/conformance") {
+        for call in ["KeyRecord :: minted", "NewKey :: new", "SecretChange {", "Token :: generate"] {
+            // Where the type is, its constructor and its literal stand.
+            let is_home = matches!((module, call), ("record", "SecretChange {") | ("token", "Token :: generate"));
+            must(is_home || !source.says(call), format!("says `{call}`"));
+        }
+        must(module == "manage" || !source.says("issue ::"), "uses `issue`".to_owned());
+    }
+    // The time is an argument, a clock too; only `UnixTime::now` reads one, and nothing calls it.
+    for clock in ["SystemTime", "Instant :: now", ". elapsed (", "UnixTime :: now", "Self :: now"] {
+        must(module == "time" || !source.says(clock), format!("reads a clock by `{clock}`"));
+    }
+    violations
+}
+
+fn sources() -> Vec<Source> {
+    fn collect(directory: &Path, below: &str, sources: &mut Vec<Source>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{below}{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                collect(&entry.path(), &format!("{name}/"), sources);
+            } else if name.ends_with(".rs") {
+                sources.push(Source::new(&name, &fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+
+    let mut sources = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut sources);
+    sources.sort_by(|left, right| left.path.cmp(&right.path));
+    sources
+}
+
+#[test]
+fn the_sources_keep_to_their_layers() {
+    let sources = sources();
+    assert!(sources.len() > 20, "the sources were found");
+    let imports: usize = sources.iter().map(|source| named_from_the_root(source).len()).sum();
+    assert!(imports > 100, "the imports were found");
+    let violations: Vec<_> = sources.iter().flat_map(violations).collect();
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn the_layers_are_those_of_the_crate() {
+    let root = sources().into_iter().find(|source| source.path == "lib.rs").unwrap();
+    let words = root.words();
+    let declared: Vec<_> = words
+        .windows(2)
+        .filter_map(|window| match window {
+            [keyword, name] if keyword.text == "mod" => Some(name.text.clone()),
+            _ => None,
+        })
+        .collect();
+    let listed: Vec<_> = LAYERS.iter().flat_map(Layer::modules).copied().collect();
+    let expected: Vec<_> = listed.iter().filter(|module| declared.iter().any(|name| name == *module)).collect();
+    assert_eq!(
+        declared.iter().collect::<Vec<_>>(),
+        expected,
+        "in the order of the layers, and none that is not listed"
+    );
+}
+
+/// The checker is checked: what breaks a rule is found, however it is written, and what looks like it is not.
+#[test]
+fn a_planted_violation_is_found() {
+    let broken = [
+        // Upwards, sideways, through the root.
+        ("token.rs", "use crate::policy::decide;", "imports `policy`"),
+        ("time.rs", "use crate::{id::KeyId};", "imports `id`"),
+        ("verify.rs", "use crate::store::KeyStore;", "imports `store`"),
+        ("issue.rs", "use crate::{token::{Token, GenerateError}, verify::verify};", "imports `verify`"),
+        ("token.rs", "use crate::{digest::SecretDigest, KeyRecord};", "imports `KeyRecord`"),
+        ("token.rs", "use crate::*;", "imports `*`"),
+        ("store/memory.rs", "fn f() { let _ = [crate::gate::Gate::new(kg)]; }", "imports `gate`"),
+        ("text.rs", "macro_rules! m { () => { $crate::id::KeyId } }", "imports `id`"),
+        ("text.rs", "m! { crate :: id :: KeyId }", "imports `id`"),
+        ("reason.rs", "mod a { mod b { use crate::event::Event; } }", "imports `event`"),
+        ("reason.rs", "use crate::unlisted::Thing;", "imports `unlisted`"),
+        ("reason.rs", "use super::event::Event;", "imports `super`"),
+        ("reason.rs", "mod inner { use super::super::event::Event; }", "imports `super`"),
+        ("store/memory.rs", "use super::super::event::Event;", "imports `super`"),
+        // The edges.
+        ("store.rs", "use crate::token::Token;", "names `token`"),
+        ("store/memory.rs", "fn f(token: &str) {}", "names `token`"),
+        ("store/dynamic.rs", "fn f() -> UnverifiedToken {}", "names `UnverifiedToken`"),
+        ("cache.rs", "fn f(t: Token) {}", "names `Token`"),
+        ("policy.rs", "pub fn decide<'a>(key: &'a KeyRecord, now: UnixTime) {}", "names `KeyRecord`"),
+        ("policy.rs", "pub fn decide<'a>(id: KeyId) {}", "decides without a verified key"),
+        ("gate.rs", "fn f() { KeyRecord::minted(id) }", "says `KeyRecord :: minted`"),
+        ("manage.rs", "fn f() { NewKey::new(record) }", "says `NewKey :: new`"),
+        ("gate/manager.rs", "fn f() { SecretChange { id } }", "says `SecretChange {`"),
+        ("gate.rs", "fn f() { issue::mint() }", "uses `issue`"),
+        ("gate.rs", "use crate::{id::KeyId, issue::mint};", "uses `issue`"),
+        ("verify.rs", "fn f() { std::time::SystemTime::now() }", "reads a clock by `SystemTime`"),
+        ("cache.rs", "fn f() { let clock = Instant::now; }", "reads a clock by `Instant :: now`"),
+        ("cache.rs", "fn f(then: Instant) { then.elapsed() }", "reads a clock by `. elapsed (`"),
+        ("gate.rs", "fn f() { UnixTime::now() }", "reads a clock by `UnixTime :: now`"),
+    ];
+    for (path, text, expected) in broken {
+        let found = violations(&Source::new(path, text));
+        assert!(found.contains(&format!("{path} {expected}")), "{path}: {text}: {found:?}");
+    }
+
+    let decide = "pub fn decide<'a>(key: &'a VerifiedKey, now: UnixTime) {}";
+    let sound = [
+        ("token.rs", "use crate::{digest::SecretDigest, encoding::{draw_text, read_hex}, id::KeyId};"),
+        ("record.rs", "use crate::grant::Grant; mod inner { use super::KeyRecord; use crate::record::Status; }"),
+        ("store/memory.rs", "use super::{Changed, KeyStore}; use crate::store::Page; pub(crate) fn f() {}"),
+        (
+            "store.rs",
+            "//! A store never sees a [`Token`](crate::token::Token).\nconst A: &str = \"crate::gate Token\";",
+        ),
+        ("time.rs", "fn now() { std::time::SystemTime::UNIX_EPOCH }"),
+        ("cache.rs", "use std::time::Instant; fn f(clock: fn() -> Instant) { clock() }"),
+        ("issue.rs", "fn mint() { NewKey::new(KeyRecord::minted(id)) }"),
+        ("gate.rs", "/* crate::tower */ use crate::{policy::decide, verify::verify};"),
+        ("policy.rs", decide),
+    ];
+    for (path, text) in sound {
+        assert_eq!(violations(&Source::new(path, text)), Vec::<String>::new(), "{path}: {text}");
+    }
+}

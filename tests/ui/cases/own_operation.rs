@@ -1,0 +1,8 @@
+//! Nobody adds an operation that the rules do not know.
+use keygate::Operation;
+
+struct Everything;
+
+impl Operation for Everything {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! A token is not written into anybody's JSON.
+use keygate::{Token, UnverifiedToken};
+use serde::Serialize;
+
+fn serialized<T: Serialize>() {}
+
+fn main() {
+    serialized::<Token>();
+    serialized::<UnverifiedToken>();
+}
