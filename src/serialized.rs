@@ -1,6 +1,8 @@
 //! Strictness that serde's derived implementations lack.
 
-use serde::{Deserialize, Deserializer};
+use alloc::string::ToString as _;
+
+use serde::{Deserialize, Deserializer, de::Error};
 
 /// Reads a field that may be null and may not be missing: a lost `expires_at` must not become "never".
 pub(crate) fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -32,6 +34,7 @@ macro_rules! named_fields {
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$type, A::Error> {
                         // The inherent function, which is derived.
                         $type::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                            .map_err(crate::serialized::without_input)
                     }
                 }
 
@@ -42,3 +45,17 @@ macro_rules! named_fields {
 }
 
 pub(crate) use named_fields;
+
+/// Replaces an error of serde's own that quotes the input; ours name the rule broken, and nothing else.
+///
+/// [`serde::de::Error`] has no way to ask of which kind an error is. Its constructors begin with fixed words.
+pub(crate) fn without_input<E: Error>(error: E) -> E {
+    let text = error.to_string();
+    if text.starts_with("unknown ") {
+        E::custom("a field, or the word for a level or a kind, is not known")
+    } else if text.starts_with("invalid ") {
+        E::custom("a field is not of its type")
+    } else {
+        error
+    }
+}

@@ -65,7 +65,7 @@ fn a(length: usize) -> String {
     "a".repeat(length)
 }
 
-/// DESIGN 2.1, copied: the list in the library is held against it.
+/// The list of the token format, copied: the one in the library is held against it.
 const RESERVED: &str = "sk pk rk gh ghp gho ghu ghs ghr github glpat npm hf hvs hvb xoxb xoxp akia asia sntrys dop gsk \
                         xai pplx r8 tskey pypi shpat whsec api key token secret bearer";
 
@@ -503,7 +503,7 @@ fn sealed(body: &str) -> String {
     format!("{body}_{checksum}")
 }
 
-/// The order of the refusals is that of DESIGN 2.3: each text but the last few breaks more than one rule.
+/// The order of the refusals is part of the format: each text but the last few breaks more than one rule.
 #[test]
 fn token() {
     use ParseTokenError::{ChecksumMismatch, ForeignIssuer, Malformed, UnsupportedVersion};
@@ -733,6 +733,30 @@ fn serialized_record() {
     for (old, new) in reject {
         assert!(with(old, new).is_err(), "{new} instead of {old} is accepted");
     }
+}
+
+/// What is wrong is told by the rule, and what was written instead is not told.
+#[test]
+fn serialized_record_errors_quote_nothing() {
+    for (old, new) in [
+        (r#""id""#, r#""canary":true,"id""#),
+        (r#""level":"inference_only""#, r#""level":"canary""#),
+        (r#""kind":"team""#, r#""kind":"canary""#),
+        (r#""kind":"team""#, r#""kind":"team","canary":1"#),
+        (r#""expires_at":200"#, r#""expires_at":"canary""#),
+        (r#""ends_at":200"#, r#""ends_at":"canary""#),
+        (r#""environments":["prod"]"#, r#""environments":["Canary"]"#),
+        (r#""environments":["prod"]"#, r#""environments":"canary""#),
+        (r#""status":"revoked:150""#, r#""status":"canary""#),
+        (r#""name":"nightly""#, r#""name":"CANARY""#),
+    ] {
+        assert!(RECORD.contains(old), "{old} is not in the record");
+        let error = serde_json::from_str::<keygate::KeyRecord>(&RECORD.replacen(old, new, 1)).unwrap_err();
+        assert!(!error.to_string().to_lowercase().contains("canary"), "{error}");
+    }
+    let missing = RECORD.replacen(r#""expires_at":200,"#, "", 1);
+    let error = serde_json::from_str::<keygate::KeyRecord>(&missing).unwrap_err();
+    assert!(error.to_string().starts_with("missing field `expires_at`"), "{error}");
 }
 
 /// Named fields have one spelling: a list of their values, in the order of the fields, is none.

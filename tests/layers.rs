@@ -1,4 +1,4 @@
-//! The import direction of DESIGN 8, and the edges of it that are security properties, held against the sources.
+//! The import direction of the layers, and the edges that are security properties, held against the sources.
 //!
 //! The sources are read as tokens, so what stands in comments and strings is no code, and what stands in macros is.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]

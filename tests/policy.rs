@@ -349,7 +349,7 @@ fn rule_8_an_allow_carries_what_was_decided() {
     assert_eq!((authorization.key().id(), authorization.request()), (key_of_core.id(), &asked));
 }
 
-/// DESIGN 4: rules 1, 2 and `OwnerDeprovisioned` are 401, the rest 403; two reasons conceal.
+/// Rules 1, 2 and `OwnerDeprovisioned` are 401, the rest 403; two reasons conceal.
 #[test]
 fn every_reason_has_its_name_class_and_discretion() {
     use Class::{NotAllowed, NotAuthenticated, Undecided};

@@ -6,6 +6,8 @@
 mod fault;
 #[path = "store_conformance/plain.rs"]
 mod plain;
+#[path = "store_conformance/row.rs"]
+mod row;
 
 use std::sync::Arc;
 

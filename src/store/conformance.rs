@@ -1,9 +1,9 @@
 //! The suite that every store must pass: whoever writes a [`ManagedKeyStore`] runs it in the tests of their own crate.
 //!
 //! [`check`] asks for an empty store, tries a part of the contract on it, and goes on with the next part and the next
-//! empty store. What it finds broken it reports by [`Rule`], all of it and not only the first. A rule that is a matter
-//! of timing (two rotations at once, a revoke against a rename) is tried by many [`Task`]s at once, many times over; how
-//! to run tasks at once is yours to say, by a [`Race`].
+//! empty store. It reports what it finds broken by [`Rule`], all of it and not only the first. A rule that is a matter
+//! of timing (two rotations at once, a revoke against a rename) is tried by several [`Task`]s at once, many times over;
+//! how to run tasks at once is yours to say, by a [`Race`].
 //!
 //! ```
 //! use keygate::{MemoryStore, store::conformance::{Threads, check}};
@@ -41,8 +41,8 @@
 //!
 //! Whether a change survives a crash, and whether a race that was not lost could have been: it is tried often enough to
 //! catch a store that reads, then writes, but a test never proves the absence of a race. The suite asks only for what
-//! [`NewKey`](crate::NewKey) and [`SecretChange`](crate::SecretChange) can hold in earnest. Its ids and digests come from a
-//! fixed sequence: they are no secrets and open nothing.
+//! [`NewKey`](crate::NewKey) and [`SecretChange`](crate::SecretChange) can hold in earnest. Its ids and digests come
+//! from a fixed sequence: they are no secrets and open nothing.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{future::Future, pin::Pin};

@@ -11,12 +11,14 @@ use std::{
 };
 
 use keygate::{
-    Changed, Cursor, Grant, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, ModelScope, NewKey, Owner,
-    Page, PageRequest, Permission, PreviousChange, PreviousSecret, RecordParts, Refusal, Run, SecretChange, Status,
-    UnixTime,
+    Changed, Cursor, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, NewKey, Owner, Page, PageRequest,
+    PreviousChange, PreviousSecret, RecordParts, Refusal, Run, SecretChange, Status, UnixTime,
 };
 
-use crate::fault::Fault;
+use crate::{
+    fault::Fault,
+    row::{forget_models, is_revoked, owner_text, record},
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct PlainStore {
@@ -51,13 +53,12 @@ impl PlainStore {
     }
 
     fn is_owner(&self, row: &RecordParts, owner: &Owner) -> bool {
-        let text = |owner: &Owner| match owner {
-            Owner::Personal(user) => user.to_string(),
-            Owner::Team(team) => team.to_string(),
-        };
         let own = row.grant.owner();
         match self.fault {
-            Some(Fault::BlursOwnerKinds) => text(&own) == text(owner),
+            Some(Fault::BlursOwnerIds) => {
+                own.kind() == owner.kind() && owner_text(&own).eq_ignore_ascii_case(owner_text(owner))
+            }
+            Some(Fault::BlursOwnerKinds) => owner_text(&own) == owner_text(owner),
             _ => own == *owner,
         }
     }
@@ -69,7 +70,7 @@ impl PlainStore {
         let absent = if self.has(Fault::AnswersAbsentAsDone) { Ok(()) } else { Err(Refusal::Absent) };
         let mut rows = self.rows.lock().unwrap();
         let Some(row) = rows.get(&place) else { return absent };
-        if is_revoked(row) {
+        if is_revoked(row) && !self.has(Fault::RevivesRevoked) {
             return Err(Refusal::Revoked);
         }
         let mut row = row.clone();
@@ -203,16 +204,6 @@ impl ManagedKeyStore for PlainStore {
     }
 
     async fn enable(&self, id: KeyId) -> Result<Changed, OutOfOrder> {
-        if self.has(Fault::EnablesRevoked) {
-            return Ok(self.locked(|rows| {
-                let row = rows.get_mut(&self.place(id)).ok_or(Refusal::Absent)?;
-                if row.status == Status::Active {
-                    return Err(Refusal::NotDisabled);
-                }
-                row.status = Status::Active;
-                Ok(())
-            }));
-        }
         Ok(self.change(id, false, |row| {
             if row.status == Status::Active {
                 return Err(Refusal::NotDisabled);
@@ -337,14 +328,6 @@ impl ManagedKeyStore for PlainStore {
     }
 }
 
-fn record(row: RecordParts) -> Arc<KeyRecord> {
-    Arc::new(row.try_into().unwrap())
-}
-
-const fn is_revoked(row: &RecordParts) -> bool {
-    matches!(row.status, Status::Revoked { .. })
-}
-
 /// Lets others come in between.
 fn pause() {
     thread::yield_now();
@@ -353,13 +336,4 @@ fn pause() {
 /// The threads of a race have no name, other than those of tests.
 fn is_racing() -> bool {
     thread::current().name().is_none()
-}
-
-/// Keeps of a scope what a catalogue of models has, or everything if that would be nothing.
-fn forget_models(grant: &mut Grant) {
-    let Grant::Team { permission: Permission::InferenceOnly { models, .. }, .. } = grant else { return };
-    let known = models.members().into_iter().flatten().filter(|model| model.as_str() == "model-0").cloned();
-    if let Ok(known) = ModelScope::only(known) {
-        *models = known;
-    }
 }

@@ -6,6 +6,7 @@
 use alloc::{format, string::String, vec::Vec};
 
 use super::{
+    change::Change,
     report::{Outcome, Violation},
     rule::Rule,
 };
@@ -18,8 +19,6 @@ use crate::{
     scope::{EnvironmentScope, InvalidScope, ModelScope},
     time::UnixTime,
 };
-
-use super::change::Change;
 
 /// When keys are created, unless a check says otherwise.
 pub(super) const CREATED_AT: UnixTime = UnixTime::from_secs(1_750_000_000);
@@ -189,7 +188,7 @@ pub(super) fn differences(expected: &RecordParts, found: &RecordParts) -> Vec<&'
     columns.iter().filter(|(_, is_equal)| !is_equal).map(|(column, _)| *column).collect()
 }
 
-/// The rule that is broken where a record is found without having been altered by anybody: its scope has one of its own.
+/// The rule that is broken where a record differs that nobody altered: scopes have one of their own.
 pub(super) fn rule_of_difference(expected: &RecordParts, found: &RecordParts) -> Rule {
     if expected.grant != found.grant && expected.grant.owner() == found.grant.owner() {
         Rule::ScopesKept

@@ -1,6 +1,6 @@
 //! What the suite found.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::{error::Error, fmt, slice};
 
 use super::rule::Rule;
@@ -47,8 +47,7 @@ impl Violation {
         let mut detail = String::from(operation);
         let mut cause = Some(error);
         while let Some(error) = cause {
-            detail.push_str(": ");
-            detail.push_str(&alloc::format!("{error}"));
+            detail.push_str(&format!(": {error}"));
             cause = error.source();
         }
         Self::new(Rule::NoFailure, detail)
@@ -60,7 +59,8 @@ impl Violation {
         self.rule
     }
 
-    /// Lends what was asked of the store and what is wrong with its answer: columns by name, no contents.
+    /// Lends what was asked of the store and what is wrong with its answer: columns by name, without ids and digests.
+    /// Of a failure it is what the store's own error prints, causes included.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -83,7 +83,7 @@ impl From<InvalidText> for Violation {
 /// Everything that a store was found to break: at least one violation, by rule.
 ///
 /// ```
-/// use keygate::{BoxError, MemoryStore, store::conformance::{Rule, Task, Race, check}};
+/// use keygate::{MemoryStore, store::conformance::{Race, Rule, Task, check}};
 ///
 /// /// Runs nothing, so that no race has a result.
 /// struct Nobody;

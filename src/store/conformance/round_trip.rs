@@ -102,7 +102,7 @@ fn unusual_keys(trial: &mut Trial<'_>) -> Outcome<Vec<RecordParts>> {
     Ok(keys)
 }
 
-/// All visible symbols, quotes, backslash, percent and underscore among them, and texts that are taken for something else.
+/// All visible symbols, quotes, backslash, percent and underscore among them, and texts that mean something elsewhere.
 fn unusual_ids() -> Vec<String> {
     let visible = || ('!'..='~').cycle();
     let mut ids: Vec<String> =

@@ -10,6 +10,7 @@ use super::{
     trial::Trial,
 };
 use crate::{
+    grant::Grant,
     record::{PreviousChange, RecordParts, Status},
     store::Refusal,
     time::UnixTime,
@@ -111,7 +112,7 @@ pub(super) async fn check_first_revocation(trial: &mut Trial<'_>) -> Outcome {
 }
 
 /// A key with something in every column, so that what changes by mistake shows.
-async fn used_key(trial: &mut Trial<'_>, grant: crate::grant::Grant, status: Status) -> Outcome<RecordParts> {
+async fn used_key(trial: &mut Trial<'_>, grant: Grant, status: Status) -> Outcome<RecordParts> {
     let mut key = trial.stored_key(grant).await?;
     let rotation = trial.keys.rotation(&key);
     trial.change(&mut key, rotation).await?;

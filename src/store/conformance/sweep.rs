@@ -1,6 +1,6 @@
 //! Ending all keys of an owner.
 
-use alloc::vec::Vec;
+use alloc::{format, vec::Vec};
 
 use super::{
     change::Change,
@@ -14,6 +14,7 @@ use crate::{
     id::KeyId,
     record::{RecordParts, Status},
     store::Run,
+    time::UnixTime,
 };
 
 pub(super) async fn check(trial: &mut Trial<'_>) -> Outcome {
@@ -26,11 +27,7 @@ pub(super) async fn check(trial: &mut Trial<'_>) -> Outcome {
             let expected = due(&keys, &grant);
             let ended = trial.store.revoke_all(owner.clone(), at, Run::Real).await?;
             trial.require(ended == expected, rule, || {
-                alloc::format!(
-                    "{when}: answered {} ids, not the {} in order that it is to end",
-                    ended.len(),
-                    expected.len()
-                )
+                format!("{when}: answered {} ids, not the {} in order that it is to end", ended.len(), expected.len())
             });
             for key in keys.iter_mut().filter(|key| expected.contains(&key.id)) {
                 Change::Revoke(at).apply(key);
@@ -48,7 +45,7 @@ pub(super) async fn check_dry(trial: &mut Trial<'_>) -> Outcome {
         for when in ["revoke_all, dry", "revoke_all, dry, again"] {
             let ids = trial.store.revoke_all(grant.owner(), later(100), Run::Dry).await?;
             let is_right = ids == due(&keys, &grant);
-            trial.require(is_right, rule, || alloc::format!("{when}: not the ids that a real one would end"));
+            trial.require(is_right, rule, || format!("{when}: not the ids that a real one would end"));
             require_all(trial, rule, when, &keys).await?;
         }
     }
@@ -92,4 +89,5 @@ fn due(keys: &[RecordParts], grant: &Grant) -> Vec<KeyId> {
     ids
 }
 
-const FIRST_AT: crate::time::UnixTime = later(7);
+/// When the keys were revoked that are revoked already.
+const FIRST_AT: UnixTime = later(7);
