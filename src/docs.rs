@@ -8,3 +8,13 @@ pub mod threat_model {}
 
 #[doc = include_str!("docs/rotation.md")]
 pub mod rotation {}
+
+#[cfg(all(feature = "memory", feature = "tower"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "memory", feature = "tower"))))]
+#[doc = include_str!("docs/service.md")]
+pub mod service {}
+
+#[cfg(all(feature = "cache", feature = "conformance"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "cache", feature = "conformance"))))]
+#[doc = include_str!("docs/store.md")]
+pub mod store {}

@@ -1,9 +1,8 @@
-//! Text that must not be seen: one door out, wiped on drop, compared in constant time.
+//! Text that must not be seen: one door out, wiped on drop.
 
 use alloc::string::String;
 use core::fmt;
 
-use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A secret text on the heap.
@@ -13,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// - The content leaves by [`SecretText::expose_secret`] only. There is no `Display`, `Clone`, `Serialize`, `Deref`,
 ///   `AsRef` or `Borrow`, and `Debug` prints none of it.
 /// - Dropping it overwrites the bytes. They are on the heap, so that moving the value leaves no copy behind.
-/// - `==` takes time that depends on the lengths only.
+/// - There is no `==`: what is compared are digests.
 pub(crate) struct SecretText(String);
 
 impl SecretText {
@@ -28,20 +27,6 @@ impl SecretText {
         &self.0
     }
 }
-
-impl ConstantTimeEq for SecretText {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.as_bytes().ct_eq(other.0.as_bytes())
-    }
-}
-
-impl PartialEq for SecretText {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
-    }
-}
-
-impl Eq for SecretText {}
 
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

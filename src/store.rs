@@ -103,7 +103,7 @@ pub trait ManagedKeyStore: KeyStore {
     /// Stores a new key.
     ///
     /// Answers [`Refusal::IdTaken`] if the id exists, and [`Refusal::NameTaken`] if a key of the same owner that is not
-    /// revoked has the name. It never replaces a record.
+    /// revoked has the name; where both are so, the id comes first. It never replaces a record.
     ///
     /// # Errors
     ///

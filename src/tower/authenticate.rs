@@ -149,10 +149,12 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
             self.edge.refused(nobody, "plaintext", now);
             return Err(answers.plaintext());
         }
-        let is_other_scheme = parts.headers.contains_key(AUTHORIZATION);
         let result = match credential(&parts.headers, self.fields) {
             Ok(text) => gate.authenticate(&self.store, text, now).await,
-            Err(CredentialError::Missing) if self.passes_foreign && is_other_scheme => return Ok(()),
+            // A line that counts and holds no credential of ours has another scheme.
+            Err(CredentialError::Missing) if self.passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
+                return Ok(());
+            }
             Err(error) => {
                 self.edge.refused(nobody, error.as_str(), now);
                 return Err(answers.no_credential(error));
@@ -178,7 +180,9 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
             sink.touch(key.id(), now);
         }
         parts.headers.remove(AUTHORIZATION);
-        parts.headers.remove(X_API_KEY);
+        if self.fields == Fields::AuthorizationOrXApiKey {
+            parts.headers.remove(X_API_KEY);
+        }
         parts.extensions.insert(key);
         Ok(())
     }

@@ -125,7 +125,7 @@ async fn time(
     let requests = (0..REQUESTS).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
     for request in requests {
-        black_box(send(router, request).await);
+        send(router, request).await;
     }
     Ok(start.elapsed().as_secs_f64() / REQUESTS as f64)
 }

@@ -1,0 +1,97 @@
+//! What happens off the requests' path: touches are written, and events become JSON lines on standard error.
+
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use keygate::{ManagedKeyStore, UnixTime, Uses, tower::Note};
+use serde::Serialize;
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use crate::app::Store;
+
+/// The thread that empties the outbox.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Drain {
+    /// Starts it; `runtime` carries the store's writes.
+    pub(crate) fn start(notes: Receiver<Note>, store: Store, uses: Arc<Mutex<Uses>>, runtime: Handle) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            let mut counted_at = Instant::now();
+            loop {
+                match notes.recv_timeout(NAP) {
+                    Ok(note) => take(note, &store, &runtime),
+                    Err(RecvTimeoutError::Timeout) if !ended.load(Ordering::Acquire) => {}
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+                if counted_at.elapsed() >= COUNT {
+                    tell_uses(&uses);
+                    counted_at = Instant::now();
+                }
+            }
+            tell_uses(&uses);
+        });
+        Self { is_over, thread }
+    }
+
+    /// Takes out what is left, and ends. The runtime must still be running.
+    pub(crate) fn finish(self) {
+        self.is_over.store(true, Ordering::Release);
+        if self.thread.join().is_err() {
+            tell(&json!({ "failed": "the thread that writes events panicked" }));
+        }
+    }
+}
+
+fn take(note: Note, store: &Store, runtime: &Handle) {
+    match note {
+        Note::Touch { key, used_at } => {
+            // Nobody waits for it, and the next use asks again.
+            if let Err(error) = runtime.block_on(store.touch(key, used_at, UnixTime::now())) {
+                tell(&json!({ "failed": error.to_string() }));
+            }
+        }
+        Note::Refused(event) => tell(&event),
+        Note::Failed(text) => tell(&json!({ "failed": text })),
+        _ => {}
+    }
+}
+
+fn tell_uses(uses: &Mutex<Uses>) {
+    let events = uses.lock().unwrap_or_else(PoisonError::into_inner).drain();
+    events.for_each(|event| tell(&event));
+}
+
+/// Writes a line for the audit log.
+///
+/// Changes come here directly and not through the outbox, which drops what does not fit: a change is rare, and its
+/// event must not get lost.
+pub(crate) fn tell(line: &impl Serialize) {
+    if let Ok(mut text) = serde_json::to_vec(line) {
+        text.push(b'\n');
+        // One write, so that lines of several threads do not mix. Where nobody reads, there is nobody to tell.
+        let _ = io::stderr().lock().write_all(&text);
+    }
+}
+
+/// How often uses are told.
+const COUNT: Duration = Duration::from_secs(5);
+/// How long it takes to notice the end.
+const NAP: Duration = Duration::from_millis(100);

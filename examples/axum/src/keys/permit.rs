@@ -1,0 +1,84 @@
+//! From a caller and a target to a permit, or to the answer that refuses it.
+
+use std::sync::Arc;
+
+use keygate::{
+    BoxError, Class, KeyRecord, KeyStore, ManageDenial, ManageError, Operation, Owner, Permit, Reason, Refusal,
+    RotateError, Standing, Standings, UnixTime, may_manage, tower::Sink,
+};
+
+use crate::{
+    app::App,
+    caller::Caller,
+    problem::{Problem, Reply},
+};
+
+/// Decides an operation on the key with this id.
+pub(super) async fn permit_on<O: Operation>(
+    app: &App,
+    caller: &Caller,
+    key: &str,
+    operation: impl FnOnce(Arc<KeyRecord>) -> O,
+    now: UnixTime,
+) -> Result<Permit<O>, Reply> {
+    let not_found = || Reply::from(Problem::not_found());
+    let id = key.parse().map_err(|_| not_found())?;
+    // With a cache the record can be a little old. Its owner never changes, and whatever else has changed in the
+    // meantime is refused by the store itself.
+    let record = app.store().find(id).await.map_err(|error| failed(app, &error))?.ok_or_else(not_found)?;
+    let owner = record.grant().owner();
+    permit(app, caller, operation(record), &owner, now).await
+}
+
+/// Decides an operation; `owner` is its target's.
+pub(super) async fn permit<O: Operation>(
+    app: &App,
+    caller: &Caller,
+    operation: O,
+    owner: &Owner,
+    now: UnixTime,
+) -> Result<Permit<O>, Reply> {
+    let standing = standing(app, caller, owner).await?;
+    may_manage(&caller.actor(), operation, standing, now).map_err(|denial| {
+        app.outbox.refused(caller.actor().refused(denial, now));
+        denied(app, caller, denial)
+    })
+}
+
+/// Looks up what the acting user is in the target's team, now.
+async fn standing(app: &App, caller: &Caller, owner: &Owner) -> Result<Option<Standing>, Reply> {
+    let Some(user) = caller.actor().user().cloned() else { return Ok(None) };
+    let standing = match owner {
+        Owner::Team(team) => app.members.standing(user, team.clone()).await,
+        // The rules only ask whether the user is still there, which is the same in every team.
+        Owner::Personal(_) => app.members.standing(user, app.any_team.clone()).await,
+    };
+    standing.map(Some).map_err(|error| failed(app, &error))
+}
+
+fn denied(app: &App, caller: &Caller, denial: ManageDenial) -> Reply {
+    let reason = denial.reason();
+    match (denial.class(), caller) {
+        // Whose key it is, and that there is one, is nobody else's business.
+        _ if denial.conceals() || reason == Reason::OtherUser => Problem::not_found().into(),
+        (Class::NotAuthenticated, Caller::Key(_)) => app.answers.unusable_key(reason).into(),
+        (Class::NotAuthenticated | Class::NotAllowed, _) => Problem::forbidden(reason.as_str()).into(),
+        _ => app.answers.unavailable().into(),
+    }
+}
+
+/// Answers a change that did not take place.
+pub(super) fn refused(app: &App, error: ManageError<BoxError>) -> Reply {
+    match error {
+        ManageError::Refused(Refusal::Absent) => Problem::not_found().into(),
+        ManageError::Refused(refusal) => Problem::conflict(refusal).into(),
+        ManageError::Rotate(RotateError::Generate(_)) => failed(app, &error),
+        ManageError::Rotate(error) => Problem::conflict(error).into(),
+        error => failed(app, &error),
+    }
+}
+
+pub(super) fn failed(app: &App, error: &(dyn core::error::Error + 'static)) -> Reply {
+    app.outbox.failed(error);
+    app.answers.unavailable().into()
+}

@@ -1,0 +1,189 @@
+//! A server on hyper that walks through the stages by hand, without `tower`: see `stages.rs`.
+//!
+//! ```text
+//! cargo run -p keygate-example-hyper
+//! ```
+//!
+//! prints the address, and one key of every sort (the end of each token is left out here); `--listen` takes another
+//! address, and port 0 is any free one:
+//!
+//! ```text
+//! listening on http://127.0.0.1:8081
+//! {"name":"personal","token":"acmep1_ufVPuUJKOv7ZMqxI_...
+//! {"name":"full","token":"acmet1_724XCAbLzdjFkU97_...
+//! {"name":"inference-one-model","token":"acmet1_gA4psb1PHL7p6amo_...
+//! {"name":"revoked","token":"acmet1_LSlfT3jUrAUPkS0x_...
+//! ```
+//!
+//! With the key `inference-one-model` as `$K`:
+//!
+//! ```text
+//! $ U=http://127.0.0.1:8081/models
+//! $ curl -H "Authorization: Api-Key $K" -d '{}' $U/abcd1234/environments/production/predict
+//! {"bytes":2,"environment":"production","model":"abcd1234"}
+//! $ curl -d '{}' $U/abcd1234/environments/production/predict
+//! {"type":"urn:keygate:problem:missing_credential","title":"A credential is required","status":401}
+//! $ curl -H "Authorization: Bearer $K" -d '{}' $U/abcd1234/environments/staging/predict
+//! {"type":"urn:keygate:problem:insufficient_scope","title":"The key may not do this","status":403,"reason":"environment_not_in_scope"}
+//! $ curl -H "Authorization: Bearer $K" -d '{}' $U/labs0001/environments/production/predict
+//! {"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}
+//! ```
+//!
+//! Refusals go to standard error, one JSON object a line.
+//! SIGTERM and SIGINT end the server, requests within five seconds.
+#![expect(clippy::print_stdout, reason = "the address and the keys are for whoever started the server")]
+
+mod keys;
+mod platform;
+mod stages;
+
+use core::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, time::Duration};
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use keygate::{Action, Authorization, EnvironmentName};
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    platform::{Platform, Route},
+    stages::{Guard, not_found},
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = TcpListener::bind(address()?).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let server = Arc::new(Server { guard: Guard::new()?, platform: Platform::new()? });
+    keys::bootstrap(&server.guard.store, |name, token| {
+        println!("{}", json!({ "name": name, "token": token.expose_secret() }));
+    })
+    .await?;
+
+    let connections = GracefulShutdown::new();
+    let mut stop = pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // Such as too many open files: that passes, and the server stays.
+                Err(error) => {
+                    eprintln!("accept failed: {error}");
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let server = Arc::clone(&server);
+        let service = service_fn(move |request| {
+            let server = Arc::clone(&server);
+            async move { Ok::<_, Infallible>(server.answer(request).await.map(|body| Full::new(Bytes::from(body)))) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .serve_connection(TokioIo::new(stream), service);
+        // What goes wrong with a connection is its client's business.
+        let connection = connections.watch(connection);
+        tokio::spawn(async move { drop(connection.await) });
+    }
+    drop(listener);
+    if timeout(GRACE, connections.shutdown()).await.is_err() {
+        eprintln!("some requests did not end in time");
+    }
+    Ok(())
+}
+
+/// Reads the command line.
+fn address() -> Result<SocketAddr, Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => Ok(SocketAddr::from(([127, 0, 0, 1], 8081))),
+        ["--listen", address] => Ok(address.parse()?),
+        _ => Err("usage: keygate-example-hyper [--listen ADDRESS:PORT]".into()),
+    }
+}
+
+struct Server {
+    guard: Guard,
+    platform: Platform,
+}
+
+impl Server {
+    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
+        let (parts, body) = request.into_parts();
+        let asked = match self.platform.route(parts.method.as_str(), parts.uri.path()) {
+            Route::Health => return Response::new("ok".into()),
+            Route::Closed => None,
+            Route::Ask(asked) => Some(asked),
+        };
+        match self.guard.admit(&parts.headers, asked.as_ref()).await {
+            // The body is read only now: nobody without leave makes the server hold data.
+            Ok(authorization) => serve(&authorization, body).await,
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+/// Serves what was allowed: it takes the proof, and looks at nothing else of the request but its body.
+async fn serve(authorization: &Authorization, body: Incoming) -> Response<String> {
+    let body = match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return status(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
+    };
+    let request = authorization.request();
+    let served = match &request.action {
+        Action::Call { model, environment } => json!({
+            "model": model.as_str(),
+            "environment": environment.as_ref().map(EnvironmentName::as_str),
+            "bytes": body.len(),
+        }),
+        Action::Deploy => json!({ "team": request.team.as_str(), "deployed": true }),
+        Action::Manage => json!({ "team": request.team.as_str(), "secrets": ["huggingface"] }),
+        _ => return not_found(),
+    };
+    let mut response = Response::new(served.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn status(status: StatusCode) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    response
+}
+
+const MAX_BODY: usize = 256 * 1024;
+/// How long requests may take to end when the server ends.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a header or a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,102 @@
+//! The way of a request, one stage after the other. `Gate::check` is all of it in one call; here each stage is seen.
+
+use core::convert::Infallible;
+
+use hyper::{HeaderMap, Response, StatusCode, header};
+use keygate::{
+    Authorization, Decision, Event, Gate, KeyStore, MemoryStandings, MemoryStore, Question, Request, Standing,
+    Standings, UnixTime,
+    http::{Answers, Fields, credential},
+};
+
+use crate::keys::ACME;
+
+/// What the stages need.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    gate: Gate,
+    answers: Answers,
+    pub(crate) store: MemoryStore,
+    standings: MemoryStandings,
+}
+
+impl Guard {
+    pub(crate) fn new() -> Result<Self, Box<dyn core::error::Error>> {
+        let standings = MemoryStandings::new();
+        standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
+        Ok(Self { gate: Gate::new(ACME), answers: Answers::new("models")?, store: MemoryStore::new(), standings })
+    }
+
+    /// From the header fields to a proof, or to the answer that refuses.
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        request: Option<&Request>,
+    ) -> Result<Authorization, Response<String>> {
+        let (answers, now) = (&self.answers, UnixTime::now());
+
+        // The header: one credential, or 401 where there is none, or 400. It is no token yet.
+        let text = credential(headers, Fields::Authorization).map_err(|error| answers.no_credential(error))?;
+
+        // The token: parsed and hashed; what is none never reaches the store. From here on nobody has the secret.
+        let lookup = self.gate.read(text).map_err(|why| {
+            tell(&why.refused(now));
+            answers.invalid_key()
+        })?;
+
+        // The record: the only look-up. A store that fails is neither an allow nor a wrong key.
+        let record = self.store.find(lookup.id()).await.map_err(|error| self.unavailable(error))?;
+
+        // The key: two comparisons, also where nothing was found. Absent and wrong get the same answer.
+        let key = lookup.found(record, now).map_err(|why| {
+            tell(&why.refused(now));
+            answers.invalid_key()
+        })?;
+
+        // The request: what the router says this is about. Where it says nothing, nothing is allowed.
+        let request = request.ok_or_else(|| answers.closed())?;
+
+        // The decision. A personal key is asked about its user's standing now, and only if that is what decides.
+        let decision = match Question::of(&key, request, now) {
+            Err(decision) => decision,
+            Ok(question) => {
+                let standing = self.standings.standing(question.user().clone(), question.team().clone()).await;
+                question.answered(standing.map_err(|error| self.unavailable(error))?)
+            }
+        };
+
+        // The answer: a proof for the handler, or a denial. What would show that something exists is answered as if it
+        // did not.
+        match decision {
+            Decision::Allow(allow) => Ok(allow.to_authorization()),
+            Decision::Deny(denial) => {
+                tell(&denial.refused(&key, now));
+                Err(if denial.conceals() { not_found() } else { answers.denied(denial) })
+            }
+        }
+    }
+
+    /// A store in memory cannot fail; what a real one says goes to the log, and the client is told nothing of it.
+    fn unavailable(&self, error: Infallible) -> Response<String> {
+        eprintln!("a look-up failed: {error}");
+        self.answers.unavailable()
+    }
+}
+
+/// The service's own 404.
+pub(crate) fn not_found() -> Response<String> {
+    let body = r#"{"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}"#;
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The audit log: a line on standard error.
+fn tell(event: &Event) {
+    if let Ok(line) = serde_json::to_string(event) {
+        eprintln!("{line}");
+    }
+}

@@ -1,0 +1,31 @@
+//! The real binary, over real sockets.
+
+#[path = "../../axum/tests/server/client.rs"]
+mod client;
+#[path = "../../axum/tests/server/common.rs"]
+mod common;
+
+use client::Server;
+
+fn start() -> Server {
+    Server::start(env!("CARGO_BIN_EXE_keygate-example-sync-server"), &[], 4)
+}
+
+#[test]
+fn answers_as_every_server_does() {
+    common::check(&start());
+}
+
+#[test]
+fn ends_on_sigterm_and_logs_no_secret() {
+    let server = start();
+    let tokens: Vec<_> = server.keys.values().cloned().collect();
+    server.ask("full", "POST", common::PREDICT, "{}").expect(200);
+    server.ask("revoked", "POST", common::PREDICT, "{}").expect(401);
+    let (status, log) = server.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains(r#""event":"refused","asked":{"action":"call"}"#) && log.contains(r#":"revoked""#), "{log}");
+    for token in tokens {
+        assert!(!log.contains(token.rsplit('_').nth(1).unwrap()), "{log}");
+    }
+}

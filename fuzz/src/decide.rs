@@ -1,0 +1,257 @@
+//! The policy, written a second time.
+
+use std::sync::Arc;
+
+use keygate::{
+    Action, Attribution, Class, Creator, Decision, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord,
+    ModelScope, Permission, PreviousSecret, RecordParts, Request, Slot, Standing, Status, UnixTime, UnverifiedToken,
+    verify,
+};
+
+use crate::parse::hash;
+
+/// Makes a small world of the input, verifies its key and decides its request.
+///
+/// Each byte chooses one thing, in the order of the fields of a world; the digit `0` chooses the first, so that seeds
+/// can be written by hand. Bytes that are missing are zeros.
+///
+/// # Panics
+///
+/// If the library decides in another way than the table of rules says.
+pub fn decide(input: &[u8]) -> &'static str {
+    let world = World::read(&mut input.iter().copied());
+    let expected = world.outcome();
+    let outcome = world.decide();
+    assert_eq!(outcome, expected, "{world:?}");
+    expected
+}
+
+/// A key, what is presented, and a request, as texts and numbers.
+#[derive(Debug)]
+struct World {
+    status: &'static str,
+    not_before: Option<i64>,
+    expires_at: Option<i64>,
+    now: i64,
+    is_personal: bool,
+    level: &'static str,
+    environments: Option<Vec<String>>,
+    models: Option<Vec<String>>,
+    team: &'static str,
+    action: &'static str,
+    model: Option<&'static str>,
+    environment: Option<&'static str>,
+    standing: Option<&'static str>,
+    presented: &'static str,
+    previous_ends_at: Option<i64>,
+}
+
+impl World {
+    fn read(bytes: &mut impl Iterator<Item = u8>) -> Self {
+        Self {
+            status: choose(bytes, &["active", "disabled", "revoked"]),
+            not_before: choose_or_none(bytes, &TIMES),
+            expires_at: choose_or_none(bytes, &TIMES),
+            now: choose(bytes, &TIMES),
+            is_personal: choose(bytes, &[false, true]),
+            level: choose(bytes, &["full", "inference_only", "metrics_only"]),
+            environments: list(choose_or_none(
+                bytes,
+                &["production", "staging", "production staging", "staging staging", "", "development", "x development"],
+            )),
+            models: list(choose_or_none(bytes, &["m1", "m2", "m2 m1", "m1 m1", "", "M1", MANY])),
+            team: choose(bytes, &["core", "labs", "Core", "cor"]),
+            action: choose(bytes, &["call", "deploy", "manage", "export_metrics"]),
+            model: choose_or_none(bytes, &["m1", "m2", "m3", "M1", "m", "m17"]),
+            environment: choose_or_none(bytes, &["production", "staging", "development", "prod", "production-2"]),
+            standing: choose_or_none(bytes, &["admin", "member", "outsider", "deprovisioned"]),
+            presented: choose(bytes, &["current", "previous", "other"]),
+            previous_ends_at: choose_or_none(bytes, &TIMES),
+        }
+    }
+
+    /// What must come out.
+    fn outcome(&self) -> &'static str {
+        let is_bad = |scope: &Option<Vec<String>>| {
+            scope.as_ref().is_some_and(|list| list.is_empty() || list.contains(&"development".into()))
+        };
+        let (in_environments, of_models) = (self.level != "metrics_only", self.level != "full");
+        let ends = self.expires_at.unwrap_or(i64::MAX);
+        let faults = [
+            (!self.is_personal && in_environments && is_bad(&self.environments), "invalid_scope"),
+            (!self.is_personal && of_models && is_bad(&self.models), "invalid_scope"),
+            (self.expires_at.is_some() && self.not_before.is_some_and(|start| start >= ends), "invalid_record"),
+            (self.previous_ends_at.is_some_and(|end| end > ends), "invalid_record"),
+            (self.presented == "other", "invalid_key"),
+            (self.presented == "previous" && self.previous_ends_at.is_none_or(|end| end <= self.now), "invalid_key"),
+        ];
+        let fault = faults.iter().chain(&self.rules()).find(|(is_broken, _)| *is_broken).map(|(_, name)| *name);
+        fault.unwrap_or("allow")
+    }
+
+    /// The table of section 4: what breaks a rule, and its reason, in the order of the rules.
+    fn rules(&self) -> [(bool, &'static str); 15] {
+        let is_team = !self.is_personal;
+        let standing = |name| self.is_personal && self.standing == Some(name);
+        let level = |name| is_team && self.level == name;
+        // A level that takes no restriction is not restricted.
+        let environments = self.environments.as_ref().filter(|_| is_team && self.level != "metrics_only");
+        let models = self.models.as_ref().filter(|_| is_team && self.level != "full");
+        let named = |list: &[String], name: Option<&str>| name.is_some_and(|name| list.iter().any(|one| one == name));
+        let calls = self.action == "call";
+        let model = self.model();
+        [
+            (self.status == "revoked", "revoked"),
+            (self.status == "disabled", "disabled"),
+            (self.not_before.is_some_and(|start| self.now < start), "not_yet_valid"),
+            (self.expires_at.is_some_and(|end| self.now >= end), "expired"),
+            (self.is_personal && self.standing.is_none(), "standing_required"),
+            (standing("deprovisioned"), "owner_deprovisioned"),
+            (standing("outsider"), "other_team"),
+            (is_team && self.team != "core", "other_team"),
+            (level("inference_only") && self.action != "call", "level_insufficient"),
+            (level("metrics_only") && self.action != "export_metrics", "level_insufficient"),
+            (environments.is_some() && !calls, "environment_scoped"),
+            (environments.is_some() && self.environment.is_none(), "environment_required"),
+            (environments.is_some_and(|list| !named(list, self.environment)), "environment_not_in_scope"),
+            (models.is_some() && model.is_none(), "model_required"),
+            (models.is_some_and(|list| !named(list, model)), "model_not_in_scope"),
+        ]
+    }
+
+    /// The model that the request names; a call always names one.
+    fn model(&self) -> Option<&'static str> {
+        match self.action {
+            "call" => Some(self.model.unwrap_or("m1")),
+            "export_metrics" => self.model,
+            _ => None,
+        }
+    }
+
+    /// What the library makes of it.
+    fn decide(&self) -> &'static str {
+        let (Ok(grant), now) = (self.grant(), UnixTime::from_secs(self.now)) else { return "invalid_scope" };
+        let [current, previous, other] = ["current", "previous", "other"].map(|secret| self.token(secret));
+        let Ok(record) = KeyRecord::try_from(RecordParts {
+            id: current.id(),
+            name: "fuzz".parse().expect("a name"),
+            grant,
+            created_at: UnixTime::MIN,
+            created_by: Creator::Operator,
+            not_before: self.not_before.map(UnixTime::from_secs),
+            expires_at: self.expires_at.map(UnixTime::from_secs),
+            last_used_at: None,
+            status: match self.status {
+                "active" => Status::Active,
+                "disabled" => Status::Disabled,
+                _ => Status::Revoked { at: UnixTime::MIN },
+            },
+            current: current.digest(),
+            previous: self
+                .previous_ends_at
+                .map(|ends_at| PreviousSecret { digest: previous.digest(), ends_at: UnixTime::from_secs(ends_at) }),
+        }) else {
+            return "invalid_record";
+        };
+
+        let (presented, slot) = match self.presented {
+            "current" => (current, Slot::Current),
+            "previous" => (previous, Slot::Previous),
+            _ => (other, Slot::Current),
+        };
+        let Ok(key) = verify(&presented, Some(Arc::new(record)), now) else { return "invalid_key" };
+        assert_eq!(key.slot(), slot);
+
+        let (request, standing) = (self.request(), self.standing.map(standing));
+        match keygate::decide(&key, standing, &request, now) {
+            Decision::Allow(allow) => {
+                assert_eq!(allow.request(), &request);
+                let is_the_users = matches!(allow.attribution(), Attribution::User(user) if user.as_str() == "ada");
+                assert_eq!(is_the_users, self.is_personal);
+                "allow"
+            }
+            Decision::Deny(denial) => {
+                let reason = denial.reason().as_str();
+                let expected = match reason {
+                    "revoked" | "disabled" | "not_yet_valid" | "expired" | "owner_deprovisioned" => {
+                        Class::NotAuthenticated
+                    }
+                    "standing_required" => Class::Undecided,
+                    _ => Class::NotAllowed,
+                };
+                assert_eq!(denial.class(), expected, "{reason}");
+                assert_eq!(denial.conceals(), ["other_team", "model_not_in_scope"].contains(&reason), "{reason}");
+                reason
+            }
+        }
+    }
+
+    fn grant(&self) -> Result<Grant, InvalidScope> {
+        let environments = || match &self.environments {
+            None => Ok(EnvironmentScope::All),
+            Some(list) => EnvironmentScope::only(list.iter().map(|name| name.parse().expect("an environment"))),
+        };
+        let models = || match &self.models {
+            None => Ok(ModelScope::All),
+            Some(list) => ModelScope::only(list.iter().map(|id| id.parse().expect("a model"))),
+        };
+        if self.is_personal {
+            return Ok(Grant::Personal { user: "ada".parse().expect("a user") });
+        }
+        let permission = match self.level {
+            "full" => Permission::Full { environments: environments()? },
+            "inference_only" => Permission::InferenceOnly { environments: environments()?, models: models()? },
+            _ => Permission::MetricsOnly { models: models()? },
+        };
+        Ok(Grant::Team { team: "core".parse().expect("a team"), permission })
+    }
+
+    /// A token of the key, with a secret that anybody can guess.
+    fn token(&self, secret: &str) -> UnverifiedToken {
+        let kind = if self.is_personal { 'p' } else { 't' };
+        let body = format!("kg{kind}1_{}_{secret:0<32}", "0".repeat(16));
+        let text = format!("{body}_{}", &hash(&body)[..8]);
+        UnverifiedToken::parse(Issuer::from_static("kg"), &text).expect("a token")
+    }
+
+    fn request(&self) -> Request {
+        let model = self.model().map(|model| model.parse().expect("a model"));
+        let action = match (self.action, model) {
+            ("call", Some(model)) => {
+                let environment = self.environment.map(|name| name.parse().expect("an environment"));
+                Action::Call { model, environment }
+            }
+            ("deploy", _) => Action::Deploy,
+            ("manage", _) => Action::Manage,
+            (_, model) => Action::ExportMetrics { model },
+        };
+        Request::new(self.team.parse().expect("a team"), action)
+    }
+}
+
+fn standing(name: &str) -> Standing {
+    match name {
+        "admin" => Standing::Admin,
+        "member" => Standing::Member,
+        "outsider" => Standing::Outsider,
+        _ => Standing::Deprovisioned,
+    }
+}
+
+fn choose<T: Copy>(bytes: &mut impl Iterator<Item = u8>, all: &[T]) -> T {
+    let byte = bytes.next().unwrap_or(b'0');
+    all[usize::from(byte.wrapping_sub(b'0')) % all.len()]
+}
+
+/// The first choice is none.
+fn choose_or_none<T: Copy>(bytes: &mut impl Iterator<Item = u8>, all: &[T]) -> Option<T> {
+    let with_none: Vec<Option<T>> = [None].into_iter().chain(all.iter().copied().map(Some)).collect();
+    choose(bytes, &with_none)
+}
+
+fn list(words: Option<&str>) -> Option<Vec<String>> {
+    words.map(|words| words.split_whitespace().map(String::from).collect())
+}
+
+const MANY: &str = "m0 m1 m2 m4 m5 m6 m7 m8 m9 m10 m11 m12 m13 m14 m15 m16 m17 m18 m19 m20 m21 m22 m23 m24 m25 m26 m27";
+const TIMES: [i64; 8] = [100, 99, 101, 0, -1, 200, i64::MIN, i64::MAX];

@@ -1,0 +1,79 @@
+//! What the fuzz targets do: each function takes an input, does with it what the library does and what a naive model
+//! does, and panics where they differ. What came out is returned, so that the corpora can be checked.
+//!
+//! The models are written from the documents and not from the code: slow, on texts and plain numbers, and each in
+//! another way than the library's.
+#![forbid(unsafe_code)]
+
+mod decide;
+mod header;
+mod parse;
+mod record;
+
+pub use decide::decide;
+pub use header::header;
+pub use parse::parse;
+pub use record::record;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::{decide, header, parse, record};
+
+    /// Replays a corpus. A seed is named `outcome.what_it_is`; what a fuzzer added has a hash for a name, and no dot.
+    fn replay(target: &str, run: fn(&[u8]) -> &'static str, outcomes: &[&str]) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        let mut seen = BTreeSet::new();
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let outcome = run(&fs::read(&path).unwrap());
+            if let Some((expected, _)) = path.file_name().unwrap().to_str().unwrap().split_once('.') {
+                assert_eq!(outcome, expected, "{}", path.display());
+                seen.insert(outcome);
+            }
+        }
+        assert_eq!(seen, outcomes.iter().copied().collect(), "a seed for each outcome");
+    }
+
+    #[test]
+    fn the_corpus_of_decide() {
+        let outcomes = [
+            "allow",
+            "disabled",
+            "environment_not_in_scope",
+            "environment_required",
+            "environment_scoped",
+            "expired",
+            "invalid_key",
+            "invalid_record",
+            "invalid_scope",
+            "level_insufficient",
+            "model_not_in_scope",
+            "model_required",
+            "not_yet_valid",
+            "other_team",
+            "owner_deprovisioned",
+            "revoked",
+            "standing_required",
+        ];
+        replay("decide", decide, &outcomes);
+    }
+
+    #[test]
+    fn the_corpus_of_header() {
+        replay("header", header, &["malformed", "missing", "multiple", "no_header", "ok"]);
+    }
+
+    #[test]
+    fn the_corpus_of_parse() {
+        let outcomes =
+            ["checksum_mismatch", "foreign_issuer", "invalid_issuer", "malformed", "ok", "unsupported_version"];
+        replay("parse", parse, &outcomes);
+    }
+
+    #[test]
+    fn the_corpus_of_record() {
+        replay("record", record, &["ok", "refused"]);
+    }
+}

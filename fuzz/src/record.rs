@@ -1,0 +1,80 @@
+//! Records, read and written.
+
+use keygate::{KeyRecord, RecordParts};
+use serde_json::Value;
+
+/// Reads JSON as a record, and writes what was read.
+///
+/// # Panics
+///
+/// If a record that is read is not written as it was read, or has parts that must not be together, or if the error
+/// about an object repeats the word `canary`, which is nowhere but in the input.
+pub fn record(input: &[u8]) -> &'static str {
+    let record: KeyRecord = match serde_json::from_slice(input) {
+        Ok(record) => record,
+        Err(error) => {
+            // Where the input is no object at all, serde's own error quotes it.
+            let is_object = input.trim_ascii_start().starts_with(b"{");
+            assert!(!is_object || !error.to_string().contains("canary"), "{error}");
+            return "refused";
+        }
+    };
+
+    // Written and read again, it is the same record and the same text.
+    let text = serde_json::to_string(&record).expect("a record can be written");
+    let again: KeyRecord = serde_json::from_str(&text).expect("what was written can be read");
+    assert_eq!(again, record);
+    assert_eq!(serde_json::to_string(&again).expect("a record can be written"), text);
+    let parts = RecordParts::from(record.clone());
+    assert_eq!(KeyRecord::try_from(parts), Ok(record));
+
+    // One spelling: what was read is what is written, but for the order and the repeats in a scope.
+    let read = serde_json::from_slice(input).expect("it was read as JSON before");
+    let written = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(one_order(read), written, "{text}");
+    check(&written);
+    "ok"
+}
+
+fn one_order(mut record: Value) -> Value {
+    if let Some(permission) = record.pointer_mut("/grant/permission").and_then(Value::as_object_mut) {
+        for scope in permission.values_mut().filter_map(Value::as_array_mut) {
+            scope.sort_by_key(Value::to_string);
+            scope.dedup();
+        }
+    }
+    record
+}
+
+/// What must be so of every record, said of its text.
+fn check(record: &Value) {
+    let seconds = |pointer| record.pointer(pointer).and_then(Value::as_i64);
+    let expires_at = seconds("/expires_at").unwrap_or(i64::MAX);
+    assert!(seconds("/not_before").is_none_or(|start| start < expires_at) || record["expires_at"].is_null());
+    assert!(seconds("/previous/ends_at").is_none_or(|end| end <= expires_at));
+
+    let fields: Vec<&str> = record.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(fields.len(), 11);
+    let grant = &record["grant"];
+    match grant["kind"].as_str() {
+        Some("personal") => assert_eq!(grant.as_object().map(serde_json::Map::len), Some(2), "a user and no more"),
+        Some("team") => {
+            let (environments, models) = match grant["permission"]["level"].as_str() {
+                Some("full") => (true, false),
+                Some("inference_only") => (true, true),
+                Some("metrics_only") => (false, true),
+                other => panic!("there is no level {other:?}"),
+            };
+            for (scope, is_taken) in [("environments", environments), ("models", models)] {
+                let scope = grant["permission"].get(scope);
+                assert_eq!(scope.is_some(), is_taken);
+                let is_spelled_out =
+                    |scope: &Value| scope == "all" || scope.as_array().is_some_and(|all| !all.is_empty());
+                assert!(scope.is_none_or(is_spelled_out), "nothing is everything unless it says so");
+            }
+            let environments = grant["permission"]["environments"].as_array();
+            assert!(environments.is_none_or(|all| !all.contains(&"development".into())));
+        }
+        other => panic!("there is no kind {other:?}"),
+    }
+}
