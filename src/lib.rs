@@ -209,8 +209,8 @@ pub use record::{
 pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, Scope};
 pub use standing::Standing;
 pub use store::{
-    BoxError, BoxedKeyStore, BoxedManagedKeyStore, Changed, Cursor, InvalidCursor, KeyStore, ListBy, ManagedKeyStore,
-    Page, PageRequest, Refusal, Run, Standings,
+    BoxError, BoxedKeyStore, BoxedManagedKeyStore, BoxedStandings, Changed, Cursor, InvalidCursor, KeyStore, ListBy,
+    ManagedKeyStore, Page, PageRequest, Refusal, Run, Standings,
 };
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]

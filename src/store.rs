@@ -27,7 +27,7 @@ mod memory;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use dynamic::{BoxError, BoxedKeyStore, BoxedManagedKeyStore};
+pub use dynamic::{BoxError, BoxedKeyStore, BoxedManagedKeyStore, BoxedStandings};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStandings, MemoryStore};
 

@@ -9,7 +9,11 @@
 )]
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::http::{Answers, CredentialError, Fields, credential};
+use keygate::{
+    Actor, Create, Grant, Operator, Standing, UnixTime,
+    http::{Answers, CredentialError, Fields, credential},
+    may_manage,
+};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
@@ -187,6 +191,26 @@ fn answers_are_challenges_and_problems() {
         let body: serde_json::Value = serde_json::from_str(reply.body()).expect("JSON");
         assert_eq!(body["type"], format!("urn:keygate:problem:{kind}"));
         assert_eq!(body["status"], status);
+    }
+}
+
+#[test]
+fn denials_are_answered_by_their_class() {
+    let answers = Answers::new("models").expect("a legal realm");
+    let operator = Actor::Operator(Operator::because("a test").expect("a legal reason"));
+    let now = UnixTime::from_secs(100);
+    let ada = || Actor::User("ada".parse().expect("a user id"));
+    let create = || Create(Grant::Personal { user: "bob".parse().expect("a user id") });
+    assert!(may_manage(&operator, create(), None, now).is_ok());
+    for (standing, status, reason) in [
+        (Some(Standing::Admin), 403, "other_user"),
+        (Some(Standing::Deprovisioned), 401, "owner_deprovisioned"),
+        (None, 503, ""),
+    ] {
+        let denial = may_manage(&ada(), create(), standing, now).expect_err("she may not");
+        let reply = answers.operation_denied(denial);
+        assert_eq!(reply.status(), status);
+        assert!(reply.body().contains(reason), "{}", reply.body());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Header fields, read a second time.
 
+use core::iter::repeat_n;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::http::{Fields, credential};
 
@@ -22,8 +24,11 @@ pub fn header(input: &[u8]) -> &'static str {
             b'x' => "X-API-Key",
             _ => "cookie",
         };
-        let value: Vec<u8> =
-            line[1..].iter().flat_map(|byte| if *byte == 0 { vec![b'a'; LONG] } else { vec![*byte] }).collect();
+        let mut value = Vec::new();
+        for byte in &line[1..] {
+            let (symbol, count) = if *byte == 0 { (b'a', LONG) } else { (*byte, 1) };
+            value.extend(repeat_n(symbol, count));
+        }
         let Ok(legal) = HeaderValue::from_bytes(&value) else { return "no_header" };
         headers.append(HeaderName::from_bytes(name.as_bytes()).expect("a legal name"), legal);
         if name == "Authorization" || (name == "X-API-Key" && x_api_key) {

@@ -10,6 +10,7 @@ use ::http::{
 use super::CredentialError;
 use crate::{
     action::ActionKind,
+    manage::ManageDenial,
     policy::{Denial, sufficient_levels},
     reason::{Class, Reason},
 };
@@ -121,6 +122,21 @@ impl Answers {
                 StatusCode::FORBIDDEN,
                 &self.insufficient_scope,
                 problem(403, "insufficient_scope", "The key may not do this", &details(reason, denial.action())),
+            ),
+            Class::Undecided => self.unavailable(),
+        }
+    }
+
+    /// Replies to an operation on keys that was denied: 401 or 403 by its class, 503 if nothing was decided.
+    #[must_use]
+    pub fn operation_denied(&self, denial: ManageDenial) -> Response<String> {
+        let reason = denial.reason();
+        match denial.class() {
+            Class::NotAuthenticated => self.unusable_key(reason),
+            Class::NotAllowed => self.challenge(
+                StatusCode::FORBIDDEN,
+                &self.insufficient_scope,
+                problem(403, "insufficient_scope", "The key may not do this", &format!(",\"reason\":\"{reason}\"")),
             ),
             Class::Undecided => self.unavailable(),
         }

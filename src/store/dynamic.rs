@@ -3,12 +3,13 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, future::Future, pin::Pin};
 
-use super::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run};
+use super::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run, Standings};
 use crate::{
     grant::Owner,
-    id::KeyId,
+    id::{KeyId, TeamId, UserId},
     name::KeyName,
     record::{KeyRecord, NewKey, SecretChange},
+    standing::Standing,
     time::UnixTime,
 };
 
@@ -16,7 +17,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send 
 
 /// The failure of a boxed store; [`BoxError::source`](Error::source) lends the store's own.
 #[derive(Debug, thiserror::Error)]
-#[error("the store failed")]
+#[error("what was asked of the store failed")]
 pub struct BoxError(#[source] Box<dyn Error + Send + Sync>);
 
 impl BoxError {
@@ -67,6 +68,7 @@ macro_rules! boxed {
     };
     (@error KeyStore) => { type Error = BoxError; };
     (@error ManagedKeyStore) => {};
+    (@error Standings) => { type Error = BoxError; };
 }
 
 boxed! {
@@ -113,6 +115,24 @@ boxed! {
             fn touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
             fn list(by: ListBy, page: PageRequest) -> Page;
             fn revoke_all(owner: Owner, at: UnixTime, run: Run) -> Vec<KeyId>;
+        }
+    ]
+}
+
+boxed! {
+    /// Any [`Standings`], its type hidden.
+    ///
+    /// ```
+    /// use keygate::{BoxedStandings, MemoryStandings, Standing, Standings};
+    ///
+    /// let standings = BoxedStandings::new(MemoryStandings::new());
+    /// let standing = pollster::block_on(standings.standing("ada".parse()?, "core".parse()?))?;
+    /// assert_eq!(standing, Standing::Deprovisioned);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    BoxedStandings, ObjectStandings, Standings, [
+        Standings {
+            fn standing(user: UserId, team: TeamId) -> Standing;
         }
     ]
 }
