@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use keygate::{
     Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, ModelId,
     Operation, Operator, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Standing, TeamId, UnixTime,
@@ -158,7 +158,10 @@ fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
             return result("bad_line");
         };
-        headers.append(name, value);
+        // The others are somebody else's, and a map takes only so many names.
+        if name == AUTHORIZATION || name == "x-api-key" {
+            headers.append(name, value);
+        }
     }
     let fields = if x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
     match credential(&headers, fields) {

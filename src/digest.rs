@@ -118,7 +118,7 @@ impl serde::Serialize for SecretDigest {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for SecretDigest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(crate::text::TextVisitor(core::marker::PhantomData))
+        deserializer.deserialize_any(crate::text::TextVisitor(core::marker::PhantomData))
     }
 }
 

@@ -2,8 +2,6 @@
 
 use core::{fmt, str::FromStr};
 
-#[cfg(feature = "serde")]
-use crate::serialized::named_fields;
 use crate::{
     id::{KeyKind, TeamId, UserId},
     level::PermissionLevel,
@@ -26,7 +24,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(remote = "Self", tag = "level", rename_all = "snake_case", deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(try_from = "fields::PermissionFields", into = "fields::PermissionFields"))]
 #[non_exhaustive]
 pub enum Permission {
     /// Deploy, call and manage; restricted to environments, it can only call.
@@ -47,9 +45,6 @@ pub enum Permission {
         models: ModelScope,
     },
 }
-
-#[cfg(feature = "serde")]
-named_fields!(Permission);
 
 impl Permission {
     /// Returns the level.
@@ -153,7 +148,7 @@ pub struct InvalidOwner;
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(remote = "Self", tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(try_from = "fields::GrantFields", into = "fields::GrantFields"))]
 #[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
 pub enum Grant {
     /// Whatever the user may do.
@@ -169,9 +164,6 @@ pub enum Grant {
         permission: Permission,
     },
 }
-
-#[cfg(feature = "serde")]
-named_fields!(Grant);
 
 impl Grant {
     /// Returns the kind of a key with this grant.
@@ -304,3 +296,100 @@ impl Validity {
 #[error("`expires_at` must be after `not_before`")]
 #[non_exhaustive]
 pub struct InvalidValidity;
+
+#[cfg(feature = "serde")]
+mod fields {
+    //! The serialized forms: `kind` and `level` are texts, and decide which other fields are there.
+    //!
+    //! What serde derives for an enum with a tag also takes the number of a variant for its name, and 0 would be `Full`.
+
+    use super::{Grant, Permission};
+    use crate::{
+        id::{KeyKind, TeamId, UserId},
+        level::PermissionLevel,
+        scope::{EnvironmentScope, ModelScope},
+        serialized::{named_fields, present},
+    };
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(remote = "Self", deny_unknown_fields)]
+    pub(super) struct PermissionFields {
+        level: PermissionLevel,
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+        environments: Option<EnvironmentScope>,
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+        models: Option<ModelScope>,
+    }
+
+    named_fields!(PermissionFields);
+
+    impl From<Permission> for PermissionFields {
+        fn from(permission: Permission) -> Self {
+            let level = permission.level();
+            match permission {
+                Permission::Full { environments } => Self { level, environments: Some(environments), models: None },
+                Permission::InferenceOnly { environments, models } => {
+                    Self { level, environments: Some(environments), models: Some(models) }
+                }
+                Permission::MetricsOnly { models } => Self { level, environments: None, models: Some(models) },
+            }
+        }
+    }
+
+    impl TryFrom<PermissionFields> for Permission {
+        type Error = &'static str;
+
+        fn try_from(fields: PermissionFields) -> Result<Self, Self::Error> {
+            let PermissionFields { level, environments, models } = fields;
+            match (level, environments, models) {
+                (PermissionLevel::Full, Some(environments), None) => Ok(Self::Full { environments }),
+                (PermissionLevel::InferenceOnly, Some(environments), Some(models)) => {
+                    Ok(Self::InferenceOnly { environments, models })
+                }
+                (PermissionLevel::MetricsOnly, None, Some(models)) => Ok(Self::MetricsOnly { models }),
+                _ => Err("a level has the restrictions that it takes, spelled out, and no others"),
+            }
+        }
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(remote = "Self", deny_unknown_fields)]
+    pub(super) struct GrantFields {
+        kind: KeyKind,
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+        team: Option<TeamId>,
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
+    }
+
+    named_fields!(GrantFields);
+
+    impl From<Grant> for GrantFields {
+        fn from(grant: Grant) -> Self {
+            let kind = grant.kind();
+            match grant {
+                Grant::Personal { user } => Self { kind, user: Some(user), team: None, permission: None },
+                Grant::Team { team, permission } => {
+                    Self { kind, user: None, team: Some(team), permission: Some(permission) }
+                }
+            }
+        }
+    }
+
+    impl TryFrom<GrantFields> for Grant {
+        type Error = &'static str;
+
+        fn try_from(fields: GrantFields) -> Result<Self, Self::Error> {
+            let GrantFields { kind, user, team, permission } = fields;
+            match (kind, user, team, permission) {
+                (KeyKind::Personal, Some(user), None, None) => Ok(Self::Personal { user }),
+                (KeyKind::Team, None, Some(team), Some(permission)) => Ok(Self::Team { team, permission }),
+                _ => {
+                    Err("a personal grant has a user, a team grant a team and a permission, and neither anything else")
+                }
+            }
+        }
+    }
+}

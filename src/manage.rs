@@ -45,6 +45,11 @@ use crate::{
 ///
 /// [`ManageDenial`] with the first rule that refuses.
 ///
+/// # Security
+///
+/// The record in an operation has to come from the store, by the id that was asked for: a permit is for the key of that
+/// id, and the rules look at the owner that the record names. Never build one from what a request says.
+///
 /// ```
 /// use keygate::{Actor, Create, EnvironmentScope, Grant, Permission, Reason, Standing, UnixTime, may_manage};
 ///
@@ -148,7 +153,7 @@ impl Actor<'_> {
         }
     }
 
-    fn by(&self) -> By {
+    pub(crate) fn by(&self) -> By {
         match self {
             Self::Key(key) => By::key(key),
             Self::Operator(operator) => operator.by(),
@@ -497,6 +502,24 @@ pub enum RotateError {
     /// The key is ended for good.
     #[error("the key is revoked")]
     Revoked,
+}
+
+impl RotateError {
+    /// Returns the name used in logs, which is stable.
+    ///
+    /// ```
+    /// assert_eq!(keygate::RotateError::InProgress.as_str(), "rotation_in_progress");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Generate(_) => "generator_failed",
+            Self::InProgress => "rotation_in_progress",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// Why an operation is refused: small, and nothing of the target but its public id in it.

@@ -227,8 +227,6 @@ mod serialized {
     //! `"all"`, or a list with at least one member in any order.
 
     use alloc::vec::Vec;
-    use core::fmt;
-
     use serde::{
         Deserialize, Deserializer, Serialize, Serializer,
         de::{Error, SeqAccess, Visitor},
@@ -265,9 +263,7 @@ mod serialized {
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ScopeVisitor<T> {
         type Value = Scope<T>;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("`all` or a list with at least one member")
-        }
+        crate::serialized::refuse!("`all` or a list": bool i64 u64 f64 bytes unit map);
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Scope<T>, E> {
             // The input is not quoted: it may be anything.

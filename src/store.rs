@@ -259,6 +259,26 @@ pub enum Refusal {
     Revoked,
 }
 
+impl Refusal {
+    /// Returns the name used in logs, which is stable.
+    ///
+    /// ```
+    /// assert_eq!(keygate::Refusal::NameTaken.as_str(), "name_taken");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Changed => "changed",
+            Self::Disabled => "disabled",
+            Self::IdTaken => "id_taken",
+            Self::NameTaken => "name_taken",
+            Self::NotDisabled => "not_disabled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// Whose keys to list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]

@@ -220,7 +220,7 @@ macro_rules! text_serde {
         #[cfg(feature = "serde")]
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(crate::text::TextVisitor(core::marker::PhantomData))
+                deserializer.deserialize_any(crate::text::TextVisitor(core::marker::PhantomData))
             }
         }
     };
@@ -232,12 +232,10 @@ pub(crate) use {text_conversions, text_fmt, text_serde, text_type};
 pub(crate) struct TextVisitor<T>(pub(crate) core::marker::PhantomData<T>);
 
 #[cfg(feature = "serde")]
-impl<T: core::str::FromStr<Err: fmt::Display>> serde::de::Visitor<'_> for TextVisitor<T> {
+impl<'de, T: core::str::FromStr<Err: fmt::Display>> serde::de::Visitor<'de> for TextVisitor<T> {
     type Value = T;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
+    crate::serialized::refuse!("a text": bool i64 u64 f64 bytes unit seq map);
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)

@@ -15,7 +15,7 @@ use core::{fmt, str::FromStr, time::Duration};
 /// assert!(noon < UnixTime::MAX);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct UnixTime(i64);
 
@@ -35,7 +35,7 @@ impl UnixTime {
         Self(seconds)
     }
 
-    /// Reads the system clock, rounding down to whole seconds.
+    /// Reads the system clock, and drops the fraction of a second.
     ///
     /// A convenience for the caller's edge: no function of this crate calls it.
     ///
@@ -110,5 +110,28 @@ pub struct InvalidTime;
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for UnixTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seconds;
+
+        impl<'de> serde::de::Visitor<'de> for Seconds {
+            type Value = UnixTime;
+
+            crate::serialized::refuse!("a whole number of seconds": bool f64 str bytes unit seq map);
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<UnixTime, E> {
+                Ok(UnixTime(seconds))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<UnixTime, E> {
+                seconds.try_into().map(UnixTime).map_err(|_| E::custom("a time is less than 2^63 seconds"))
+            }
+        }
+
+        deserializer.deserialize_any(Seconds)
     }
 }

@@ -103,6 +103,10 @@ fn what_is_no_question_is_a_bad_line() {
         r#"{"op":"header","headers":[["author ization","x"]],"x_api_key":false}"#,
         r#"{"op":"header","headers":[["authorization","x\u0000"]],"x_api_key":false}"#,
         r#"{"op":"header","headers":[]}"#,
+        // The number of a variant is not its name.
+        r#"{"op":0,"issuer":"kg","token":"x"}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":1,"team":"core"},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":0},"operation":"create","target":{"kind":"team","team":"core"},"standing":null,"now":1}"#,
     ]
     .into_iter()
     .map(|text| text.as_bytes().to_vec())
@@ -117,6 +121,8 @@ fn what_is_no_question_is_a_bad_line() {
         (KEY.replace("\"core\"", "\"a b\""), CALL.into(), "null", "1"),
         (KEY.replace(r#"{"kind":"team","team":"core"}"#, r#"["team","core"]"#), CALL.into(), "null", "1"),
         (KEY.replace("200", "200.5"), CALL.into(), "null", "1"),
+        (KEY.replace(r#""kind":"team""#, r#""kind":1"#), CALL.into(), "null", "1"),
+        (KEY.replace("\"full\"", "0"), CALL.into(), "null", "1"),
         (KEY.into(), CALL.replace("\"m1\"", "null"), "null", "1"),
         (KEY.into(), CALL.replace("\"m1\"", "\"\u{e9}\""), "null", "1"),
         (KEY.into(), CALL.replace("\"production\"", "\"Production\""), "null", "1"),
@@ -200,6 +206,14 @@ fn managing_follows_the_page() {
         (&manage(&key(true, &KEY.replace("active", "revoked")), "revoke", team, "null"), "\"revoked\""),
         (&manage(&operator.replace('}', ",\"x\":1}"), "create", team, "null"), "\"bad_line\""),
     ]);
+}
+
+#[test]
+fn any_number_of_header_names_is_read() {
+    let names: Vec<_> = (0..30_000).map(|number| format!(r#"["a{number}","x"]"#)).collect();
+    let line =
+        format!(r#"{{"op":"header","headers":[{},["authorization","Bearer x"]],"x_api_key":true}}"#, names.join(","));
+    assert_answers(&[(&line, "\"ok\",\"token\":\"x\"")]);
 }
 
 #[test]

@@ -683,6 +683,11 @@ fn serialized_record() {
         (r#""level":"inference_only""#, r#""level":"Full""#),
         (r#""level":"inference_only""#, r#""level":"admin""#),
         (r#""level":"inference_only","#, ""),
+        // The number of a variant is not its name.
+        (r#""level":"inference_only","environments":["prod"],"models":"all""#, r#""level":0,"environments":"all""#),
+        (r#""level":"inference_only""#, r#""level":1"#),
+        (r#""kind":"team""#, r#""kind":1"#),
+        (r#""environments":["prod"]"#, r#""environments":["prod"],"user":null"#),
         // Kinds, owners and creators.
         (r#""kind":"team""#, r#""kind":"personal""#),
         (r#""kind":"team""#, r#""kind":"operator""#),
@@ -749,10 +754,35 @@ fn serialized_record_errors_quote_nothing() {
         (r#""environments":["prod"]"#, r#""environments":"canary""#),
         (r#""status":"revoked:150""#, r#""status":"canary""#),
         (r#""name":"nightly""#, r#""name":"CANARY""#),
+        (r#""level":"inference_only""#, r#""level":["canary"]"#),
+        (r#""status":"revoked:150""#, r#""status":{"canary":"canary"}"#),
+        (r#""environments":["prod"]"#, r#""environments":{"canary":1}"#),
+        (r#""created_by":"user:ada""#, r#""created_by":"canary:ada""#),
     ] {
         assert!(RECORD.contains(old), "{old} is not in the record");
         let error = serde_json::from_str::<keygate::KeyRecord>(&RECORD.replacen(old, new, 1)).unwrap_err();
         assert!(!error.to_string().to_lowercase().contains("canary"), "{error}");
+    }
+    // The same for values that stand alone, of whatever type.
+    for json in
+        [r#""Canary!""#, "4242.5", "42424242424242424242", "true", "null", r#"["Canary!"]"#, r#"{"canary":"canary"}"#]
+    {
+        let errors = [
+            serde_json::from_str::<keygate::KeyRecord>(json).map(drop),
+            serde_json::from_str::<keygate::RecordParts>(json).map(drop),
+            serde_json::from_str::<keygate::PreviousSecret>(json).map(drop),
+            serde_json::from_str::<keygate::Grant>(json).map(drop),
+            serde_json::from_str::<keygate::Permission>(json).map(drop),
+            serde_json::from_str::<keygate::EnvironmentScope>(json).map(drop),
+            serde_json::from_str::<UnixTime>(json).map(drop),
+            serde_json::from_str::<KeyName>(json).map(drop),
+            serde_json::from_str::<PermissionLevel>(json).map(drop),
+            serde_json::from_str::<Status>(json).map(drop),
+        ];
+        for error in errors.into_iter().map(Result::unwrap_err) {
+            let error = error.to_string().to_lowercase();
+            assert!(!["canary", "42", "true", "null"].iter().any(|quoted| error.contains(quoted)), "{json}: {error}");
+        }
     }
     let missing = RECORD.replacen(r#""expires_at":200,"#, "", 1);
     let error = serde_json::from_str::<keygate::KeyRecord>(&missing).unwrap_err();

@@ -558,6 +558,13 @@ fn a_revoked_key_never_comes_back() {
     block_on(manager.revoke(service.permit(Revoke, id), NOW)).unwrap();
     let revoked = service.find(id);
 
+    let error = ManageError::<core::convert::Infallible>::Refused(Refusal::Revoked);
+    let event = error.refused(&operator(), OperationKind::Rename, Some(id), NOW).unwrap();
+    let asked = Some(Asked::Operation(OperationKind::Rename));
+    assert_eq!((event.key, event.kind), (Some(id), EventKind::Refused { asked, why: "revoked" }));
+    let failed = ManageError::<core::convert::Infallible>::Generate(keygate::GenerateError::Stuck);
+    assert_eq!(failed.refused(&operator(), OperationKind::Create, None, NOW), None, "nobody refused");
+
     let refused = Err(ManageError::Refused(Refusal::Revoked));
     assert_eq!(block_on(manager.rename(rename, text("desktop"), NOW)).map(drop), refused);
     assert_eq!(block_on(manager.disable(disable, NOW)).map(drop), refused);

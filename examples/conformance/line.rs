@@ -5,11 +5,12 @@ use core::marker::PhantomData;
 use keygate::Standing;
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Reads a line, or returns nothing if it is no question.
 pub(crate) fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice::<TextTags>(line).ok()?;
     serde_json::from_slice::<Map<Line>>(line).ok().map(Map::into_inner)
 }
 
@@ -146,6 +147,54 @@ impl From<StandingName> for Standing {
             StandingName::Outsider => Self::Outsider,
             StandingName::Deprovisioned => Self::Deprovisioned,
         }
+    }
+}
+
+/// Any JSON in which `op` and `kind` are texts: for the name of a variant, a derived implementation also takes its number.
+struct TextTags;
+
+impl<'de> Deserialize<'de> for TextTags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+/// Takes what is no object and no list.
+macro_rules! scalars {
+    ($($visit:ident($type:ty))*) => {
+        $(fn $visit<E: Error>(self, _: $type) -> Result<Self, E> {
+            Ok(self)
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for TextTags {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    scalars! { visit_bool(bool) visit_i64(i64) visit_u64(u64) visit_f64(f64) visit_str(&str) }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "op" || name == "kind" {
+                map.next_value::<String>()?;
+            } else {
+                map.next_value::<Self>()?;
+            }
+        }
+        Ok(self)
     }
 }
 

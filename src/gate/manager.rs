@@ -6,11 +6,11 @@ use core::error::Error;
 use rand_core::TryCryptoRng;
 
 use crate::{
-    event::{Event, EventKind},
+    event::{Asked, Event, EventKind, OperationKind},
     grant::{Owner, Validity},
     id::KeyId,
     manage::{
-        Create, Disable, Enable, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate, RotateError,
+        Actor, Create, Disable, Enable, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate, RotateError,
         Rotation,
     },
     name::{Issuer, KeyName},
@@ -247,6 +247,28 @@ pub enum ManageError<E: Error + 'static> {
     /// The store failed, and it is unknown whether the change took place.
     #[error("the store failed")]
     Store(#[source] E),
+}
+
+impl<E: Error + 'static> ManageError<E> {
+    /// Returns the event that tells of the refusal; nothing where nobody refused, but something failed.
+    ///
+    /// `key` is the one that should have been changed, where there was one already.
+    #[must_use]
+    pub fn refused(
+        &self,
+        actor: &Actor<'_>,
+        operation: OperationKind,
+        key: Option<KeyId>,
+        now: UnixTime,
+    ) -> Option<Event> {
+        let why = match self {
+            Self::Refused(refusal) => refusal.as_str(),
+            Self::Rotate(RotateError::Generate(_)) | Self::Generate(_) | Self::Store(_) => return None,
+            Self::Rotate(error) => error.as_str(),
+        };
+        let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), why };
+        Some(Event::new(now, actor.by(), key, refused))
+    }
 }
 
 /// Two ids of 95 random bits are never equal in practice: more than a few in a row say that something else is wrong.

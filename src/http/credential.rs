@@ -98,18 +98,38 @@ fn token68(value: &[u8]) -> Result<&str, CredentialError> {
     core::str::from_utf8(value).map_err(|_| CredentialError::Malformed)
 }
 
-const fn is_token68_symbol(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+fn is_token68_symbol(byte: u8) -> bool {
+    TOKEN68.get(usize::from(byte)) == Some(&true)
 }
 
+fn is_tchar(byte: u8) -> bool {
+    TCHAR.get(usize::from(byte)) == Some(&true)
+}
+
+/// RFC 9110, section 11.2.
+const TOKEN68: [bool; 256] = symbols(b"-._~+/");
+
 /// RFC 9110, section 5.6.2.
-#[rustfmt::skip]
-const fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+const TCHAR: [bool; 256] = symbols(b"!#$%&'*+-.^_`|~");
+
+/// Letters, digits, and others: a table, since each byte of each request is looked up.
+const fn symbols(mut others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0_u8;
+    while let [place, tail @ ..] = rest {
+        *place = byte.is_ascii_alphanumeric();
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    while let [symbol, tail @ ..] = others {
+        let (_, from) = table.split_at_mut(*symbol as usize);
+        if let [place, ..] = from {
+            *place = true;
+        }
+        others = tail;
+    }
+    table
 }
 
 /// Why there is no one credential; it holds nothing of the fields.

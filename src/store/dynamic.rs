@@ -17,7 +17,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send 
 
 /// The failure of a boxed store; [`BoxError::source`](Error::source) lends the store's own.
 #[derive(Debug, thiserror::Error)]
-#[error("what was asked of the store failed")]
+#[error("the store failed")]
 pub struct BoxError(#[source] Box<dyn Error + Send + Sync>);
 
 impl BoxError {

@@ -13,7 +13,7 @@ use crate::{
     http::{CredentialError, Fields, X_API_KEY, credential},
     policy::check_usable,
     store::KeyStore,
-    verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
+    verify::VerifiedKey,
 };
 
 /// Authenticates each request, and puts the [`VerifiedKey`] into its extensions.
@@ -175,9 +175,6 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
         if let Err(reason) = check_usable(key.status(), key.validity(), now) {
             self.edge.refused(By::key(&key), reason.as_str(), now);
             return Err(answers.unusable_key(reason));
-        }
-        if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
-            sink.touch(key.id(), now);
         }
         parts.headers.remove(AUTHORIZATION);
         if self.fields == Fields::AuthorizationOrXApiKey {

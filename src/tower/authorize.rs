@@ -18,7 +18,7 @@ use crate::{
     http::CredentialError,
     policy::{Authorization, Decision},
     store::Standings,
-    verify::VerifiedKey,
+    verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
 };
 
 /// Says what a request at a matched route is about.
@@ -162,7 +162,13 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
         };
         let now = clock();
         match gate.authorize(&self.standings, &key, &request, now).await {
-            Ok(Decision::Allow(allow)) => Ok(allow.to_authorization()),
+            Ok(Decision::Allow(allow)) => {
+                // Not earlier: a request that is denied uses nothing.
+                if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
+                    sink.touch(key.id(), now);
+                }
+                Ok(allow.to_authorization())
+            }
             Ok(Decision::Deny(denial)) => {
                 sink.refused(denial.refused(&key, now));
                 let is_concealed = self.conceals && denial.conceals();
