@@ -1,6 +1,6 @@
 //! What to reply: one answer for each class of outcome.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 
 use ::http::{
     HeaderValue, Response, StatusCode,
@@ -9,7 +9,6 @@ use ::http::{
 
 use super::CredentialError;
 use crate::{
-    action::ActionKind,
     manage::ManageDenial,
     policy::{Denial, sufficient_levels},
     reason::{Class, Reason},
@@ -115,29 +114,23 @@ impl Answers {
     /// A service that hides what exists looks at [`Denial::conceals`] first and gives its own 404.
     #[must_use]
     pub fn denied(&self, denial: Denial) -> Response<String> {
-        let reason = denial.reason();
-        match denial.class() {
-            Class::NotAuthenticated => self.unusable_key(reason),
-            Class::NotAllowed => self.challenge(
-                StatusCode::FORBIDDEN,
-                &self.insufficient_scope,
-                problem(403, "insufficient_scope", "The key may not do this", &details(reason, denial.action())),
-            ),
-            Class::Undecided => self.unavailable(),
-        }
+        self.by_class(denial.reason(), sufficient(denial))
     }
 
     /// Replies to an operation on keys that was denied: 401 or 403 by its class, 503 if nothing was decided.
     #[must_use]
     pub fn operation_denied(&self, denial: ManageDenial) -> Response<String> {
-        let reason = denial.reason();
-        match denial.class() {
+        self.by_class(denial.reason(), String::new())
+    }
+
+    fn by_class(&self, reason: Reason, sufficient: String) -> Response<String> {
+        match reason.class() {
             Class::NotAuthenticated => self.unusable_key(reason),
-            Class::NotAllowed => self.challenge(
-                StatusCode::FORBIDDEN,
-                &self.insufficient_scope,
-                problem(403, "insufficient_scope", "The key may not do this", &format!(",\"reason\":\"{reason}\"")),
-            ),
+            Class::NotAllowed => {
+                let details = format!(",\"reason\":\"{reason}\"{sufficient}");
+                let body = problem(403, "insufficient_scope", "The key may not do this", &details);
+                self.challenge(StatusCode::FORBIDDEN, &self.insufficient_scope, body)
+            }
             Class::Undecided => self.unavailable(),
         }
     }
@@ -179,13 +172,13 @@ fn problem(status: u16, kind: &str, title: &str, details: &str) -> String {
     format!("{{\"type\":\"urn:keygate:problem:{kind}\",\"title\":\"{title}\",\"status\":{status}{details}}}")
 }
 
-fn details(reason: Reason, action: ActionKind) -> String {
-    let mut details = format!(",\"reason\":\"{reason}\"");
-    if reason == Reason::LevelInsufficient {
-        let levels = sufficient_levels(action).iter().map(|level| format!("\"{level}\""));
-        details.push_str(&format!(",\"sufficient_levels\":[{}]", levels.collect::<alloc::vec::Vec<_>>().join(",")));
+/// The levels that would have sufficed, where it was the level that did not.
+fn sufficient(denial: Denial) -> String {
+    if denial.reason() != Reason::LevelInsufficient {
+        return String::new();
     }
-    details
+    let levels = sufficient_levels(denial.action()).iter().map(|level| format!("\"{level}\""));
+    format!(",\"sufficient_levels\":[{}]", levels.collect::<Vec<_>>().join(","))
 }
 
 /// A text that cannot name a protection space.
