@@ -115,7 +115,7 @@ pub enum EventKind {
         /// What was asked for; nothing where the credential itself was refused.
         asked: Option<Asked>,
         /// Why, by a stable name: of a [`Reason`](crate::Reason), of what is wrong with the credential, or of the
-        /// rule of the edge that refused (`plaintext`, `closed`).
+        /// rule of the edge that refused (`plaintext`, `closed`, `not_found`).
         why: &'static str,
     },
     /// A key was ended for good.

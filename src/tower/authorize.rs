@@ -150,7 +150,11 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
         };
         let request = match self.resolve.resolve(parts).await {
             Ok(request) => request,
-            Err(Unresolved::NotFound) => return Err((self.not_found)()),
+            Err(Unresolved::NotFound) => {
+                // Told as well: who asks for many that are not there is looking for some that are.
+                self.edge.refused(By::key(&key), "not_found", clock());
+                return Err((self.not_found)());
+            }
             Err(Unresolved::Unlisted) => {
                 self.edge.refused(By::key(&key), "closed", clock());
                 return Err(answers.closed());
