@@ -4,7 +4,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{fmt, future::Future, mem, time::Duration};
 use std::time::Instant;
 
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, GuardResult};
 
 use crate::{
     grant::Owner,
@@ -25,7 +25,8 @@ use crate::{
 /// - What this store changes it forgets, so a change by this process takes effect at once. Changes by others can be
 ///   announced with [`CachedStore::evict`]. A look-up that was under way does not bring back what was evicted.
 /// - Ids that do not exist are remembered as well, in a bound of their own, so that guesses push out no record.
-/// - Many requests for one id wait for one look-up. A look-up that fails is not remembered.
+/// - Many requests for one id wait for one look-up. One that fails is not remembered: those who waited for it then ask
+///   the store themselves, all at once, as they would without the cache.
 ///
 /// Before you use it, measure: a look-up by primary key is cheap, and no staleness is the best bound.
 ///
@@ -117,11 +118,11 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
         if let Some(known) = self.recall(id) {
             return Ok(known);
         }
-        let place = match self.records.get_value_or_guard_async(&id).await {
-            // Somebody else loaded it while this request waited; a slow load can be stale by now.
-            Ok(known) if self.is_fresh(&known) => return Ok(Some(known.value)),
-            Ok(_) => return self.store.find(id).await,
-            Err(place) => place,
+        let place = match self.records.get_value_or_guard(&id, Some(Duration::ZERO)) {
+            GuardResult::Guard(place) => place,
+            GuardResult::Value(known) if self.is_fresh(&known) => return Ok(Some(known.value)),
+            GuardResult::Value(_) => return self.store.find(id).await,
+            GuardResult::Timeout => return self.wait_for_other(id).await,
         };
         let absent_place = match self.absent.get_value_or_guard_async(&id).await {
             Ok(known) if self.is_fresh(&known) => return Ok(None),
@@ -136,6 +137,25 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
             None => drop(absent_place.insert(Dated { value: (), since })),
         }
         Ok(found)
+    }
+}
+
+impl<S: KeyStore> CachedStore<S> {
+    /// Waits for a look-up that somebody else began.
+    ///
+    /// Where that one gave nothing to remember, or something that is stale by now, this request asks for itself, and
+    /// holds no place: the others that waited do the same at the same time. One behind the other, each would wait for the
+    /// failures of all before it.
+    async fn wait_for_other(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
+        if let Ok(known) = self.records.get_value_or_guard_async(&id).await {
+            if self.is_fresh(&known) {
+                return Ok(Some(known.value));
+            }
+        }
+        if let Some(known) = self.recall(id) {
+            return Ok(known);
+        }
+        self.store.find(id).await
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 use core::{
     convert::Infallible,
     fmt,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 use std::{
@@ -337,6 +337,39 @@ fn a_failure_is_told_and_not_remembered() {
     clock.advance(BOUND);
     cached.store().on_find(|| Err(Down));
     assert!(block_on(cached.find(id)).is_err(), "a stale record is no answer when the store is down");
+}
+
+#[test]
+fn those_who_waited_for_a_failure_ask_all_at_once() {
+    const WAITERS: usize = 6;
+    let (cached, _, id) = setup();
+    let (entered, entries) = channel();
+    let (release, gate) = channel::<()>();
+    let (entered, gate) = (Mutex::new(entered), Mutex::new(gate));
+    let is_first = AtomicBool::new(true);
+    cached.store().on_find(move || {
+        let is_first = is_first.swap(false, Ordering::SeqCst);
+        entered.lock().unwrap().send(()).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        if is_first { Err(Down) } else { Ok(()) }
+    });
+    let other = Arc::clone(&cached);
+    let first = thread::spawn(move || block_on(other.find(id)).is_err());
+    entries.recv().unwrap();
+    let waiters: Vec<_> = (0..WAITERS).map(|_| spawn_status(&cached, id)).collect();
+    thread::sleep(Duration::from_millis(50));
+    release.send(()).unwrap();
+    assert!(first.join().unwrap(), "the first was told of the failure");
+    for _ in 0..WAITERS {
+        // None of them was let go yet.
+        entries.recv_timeout(Duration::from_secs(20)).expect("one waits behind another");
+    }
+    for _ in 0..WAITERS {
+        release.send(()).unwrap();
+    }
+    for waiter in waiters {
+        assert_eq!(waiter.join().unwrap(), Some(Status::Active));
+    }
 }
 
 #[test]

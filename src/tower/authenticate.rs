@@ -11,7 +11,7 @@ use super::{Edge, Sink, checked::Checked};
 use crate::{
     event::By,
     http::{CredentialError, Fields, X_API_KEY, credential},
-    policy::check_usable,
+    policy::{Authorization, check_usable},
     store::KeyStore,
     verify::VerifiedKey,
 };
@@ -142,6 +142,7 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
     async fn authenticate(&self, parts: &mut Parts) -> Result<(), Response<String>> {
         // What came from outside is no proof, whoever put it there.
         parts.extensions.remove::<VerifiedKey>();
+        parts.extensions.remove::<Authorization>();
         let Edge { gate, answers, sink, clock } = &self.edge;
         let now = clock();
         let nobody = By::Unverified { claimed: None };
