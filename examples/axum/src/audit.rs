@@ -14,7 +14,10 @@ use std::{
     time::Instant,
 };
 
-use keygate::{ManagedKeyStore, UnixTime, Uses, tower::Note};
+use keygate::{
+    ManagedKeyStore, UnixTime, Uses,
+    tower::{Note, Outbox},
+};
 use serde::Serialize;
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -30,11 +33,17 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Starts it; `runtime` carries the store's writes.
-    pub(crate) fn start(notes: Receiver<Note>, store: Store, uses: Arc<Mutex<Uses>>, runtime: Handle) -> Self {
+    pub(crate) fn start(
+        (outbox, notes): (Outbox, Receiver<Note>),
+        store: Store,
+        uses: Arc<Mutex<Uses>>,
+        runtime: Handle,
+    ) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
             let mut counted_at = Instant::now();
+            let mut dropped = [0; 3];
             loop {
                 match notes.recv_timeout(NAP) {
                     Ok(note) => take(note, &store, &runtime),
@@ -43,10 +52,12 @@ impl Drain {
                 }
                 if counted_at.elapsed() >= COUNT {
                     tell_uses(&uses);
+                    tell_dropped(&outbox, &mut dropped);
                     counted_at = Instant::now();
                 }
             }
             tell_uses(&uses);
+            tell_dropped(&outbox, &mut dropped);
         });
         Self { is_over, thread }
     }
@@ -77,6 +88,16 @@ fn take(note: Note, store: &Store, runtime: &Handle) {
 fn tell_uses(uses: &Mutex<Uses>) {
     let events = uses.lock().unwrap_or_else(PoisonError::into_inner).drain();
     events.for_each(|event| tell(&event));
+}
+
+/// Says how many notes did not fit, when there are more than were told: refusals among them are missing in the log.
+fn tell_dropped(outbox: &Outbox, told: &mut [u64; 3]) {
+    let dropped = [outbox.dropped_refusals(), outbox.dropped_failures(), outbox.dropped_touches()];
+    if dropped != *told {
+        let [refusals, failures, touches] = dropped;
+        tell(&json!({ "dropped": { "refusals": refusals, "failures": failures, "touches": touches } }));
+        *told = dropped;
+    }
 }
 
 /// Writes a line for the audit log.

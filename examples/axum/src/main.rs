@@ -124,7 +124,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         bootstrap(&app.manager, |name, token| println!("{}", json!({ "name": name, "token": token.expose_secret() })))
             .await?;
     }
-    let drain = Drain::start(notes, app.store().clone(), Arc::clone(&app.uses), Handle::current());
+    let drain =
+        Drain::start((app.outbox.clone(), notes), app.store().clone(), Arc::clone(&app.uses), Handle::current());
 
     let wait = |mut stopped: watch::Receiver<bool>| async move { drop(stopped.wait_for(|stop| *stop).await) };
     let server = axum::serve(listener, router(&app)).with_graceful_shutdown(wait(stopped.clone()));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keygate::{
-    BoxError, Class, KeyRecord, KeyStore, ManageDenial, ManageError, Operation, Owner, Permit, Reason, Refusal,
-    RotateError, Standing, Standings, UnixTime, may_manage, tower::Sink,
+    BoxError, Class, KeyId, KeyRecord, KeyStore, List, ManageDenial, ManageError, Operation, Owner, Permit, Reason,
+    Refusal, RotateError, Standing, Standings, UnixTime, may_manage, tower::Sink,
 };
 
 use crate::{
@@ -22,7 +22,17 @@ pub(super) async fn permit_on<O: Operation>(
     now: UnixTime,
 ) -> Result<Permit<O>, Reply> {
     let not_found = || Reply::from(Problem::not_found());
-    let id = key.parse().map_err(|_| not_found())?;
+    let id: KeyId = key.parse().map_err(|_| not_found())?;
+    // Who may do nothing to any such key is refused before the key is looked up, so that nothing depends on whether it
+    // exists: a team key may only end itself, and who is deprovisioned may not even list their own keys.
+    match (caller, caller.actor().user().cloned()) {
+        (Caller::Key(own), None) if own.id() != id => return Err(not_found()),
+        (_, None) => {}
+        (_, Some(user)) => {
+            let own = Owner::Personal(user);
+            let _ = permit(app, caller, List(own.clone()), &own, now).await?;
+        }
+    }
     // With a cache the record can be a little old. Its owner never changes, and whatever else has changed in the
     // meantime is refused by the store itself.
     let record = app.store().find(id).await.map_err(|error| failed(app, &error))?.ok_or_else(not_found)?;

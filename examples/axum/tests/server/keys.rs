@@ -141,7 +141,7 @@ fn only_admins_manage_team_keys() {
     // A team key manages nothing but its own end.
     server.ask("full", "POST", CORE, body).expect(403);
     server.ask("full", "GET", CORE, "").expect(403);
-    server.ask("full", "DELETE", &path, "").expect(403);
+    server.ask("full", "DELETE", &path, "").expect(404);
     predict(&server, &key["token"]).expect(200);
 }
 
@@ -220,4 +220,22 @@ fn the_development_login_is_off_unless_asked_for() {
     with_field.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), None);
     // It manages keys, and opens nothing else.
     by(&server, "bob", "POST", PREDICT, "{}").expect_challenge(401, None, None);
+}
+
+/// Who may do nothing to a key does not learn whether there is one.
+#[test]
+fn a_key_of_others_looks_like_one_that_does_not_exist() {
+    let server = start(&["--dev-login"]);
+    let id = |name: &str| server.keys[name].split('_').nth(1).unwrap().to_owned();
+    let absent = "/api_keys/AAAAAAAAAAAAAAAA";
+    for name in ["full", "personal", "revoked"] {
+        let existing = format!("/api_keys/{}", id(name));
+        let by_key = |path: &str| server.ask("other-team", "DELETE", path, "").seen();
+        assert_eq!(by_key(&existing), by_key(absent), "another team's key");
+        for user in ["nobody", "carl"] {
+            let by_user = |path: &str| by(&server, user, "DELETE", path, "").seen();
+            assert_eq!(by_user(&existing), by_user(absent), "{user} and the key {name}");
+        }
+    }
+    server.ask("full", "POST", PREDICT, "{}").expect(200);
 }
