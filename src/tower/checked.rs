@@ -17,6 +17,10 @@ pub(crate) type Check = Pin<Box<dyn Future<Output = Result<Parts, Response<Strin
 
 pin_project! {
     /// The response future of [`Authenticate`](super::Authenticate) and [`Authorize`](super::Authorize).
+    ///
+    /// The check begins with `call`, before this future is polled: poll it or drop it soon. Parked, it may hold what a
+    /// look-up holds, such as a connection, or the place in a cache for which others wait. Like other futures it is not
+    /// to be polled again after it is ready.
     pub struct Checked<I, B>
     where
         I: Service<Request<B>>,

@@ -110,9 +110,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(args.listen).await?;
+    let database = Database::open(args.database.as_deref(), args.cache).await?;
+    // Not earlier: whoever started the server takes this line for "ready".
     println!("listening on http://{}", listener.local_addr()?);
 
-    let database = Database::open(args.database.as_deref(), args.cache).await?;
     let (outbox, notes) = outbox(OUTBOX);
     let (stop, stopped) = watch::channel(false);
     let fields = if args.x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
