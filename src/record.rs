@@ -335,7 +335,7 @@ pub struct InvalidStatus;
 pub enum Creator {
     /// The service itself.
     Operator,
-    /// A signed-in user.
+    /// A user, signed in or by a personal key of theirs.
     User(UserId),
 }
 
