@@ -48,6 +48,27 @@ impl Event {
     pub(crate) const fn new(at: UnixTime, by: By, key: Option<KeyId>, kind: EventKind) -> Self {
         Self { at, by, key, kind }
     }
+
+    /// Tells of a refusal before or beside a decision: no credential, a route of which nothing is said, a limit of the
+    /// service's own. `why` is its stable name.
+    ///
+    /// A denial and a credential that opened nothing make their own: [`Denial::refused`](crate::Denial::refused),
+    /// [`Unauthenticated::refused`](crate::Unauthenticated::refused), [`Verdict::refused`](crate::Verdict::refused).
+    ///
+    /// ```
+    /// use keygate::{By, Event, UnixTime};
+    ///
+    /// let event = Event::refused(UnixTime::from_secs(1), By::Unverified { claimed: None }, "missing");
+    /// assert_eq!(event.key, None);
+    /// ```
+    #[must_use]
+    pub const fn refused(at: UnixTime, by: By, why: &'static str) -> Self {
+        let key = match &by {
+            By::Key { id, .. } => Some(*id),
+            By::Operator { .. } | By::Unverified { .. } | By::User { .. } => None,
+        };
+        Self::new(at, by, key, EventKind::Refused { asked: None, why })
+    }
 }
 
 /// Who did something, or tried to.
@@ -81,7 +102,9 @@ pub enum By {
 }
 
 impl By {
-    pub(crate) fn key(key: &VerifiedKey) -> Self {
+    /// Names a verified key.
+    #[must_use]
+    pub fn key(key: &VerifiedKey) -> Self {
         Self::Key { id: key.id(), slot: key.slot() }
     }
 }

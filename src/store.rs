@@ -76,6 +76,16 @@ pub trait KeyStore: Send + Sync {
     ///
     /// If the store could not be asked, or holds something that is no record.
     fn find(&self, id: KeyId) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, Self::Error>> + Send;
+
+    /// Returns what [`find`](Self::find) would answer, where the store knows it without waiting: what is in memory.
+    ///
+    /// `None` says nothing of the key: it has to be looked up, which is the default. The whole contract of `find`
+    /// holds for this answer, too. A wrapper that filters or counts what is found does it here as well, or keeps the
+    /// default.
+    fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
+        let _ = id;
+        None
+    }
 }
 
 /// Changes keys, by narrow operations of which each is atomic.

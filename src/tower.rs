@@ -18,8 +18,12 @@ mod authorize;
 mod checked;
 mod sink;
 
+use alloc::{boxed::Box, string::String};
+
+use ::http::Response;
+
 use crate::{
-    event::{By, Event, EventKind},
+    event::{By, Event},
     gate::Gate,
     http::Answers,
     time::UnixTime,
@@ -29,6 +33,9 @@ pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{Authorize, AuthorizeLayer, Resolve, Unresolved};
 pub use checked::Checked;
 pub use sink::{Note, Outbox, Sink, outbox};
+
+/// The reply to a refused request; in a box, so that the way of an allowed one carries no room for it.
+pub(crate) type Reply = Box<Response<String>>;
 
 /// What both layers need: whose tokens, which replies, where to tell of what happened, and what time it is.
 #[derive(Clone, Debug)]
@@ -48,10 +55,6 @@ impl<K: Sink> Edge<K> {
 
     /// Tells of a refusal that no later stage knows of.
     fn refused(&self, by: By, why: &'static str, now: UnixTime) {
-        let key = match by {
-            By::Key { id, .. } => Some(id),
-            _ => None,
-        };
-        self.sink.refused(Event::new(now, by, key, EventKind::Refused { asked: None, why }));
+        self.sink.refused(Event::refused(now, by, why));
     }
 }

@@ -8,6 +8,7 @@ use core::{
     convert::Infallible,
     fmt,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    task::{Context, Poll},
 };
 use std::sync::{Arc, mpsc::Receiver};
 
@@ -22,7 +23,7 @@ use keygate::{
     tower::{AuthenticateLayer, AuthorizeLayer, Edge, Note, Outbox, Resolve, Unresolved, outbox},
 };
 use pollster::block_on;
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 const NOW: UnixTime = UnixTime::from_secs(1000);
 
@@ -45,6 +46,8 @@ struct World {
     finds: AtomicUsize,
     asked: AtomicUsize,
     is_down: AtomicBool,
+    /// Whether keys are known without waiting.
+    is_warm: AtomicBool,
 }
 
 impl World {
@@ -63,6 +66,10 @@ impl KeyStore for World {
             Ok(found) => Ok(found),
             Err(never) => match never {},
         }
+    }
+
+    fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
+        self.is_warm.load(Ordering::SeqCst).then(|| self.keys.find_now(id))?
     }
 }
 
@@ -92,17 +99,21 @@ struct Routes;
 
 impl Resolve for Routes {
     async fn resolve(&self, parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
-        let core: TeamId = "core".parse().unwrap();
-        match parts.extensions.get::<Route>() {
-            Some(Route::Call(model)) => {
-                let environment = Some("production".parse().unwrap());
-                Ok(keygate::Request::new(core, Action::Call { model: model.parse().unwrap(), environment }))
-            }
-            Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
-            Some(Route::NotFound) => Err(Unresolved::NotFound),
-            Some(Route::Broken) => Err(Unresolved::Failed(Box::new(Down))),
-            Some(Route::Unlisted) | None => Err(Unresolved::Unlisted),
+        resolve(parts)
+    }
+}
+
+fn resolve(parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
+    let core: TeamId = "core".parse().unwrap();
+    match parts.extensions.get::<Route>() {
+        Some(Route::Call(model)) => {
+            let environment = Some("production".parse().unwrap());
+            Ok(keygate::Request::new(core, Action::Call { model: model.parse().unwrap(), environment }))
         }
+        Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
+        Some(Route::NotFound) => Err(Unresolved::NotFound),
+        Some(Route::Broken) => Err(Unresolved::Failed(Box::new(Down))),
+        Some(Route::Unlisted) | None => Err(Unresolved::Unlisted),
     }
 }
 
@@ -162,13 +173,22 @@ impl Setup {
         authenticate: AuthenticateLayer<Arc<World>, Outbox>,
         request: Request<()>,
     ) -> Response<String> {
+        self.send_through_both(authenticate, self.authorize(), request)
+    }
+
+    fn send_through_both<R: Resolve>(
+        &self,
+        authenticate: AuthenticateLayer<Arc<World>, Outbox>,
+        authorize: AuthorizeLayer<Arc<World>, R, Outbox>,
+        request: Request<()>,
+    ) -> Response<String> {
         let handler = service_fn(|request: Request<()>| async move {
             let authorization = request.extensions().get::<Authorization>().unwrap();
             let saw = format!("{} {:?}", authorization.key().id(), authorization.request().action.kind());
             assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
             Ok::<_, Infallible>(Response::new(saw))
         });
-        let service = ServiceBuilder::new().layer(authenticate).layer(self.authorize()).service(handler);
+        let service = ServiceBuilder::new().layer(authenticate).layer(authorize).service(handler);
         block_on(service.oneshot(request)).unwrap()
     }
 
@@ -422,5 +442,95 @@ fn a_refusal_says_who_what_and_why() {
             })
             .collect();
         assert_eq!(whys, [EventKind::Refused { asked: None, why: expected }]);
+    }
+}
+
+/// A key in memory and a function that resolves: both are asked once, nothing is looked up, and nothing else differs.
+#[test]
+fn what_needs_no_waiting_is_answered_in_the_same_way() {
+    let setup = Setup::new();
+    let (user_key, gone) = (setup.key(1, personal("ada")), setup.key(2, personal("bob")));
+    let (team_key, narrow) =
+        (setup.key(3, team("core", full("all"))), setup.key(4, team("core", inference("all", "m1"))));
+    let expired = setup.key_valid(5, team("core", full("all")), Validity::until(NOW));
+    let unknown = Token::generate(common::KG, team_key.kind(), &mut rng(8)).unwrap();
+    let routes = [
+        Route::Call("m1"),
+        Route::Call("m2"),
+        Route::Deploy("core"),
+        Route::Deploy("labs"),
+        Route::NotFound,
+        Route::Unlisted,
+        Route::Broken,
+    ];
+    let print = |response: Response<String>| {
+        let notes = setup.notes();
+        format!("{:?} {notes:?}", (response.status(), response.headers(), response.body()))
+    };
+    let mut seen = Vec::new();
+    for token in [&user_key, &gone, &team_key, &narrow, &expired, &unknown] {
+        for route in &routes {
+            let waited = print(setup.send(bearer(token, route.clone())));
+            let finds = setup.world.finds.load(Ordering::SeqCst);
+            setup.world.is_warm.store(true, Ordering::SeqCst);
+            let authorize =
+                AuthorizeLayer::concealing(setup.edge.clone(), Arc::clone(&setup.world), resolve, not_found);
+            let at_once = print(setup.send_through_both(setup.authenticate(), authorize, bearer(token, route.clone())));
+            setup.world.is_warm.store(false, Ordering::SeqCst);
+            assert_eq!(at_once, waited);
+            assert_eq!(setup.world.finds.load(Ordering::SeqCst), finds, "what is known is not looked up");
+            seen.push(waited);
+        }
+    }
+    for status in ["200", "401", "403", "404", "503"] {
+        assert!(seen.iter().any(|one| one.starts_with(&format!("({status},"))), "{status}");
+    }
+}
+
+/// Nothing is cloned where nothing is waited for: the service that was polled ready is the one that is called.
+#[test]
+fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
+    struct Ready {
+        is_ready: bool,
+        clones: Arc<AtomicUsize>,
+    }
+    impl Clone for Ready {
+        fn clone(&self) -> Self {
+            self.clones.fetch_add(1, Ordering::SeqCst);
+            Self { is_ready: false, clones: Arc::clone(&self.clones) }
+        }
+    }
+    impl Service<Request<()>> for Ready {
+        type Response = Response<String>;
+        type Error = Infallible;
+        type Future = core::future::Ready<Result<Response<String>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            self.is_ready = true;
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            assert!(core::mem::take(&mut self.is_ready), "called without being ready");
+            core::future::ready(Ok(Response::new(String::new())))
+        }
+    }
+
+    let setup = Setup::new();
+    let token = setup.key(1, team("core", full("all")));
+    for (is_warm, expected) in [(true, 0), (false, 2)] {
+        setup.world.is_warm.store(is_warm, Ordering::SeqCst);
+        let clones = Arc::new(AtomicUsize::new(0));
+        let inner = Ready { is_ready: false, clones: Arc::clone(&clones) };
+        let response = if is_warm {
+            let authorize = AuthorizeLayer::new(setup.edge.clone(), Arc::clone(&setup.world), resolve, not_found);
+            let stack = ServiceBuilder::new().layer(setup.authenticate()).layer(authorize);
+            block_on(stack.service(inner).oneshot(bearer(&token, Route::Call("m1"))))
+        } else {
+            let stack = ServiceBuilder::new().layer(setup.authenticate()).layer(setup.authorize());
+            block_on(stack.service(inner).oneshot(bearer(&token, Route::Call("m1"))))
+        };
+        assert_eq!(response.unwrap().status(), StatusCode::OK);
+        assert_eq!(clones.load(Ordering::SeqCst), expected);
     }
 }

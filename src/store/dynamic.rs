@@ -30,6 +30,7 @@ impl BoxError {
 macro_rules! boxed {
     ($(#[$doc:meta])* $boxed:ident, $object:ident, $bound:ident, [$($store:ident {
         $(fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+        $(now fn $now:ident($now_argument:ident: $now_type:ty) -> $now_answer:ty;)?
     })*]) => {
         $(#[$doc])*
         #[derive(Clone)]
@@ -49,13 +50,17 @@ macro_rules! boxed {
         }
 
         trait $object: Send + Sync {
-            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer>;)*)*
+            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer>;)*
+            $(fn $now(&self, $now_argument: $now_type) -> $now_answer;)?)*
         }
 
         impl<S: $bound> $object for S {
             $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer> {
                 Box::pin(async move { $store::$method(self, $($argument),*).await.map_err(BoxError::new) })
-            })*)*
+            })*
+            $(fn $now(&self, $now_argument: $now_type) -> $now_answer {
+                $store::$now(self, $now_argument)
+            })?)*
         }
 
         $(impl $store for $boxed {
@@ -64,6 +69,9 @@ macro_rules! boxed {
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, BoxError> {
                 (*self.0).$method($($argument),*).await
             })*
+            $(fn $now(&self, $now_argument: $now_type) -> $now_answer {
+                (*self.0).$now($now_argument)
+            })?
         })*
     };
     (@error KeyStore) => { type Error = BoxError; };
@@ -85,6 +93,7 @@ boxed! {
     BoxedKeyStore, ObjectKeyStore, KeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+            now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
         }
     ]
 }
@@ -103,6 +112,7 @@ boxed! {
     BoxedManagedKeyStore, ObjectManagedKeyStore, ManagedKeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+            now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
         }
         ManagedKeyStore {
             fn insert(new: NewKey) -> Changed;

@@ -21,6 +21,10 @@ macro_rules! forward {
             async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, T::Error> {
                 (**self).find(id).await
             }
+
+            fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
+                (**self).find_now(id)
+            }
         }
 
         impl<T: ManagedKeyStore + ?Sized> ManagedKeyStore for $pointer {

@@ -48,6 +48,10 @@ impl MemoryStore {
         Self::default()
     }
 
+    fn get(&self, id: KeyId) -> Option<Arc<KeyRecord>> {
+        self.read(|state| state.records.get(&id).cloned())
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -103,7 +107,11 @@ impl KeyStore for MemoryStore {
     type Error = Infallible;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Infallible> {
-        Ok(self.read(|state| state.records.get(&id).cloned()))
+        Ok(self.get(id))
+    }
+
+    fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
+        Some(self.get(id))
     }
 }
 

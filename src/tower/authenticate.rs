@@ -7,12 +7,15 @@ use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Edge, Sink, checked::Checked};
+use super::{Edge, Reply, Sink, checked::Checked};
 use crate::{
     event::By,
+    gate::Lookup,
     http::{CredentialError, Fields, X_API_KEY, credential},
     policy::{Authorization, check_usable},
+    record::KeyRecord,
     store::KeyStore,
+    time::UnixTime,
     verify::VerifiedKey,
 };
 
@@ -129,53 +132,80 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let config = Arc::clone(&self.config);
+        let config = &self.config;
+        let now = (config.edge.clock)();
+        let lookup = match config.read(&mut parts, now) {
+            Ok(Some(lookup)) => lookup,
+            Ok(None) => return Checked::done(Ok(()), parts, body, &mut self.inner),
+            Err(reply) => return Checked::done(Err(reply), parts, body, &mut self.inner),
+        };
+        if let Some(found) = config.store.find_now(lookup.id()) {
+            let check = config.admit(&mut parts, &lookup, Ok(found), now);
+            return Checked::done(check, parts, body, &mut self.inner);
+        }
+        let config = Arc::clone(config);
         let check = async move {
-            config.authenticate(&mut parts).await?;
+            let found = config.store.find(lookup.id()).await;
+            config.admit(&mut parts, &lookup, found, now)?;
             Ok(parts)
         };
-        Checked::begin(Box::pin(check), body, &mut self.inner)
+        Checked::later(Box::pin(check), body, &mut self.inner)
     }
 }
 
 impl<S: KeyStore, K: Sink> Config<S, K> {
-    async fn authenticate(&self, parts: &mut Parts) -> Result<(), Response<String>> {
+    /// Before the look-up: what is presented, if it is not somebody else's to authenticate.
+    fn read(&self, parts: &mut Parts, now: UnixTime) -> Result<Option<Lookup>, Reply> {
         // What came from outside is no proof, whoever put it there.
         parts.extensions.remove::<VerifiedKey>();
         parts.extensions.remove::<Authorization>();
-        let Edge { gate, answers, sink, clock } = &self.edge;
-        let now = clock();
+        let Edge { gate, answers, sink, .. } = &self.edge;
         let nobody = By::Unverified { claimed: None };
         if (self.is_plaintext)(parts) {
             self.edge.refused(nobody, "plaintext", now);
-            return Err(answers.plaintext());
+            return Err(answers.plaintext().into());
         }
-        let result = match credential(&parts.headers, self.fields) {
-            Ok(text) => gate.authenticate(&self.store, text, now).await,
+        let text = match credential(&parts.headers, self.fields) {
+            Ok(text) => text,
             // A line that counts and holds no credential of ours has another scheme.
             Err(CredentialError::Missing) if self.passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => {
                 self.edge.refused(nobody, error.as_str(), now);
-                return Err(answers.no_credential(error));
+                return Err(answers.no_credential(error).into());
             }
         };
-        let key = match result {
-            Ok(Ok(key)) => key,
-            Ok(Err(unauthenticated)) if self.passes_foreign && unauthenticated.is_foreign() => return Ok(()),
-            Ok(Err(unauthenticated)) => {
+        match gate.read(text) {
+            Ok(lookup) => Ok(Some(lookup)),
+            Err(unauthenticated) if self.passes_foreign && unauthenticated.is_foreign() => Ok(None),
+            Err(unauthenticated) => {
                 sink.refused(unauthenticated.refused(now));
-                return Err(answers.invalid_key());
+                Err(answers.invalid_key().into())
             }
-            Err(error) => {
-                sink.failed(&error);
-                return Err(answers.unavailable());
-            }
-        };
+        }
+    }
+
+    /// After the look-up: the key goes into the request, and its credential out of it.
+    fn admit(
+        &self,
+        parts: &mut Parts,
+        lookup: &Lookup,
+        found: Result<Option<Arc<KeyRecord>>, S::Error>,
+        now: UnixTime,
+    ) -> Result<(), Reply> {
+        let Edge { answers, sink, .. } = &self.edge;
+        let found = found.map_err(|error| {
+            sink.failed(&error);
+            Reply::new(answers.unavailable())
+        })?;
+        let key = lookup.found(found, now).map_err(|unauthenticated| {
+            sink.refused(unauthenticated.refused(now));
+            Reply::new(answers.invalid_key())
+        })?;
         if let Err(reason) = check_usable(key.status(), key.validity(), now) {
             self.edge.refused(By::key(&key), reason.as_str(), now);
-            return Err(answers.unusable_key(reason));
+            return Err(answers.unusable_key(reason).into());
         }
         parts.headers.remove(AUTHORIZATION);
         if self.fields == Fields::AuthorizationOrXApiKey {

@@ -11,13 +11,18 @@ use ::http::{Response, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Edge, Sink, checked::Checked};
+use super::{
+    Edge, Reply, Sink,
+    checked::{Check, Checked},
+};
 use crate::{
     action::Request,
     event::By,
+    gate::Question,
     http::CredentialError,
     policy::{Authorization, Decision},
     store::Standings,
+    time::UnixTime,
     verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
 };
 
@@ -32,6 +37,27 @@ pub trait Resolve: Send + Sync + 'static {
     ///
     /// [`Unresolved`] if there is nothing to decide upon; the request is refused then.
     fn resolve(&self, parts: &mut Parts) -> impl Future<Output = Result<Request, Unresolved>> + Send;
+
+    /// Resolves a request for which nothing has to be waited; `None`, which is the default, leaves it to
+    /// [`resolve`](Self::resolve).
+    fn resolve_now(&self, parts: &mut Parts) -> Option<Result<Request, Unresolved>> {
+        let _ = parts;
+        None
+    }
+}
+
+/// A function resolves where nothing has to be looked up, or only in memory.
+impl<F> Resolve for F
+where
+    F: Fn(&mut Parts) -> Result<Request, Unresolved> + Send + Sync + 'static,
+{
+    async fn resolve(&self, parts: &mut Parts) -> Result<Request, Unresolved> {
+        self(parts)
+    }
+
+    fn resolve_now(&self, parts: &mut Parts) -> Option<Result<Request, Unresolved>> {
+        Some(self(parts))
+    }
 }
 
 /// Why a request could not be resolved.
@@ -129,58 +155,107 @@ where
 
     fn call(&mut self, request: ::http::Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let config = Arc::clone(&self.config);
-        let check = async move {
-            let authorization = config.authorize(&mut parts).await?;
-            parts.extensions.insert(authorization);
-            Ok(parts)
+        let check: Check = match self.config.begin(&mut parts) {
+            Begun::Decided(result) => {
+                let check = result.map(|authorization| drop(parts.extensions.insert(authorization)));
+                return Checked::done(check, parts, body, &mut self.inner);
+            }
+            Begun::Resolving(key) => {
+                let config = Arc::clone(&self.config);
+                Box::pin(async move {
+                    let resolved = config.resolve.resolve(&mut parts).await;
+                    let request = config.resolved(&key, resolved)?;
+                    parts.extensions.insert(config.authorize(&key, &request).await?);
+                    Ok(parts)
+                })
+            }
+            Begun::Asking(key, request) => {
+                let config = Arc::clone(&self.config);
+                Box::pin(async move {
+                    parts.extensions.insert(config.authorize(&key, &request).await?);
+                    Ok(parts)
+                })
+            }
         };
-        Checked::begin(Box::pin(check), body, &mut self.inner)
+        Checked::later(check, body, &mut self.inner)
     }
 }
 
+/// How far a check comes without waiting.
+enum Begun {
+    Decided(Result<Authorization, Reply>),
+    /// The standing of the key's user has to be looked up.
+    Asking(VerifiedKey, Request),
+    /// What the request is about has to be looked up.
+    Resolving(VerifiedKey),
+}
+
 impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
-    async fn authorize(&self, parts: &mut Parts) -> Result<Authorization, Response<String>> {
+    fn begin(&self, parts: &mut Parts) -> Begun {
         // What came from outside, or from another route's decision, is no proof for this one.
         parts.extensions.remove::<Authorization>();
-        let Edge { gate, answers, sink, clock } = &self.edge;
+        let Edge { answers, clock, .. } = &self.edge;
         let Some(key) = parts.extensions.get::<VerifiedKey>().cloned() else {
             self.edge.refused(By::Unverified { claimed: None }, CredentialError::Missing.as_str(), clock());
-            return Err(answers.no_credential(CredentialError::Missing));
+            return Begun::Decided(Err(answers.no_credential(CredentialError::Missing).into()));
         };
-        let request = match self.resolve.resolve(parts).await {
+        let Some(resolved) = self.resolve.resolve_now(parts) else { return Begun::Resolving(key) };
+        let request = match self.resolved(&key, resolved) {
             Ok(request) => request,
-            Err(Unresolved::NotFound) => {
-                // Told as well: who asks for many that are not there is looking for some that are.
-                self.edge.refused(By::key(&key), "not_found", clock());
-                return Err((self.not_found)());
-            }
-            Err(Unresolved::Unlisted) => {
-                self.edge.refused(By::key(&key), "closed", clock());
-                return Err(answers.closed());
-            }
-            Err(error @ Unresolved::Failed(_)) => {
-                sink.failed(&error);
-                return Err(answers.unavailable());
-            }
+            Err(reply) => return Begun::Decided(Err(reply)),
         };
         let now = clock();
-        match gate.authorize(&self.standings, &key, &request, now).await {
-            Ok(Decision::Allow(allow)) => {
+        match Question::of(&key, &request, now) {
+            Err(decision) => Begun::Decided(self.decided(&key, decision, now)),
+            Ok(_) => Begun::Asking(key, request),
+        }
+    }
+
+    fn resolved(&self, key: &VerifiedKey, resolved: Result<Request, Unresolved>) -> Result<Request, Reply> {
+        let Edge { answers, sink, clock, .. } = &self.edge;
+        resolved.map_err(|unresolved| match unresolved {
+            Unresolved::NotFound => {
+                // Told as well: who asks for many that are not there is looking for some that are.
+                self.edge.refused(By::key(key), "not_found", clock());
+                (self.not_found)().into()
+            }
+            Unresolved::Unlisted => {
+                self.edge.refused(By::key(key), "closed", clock());
+                answers.closed().into()
+            }
+            Unresolved::Failed(_) => {
+                sink.failed(&unresolved);
+                answers.unavailable().into()
+            }
+        })
+    }
+
+    async fn authorize(&self, key: &VerifiedKey, request: &Request) -> Result<Authorization, Reply> {
+        let Edge { gate, answers, sink, clock } = &self.edge;
+        let now = clock();
+        match gate.authorize(&self.standings, key, request, now).await {
+            Ok(decision) => self.decided(key, decision, now),
+            Err(error) => {
+                sink.failed(&error);
+                Err(answers.unavailable().into())
+            }
+        }
+    }
+
+    fn decided(&self, key: &VerifiedKey, decision: Decision<'_>, now: UnixTime) -> Result<Authorization, Reply> {
+        let Edge { answers, sink, .. } = &self.edge;
+        match decision {
+            Decision::Allow(allow) => {
                 // Not earlier: a request that is denied uses nothing.
                 if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
                     sink.touch(key.id(), now);
                 }
                 Ok(allow.to_authorization())
             }
-            Ok(Decision::Deny(denial)) => {
-                sink.refused(denial.refused(&key, now));
+            Decision::Deny(denial) => {
+                sink.refused(denial.refused(key, now));
                 let is_concealed = self.conceals && denial.conceals();
-                Err(if is_concealed { (self.not_found)() } else { answers.denied(denial) })
-            }
-            Err(error) => {
-                sink.failed(&error);
-                Err(answers.unavailable())
+                Err(if is_concealed { (self.not_found)() } else { answers.denied(denial) }.into())
             }
         }
     }

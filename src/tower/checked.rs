@@ -5,22 +5,22 @@ use core::{
     future::Future,
     mem,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use ::http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// A check of a request: its parts go in, and come back unless it is refused.
-pub(crate) type Check = Pin<Box<dyn Future<Output = Result<Parts, Response<String>>> + Send>>;
+use super::Reply;
+
+/// A check that has to wait: a request's parts go in, and come back unless it is refused.
+pub(crate) type Check = Pin<Box<dyn Future<Output = Result<Parts, Reply>> + Send>>;
 
 pin_project! {
     /// The response future of [`Authenticate`](super::Authenticate) and [`Authorize`](super::Authorize).
     ///
-    /// The check begins with `call`, before this future is polled: poll it or drop it soon. Parked, it may hold what a
-    /// look-up holds, such as a connection, or the place in a cache for which others wait. Like other futures it is not
-    /// to be polled again after it is ready.
+    /// Like other futures it is not to be polled again after it is ready.
     pub struct Checked<I, B>
     where
         I: Service<Request<B>>,
@@ -35,27 +35,25 @@ pin_project! {
     enum State<I, B, F> {
         Checking { check: Check, body: Option<B>, inner: I },
         Inner { #[pin] future: F },
-        Refused { reply: Option<Response<String>> },
+        Refused { reply: Option<Reply> },
     }
 }
 
 impl<I: Service<Request<B>> + Clone, B> Checked<I, B> {
-    /// Starts a check in front of `inner`, which was polled ready.
-    ///
-    /// Most checks need not wait: the key is in memory. So the check is polled at once, and only if it has to wait is the
-    /// inner service cloned, since it is needed later then. That poll wakes nobody: whoever polls this future polls the
-    /// check again, with a waker of their own.
-    pub(crate) fn begin(mut check: Check, body: B, inner: &mut I) -> Self {
-        let state = match check.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(parts)) => State::Inner { future: inner.call(Request::from_parts(parts, body)) },
-            Poll::Ready(Err(reply)) => State::Refused { reply: Some(reply) },
-            Poll::Pending => {
-                // The clone stays with the caller; the one that was polled ready goes with the request.
-                let clone = inner.clone();
-                State::Checking { check, body: Some(body), inner: mem::replace(inner, clone) }
-            }
+    /// Goes on with `inner`, which was polled ready, unless the check refused.
+    pub(crate) fn done(check: Result<(), Reply>, parts: Parts, body: B, inner: &mut I) -> Self {
+        let state = match check {
+            Ok(()) => State::Inner { future: inner.call(Request::from_parts(parts, body)) },
+            Err(reply) => State::Refused { reply: Some(reply) },
         };
         Self { state }
+    }
+
+    /// Waits for a check in front of `inner`, which was polled ready.
+    pub(crate) fn later(check: Check, body: B, inner: &mut I) -> Self {
+        // The clone stays with the caller; the one that was polled ready goes with the request.
+        let clone = inner.clone();
+        Self { state: State::Checking { check, body: Some(body), inner: mem::replace(inner, clone) } }
     }
 }
 
@@ -72,7 +70,9 @@ where
             let next = match state.as_mut().project() {
                 Projected::Inner { future } => return future.poll(context),
                 Projected::Refused { reply } => {
-                    return reply.take().map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply.map(ResponseBody::from))));
+                    return reply
+                        .take()
+                        .map_or(Poll::Pending, |reply| Poll::Ready(Ok((*reply).map(ResponseBody::from))));
                 }
                 Projected::Checking { check, body, inner } => match (ready!(check.as_mut().poll(context)), body.take())
                 {

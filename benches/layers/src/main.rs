@@ -5,9 +5,12 @@
 //! ```
 //!
 //! Bare and layered requests take turns in one run, so that a noisy machine disturbs both alike; what is printed is the
-//! median of the ratios. They are measured twice: over a connection on loopback, as a client sees it, and in process,
-//! where nothing but axum's own work is beside ours. In process, two layers that do nothing but put a value into the
-//! extensions are the floor, which is printed too: no layers that hand a proof to a handler can cost less.
+//! median of the ratios. They are measured over a connection on loopback, as a client sees it, and in process: there a
+//! request is made, served by a clone of the service as servers do it, and its answer read to the end.
+//!
+//! The layers are measured around one handler (`Handler::layer`), and with the second one on all routes of a router
+//! (`Router::route_layer`), for which axum boxes each route once more: two layers that do nothing but put a value into the
+//! extensions show what that costs.
 
 use std::{
     convert::Infallible,
@@ -23,6 +26,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::MatchedPath,
+    handler::Handler as _,
     http::{Request, Response, StatusCode, request::Parts},
     routing::get,
 };
@@ -34,7 +38,7 @@ use keygate::{
     tower::{AuthenticateLayer, AuthorizeLayer, Edge, Resolve, Sink, Unresolved},
 };
 use tokio::runtime::{Builder, Runtime};
-use tower::{Service, ServiceExt, util::MapRequestLayer};
+use tower::{Layer as _, Service, ServiceExt as _, make::Shared, util::MapRequestLayer};
 
 const ISSUER: Issuer = Issuer::from_static("kg");
 const KEYS: usize = 1000;
@@ -45,29 +49,24 @@ const WIRE_REQUESTS: usize = 50;
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (store, token) = runtime.block_on(keys())?;
-    let mut bare = Router::new().route("/hello", get(hello));
-    let mut layered = layered(store)?;
     let header = format!("Bearer {}", token.expose_secret());
-    let request = || {
-        let builder = Request::builder().uri("/hello").header("authorization", &header);
-        builder.body(Body::empty())
-    };
 
-    let mut bare_times = Vec::new();
-    let (mut ratios, mut floors) = (Vec::new(), Vec::new());
-    let mut floor = floor();
+    let bare = Router::new().route("/hello", get(hello));
+    let (authenticate, authorize) = layers(store)?;
+    let handler = authenticate.layer(Router::new().route("/hello", get(proven.layer(authorize.clone()))));
+    let routes = authenticate.layer(Router::new().route("/hello", get(proven)).route_layer(authorize));
+    let idle = idle();
+
+    let mut in_process = [Subject::default(), Subject::default(), Subject::default(), Subject::default()];
     for _ in 0..ROUNDS {
-        let bare_time = runtime.block_on(time(&mut bare, request))?;
-        ratios.push(runtime.block_on(time(&mut layered, request))? / bare_time);
-        floors.push(runtime.block_on(time(&mut floor, request))? / bare_time);
-        bare_times.push(bare_time);
+        let [of_bare, of_handler, of_routes, of_idle] = &mut in_process;
+        of_bare.add(&runtime, &bare, &header);
+        of_handler.add(&runtime, &handler, &header);
+        of_routes.add(&runtime, &routes, &header);
+        of_idle.add(&runtime, &idle, &header);
     }
-    let bare_count = allocations(&runtime, &mut bare, request()?);
-    let added = |count: u64| count.saturating_sub(bare_count);
-    let layered_count = added(allocations(&runtime, &mut layered, request()?));
-    let floor_count = added(allocations(&runtime, &mut floor, request()?));
 
-    let mut wires = [Wire::to(&runtime, bare, &header)?, Wire::to(&runtime, layered, &header)?];
+    let mut wires = [Wire::to(&runtime, bare, &header)?, Wire::to(&runtime, handler, &header)?];
     let (mut wire_times, mut wire_ratios) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let [bare_time, layered_time] = wires.each_mut().map(Wire::time);
@@ -75,13 +74,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         wire_ratios.push(layered_time? / bare_time);
         wire_times.push(bare_time);
     }
-    println!("over a connection   bare {:8.0} ns", median(&mut wire_times) * 1e9);
-    println!("                    layered / bare        {:.3}", median(&mut wire_ratios));
-    println!("in process          bare {:8.0} ns, {bare_count} allocations", median(&mut bare_times) * 1e9);
-    println!("                    layered / bare        {:.3}, {layered_count} allocations more", median(&mut ratios));
-    println!("                    floor / bare          {:.3}, {floor_count} allocations more", median(&mut floors));
-    println!("                    layered - floor       {} allocations", layered_count.saturating_sub(floor_count));
+
+    println!("over a connection   bare        {:6.0} ns", median(wire_times) * 1e9);
+    println!("                    layered     {:6.3} times", median(wire_ratios));
+    let [bare, layered @ ..] = in_process;
+    println!("in process          bare        {:6.0} ns, {} allocations", median(bare.times.clone()) * 1e9, bare.count);
+    for (name, subject) in ["handler", "route_layer", "idle layers"].into_iter().zip(layered) {
+        let ratios = subject.times.iter().zip(&bare.times).map(|(layered, bare)| layered / bare).collect();
+        let more = subject.count.saturating_sub(bare.count);
+        println!("                    {name:12}{:5.3} times, {more} allocations more", median(ratios));
+    }
     Ok(())
+}
+
+/// Seconds for one request in each round, and the allocations of one.
+#[derive(Default)]
+struct Subject {
+    times: Vec<f64>,
+    count: u64,
+}
+
+impl Subject {
+    fn add<S: Serve>(&mut self, runtime: &Runtime, service: &S, header: &str) {
+        self.times.push(runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..REQUESTS {
+                send(service, header).await;
+            }
+            start.elapsed().as_secs_f64() / REQUESTS as f64
+        }));
+        self.count = allocation_counter::measure(|| runtime.block_on(send(service, header))).count_total;
+    }
 }
 
 /// A connection that is kept, to a server of its own.
@@ -91,11 +114,11 @@ struct Wire {
 }
 
 impl Wire {
-    fn to(runtime: &Runtime, router: Router, header: &str) -> Result<Self, Box<dyn Error>> {
+    fn to<S: Serve>(runtime: &Runtime, service: S, header: &str) -> Result<Self, Box<dyn Error>> {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let stream = TcpStream::connect(listener.local_addr()?)?;
         stream.set_nodelay(true)?;
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        runtime.spawn(async move { axum::serve(listener, Shared::new(service)).await });
         let request = format!("GET /hello HTTP/1.1\r\nhost: bench\r\nauthorization: {header}\r\n\r\n");
         Ok(Self { stream, request })
     }
@@ -114,8 +137,31 @@ impl Wire {
     }
 }
 
-/// The bare handler behind two layers that do nothing but put a value into the extensions, of which it takes one.
-fn floor() -> Router {
+async fn hello() -> &'static str {
+    "hello"
+}
+
+/// The handler that demands the proof of what was decided.
+async fn proven(Extension(authorization): Extension<Authorization>) -> &'static str {
+    black_box(&authorization);
+    "hello"
+}
+
+type Layers<R> = (AuthenticateLayer<Arc<MemoryStore>, Discard>, AuthorizeLayer<MemoryStandings, R, Discard>);
+
+fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
+    let request = keygate::Request::new("core".parse()?, Action::Deploy);
+    let resolve = move |parts: &mut Parts| match parts.extensions.get::<MatchedPath>() {
+        Some(path) if path.as_str() == "/hello" => Ok(request.clone()),
+        _ => Err(Unresolved::Unlisted),
+    };
+    let edge = Edge::new(Gate::new(ISSUER), Answers::new("bench")?, Discard, || NOW);
+    let authorize = AuthorizeLayer::new(edge.clone(), MemoryStandings::new(), resolve, not_found);
+    Ok((AuthenticateLayer::new(edge, Arc::new(store)), authorize))
+}
+
+/// Two layers where the others stand, which do nothing but put a value into the extensions.
+fn idle() -> impl Serve {
     #[derive(Clone)]
     struct Key(Arc<()>);
     #[derive(Clone)]
@@ -134,43 +180,11 @@ fn floor() -> Router {
         request.extensions_mut().insert(proof);
         request
     });
-    Router::new().route("/hello", get(hello)).route_layer(proof).layer(key)
-}
-
-async fn hello() -> &'static str {
-    "hello"
-}
-
-/// The handler with both layers, which demands the proof of what was decided.
-fn layered(store: MemoryStore) -> Result<Router, Box<dyn Error>> {
-    let edge = Edge::new(Gate::new(ISSUER), Answers::new("bench")?, Discard, || NOW);
-    let route = Route { request: keygate::Request::new("core".parse()?, Action::Deploy) };
-    let authorize = AuthorizeLayer::new(edge.clone(), MemoryStandings::new(), route, not_found);
-    async fn hello(Extension(authorization): Extension<Authorization>) -> &'static str {
-        black_box(&authorization);
-        "hello"
-    }
-    Ok(Router::new()
-        .route("/hello", get(hello))
-        .route_layer(authorize)
-        .layer(AuthenticateLayer::new(edge, Arc::new(store))))
+    key.layer(Router::new().route("/hello", get(hello)).route_layer(proof))
 }
 
 fn not_found() -> Response<String> {
     Response::new(String::new())
-}
-
-struct Route {
-    request: keygate::Request,
-}
-
-impl Resolve for Route {
-    async fn resolve(&self, parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
-        match parts.extensions.get::<MatchedPath>() {
-            Some(path) if path.as_str() == "/hello" => Ok(self.request.clone()),
-            _ => Err(Unresolved::Unlisted),
-        }
-    }
 }
 
 #[derive(Clone)]
@@ -197,31 +211,32 @@ async fn keys() -> Result<(MemoryStore, Token), Box<dyn Error>> {
     Ok((store, last.ok_or("at least one key")?))
 }
 
-/// Seconds for one request; the requests are made beforehand.
-async fn time(
-    router: &mut Router,
-    request: impl Fn() -> Result<Request<Body>, axum::http::Error>,
-) -> Result<f64, Box<dyn Error>> {
-    let requests = (0..REQUESTS).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
-    let start = Instant::now();
-    for request in requests {
-        send(router, request).await;
-    }
-    Ok(start.elapsed().as_secs_f64() / REQUESTS as f64)
+/// What a server serves: it clones the service for each request.
+trait Serve:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
 }
 
-async fn send(router: &mut Router, request: Request<Body>) {
-    let ready: Result<&mut Router, Infallible> = ServiceExt::<Request<Body>>::ready(router).await;
-    let Ok(ready) = ready;
-    let Ok(response) = ready.call(request).await;
+impl<S> Serve for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// One request from its making to the end of its answer.
+async fn send<S: Serve>(service: &S, header: &str) {
+    let builder = Request::builder().uri("/hello").header("host", "bench").header("authorization", header);
+    let Ok(request) = builder.body(Body::empty()) else { return };
+    let Ok(response) = service.clone().oneshot(request).await;
     assert_eq!(response.status(), StatusCode::OK);
+    let body = axum::body::to_bytes(response.into_body(), 64).await;
+    assert!(body.is_ok_and(|body| body == "hello"));
 }
 
-fn allocations(runtime: &Runtime, router: &mut Router, request: Request<Body>) -> u64 {
-    allocation_counter::measure(|| runtime.block_on(send(router, request))).count_total
-}
-
-fn median(values: &mut [f64]) -> f64 {
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

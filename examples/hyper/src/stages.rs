@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use hyper::{HeaderMap, Response, StatusCode, header};
 use keygate::{
-    Authorization, Decision, Event, Gate, KeyStore, MemoryStandings, MemoryStore, Question, Request, Standing,
+    Authorization, By, Decision, Event, Gate, KeyStore, MemoryStandings, MemoryStore, Question, Request, Standing,
     Standings, UnixTime,
     http::{Answers, Fields, credential},
 };
@@ -36,7 +36,10 @@ impl Guard {
         let (answers, now) = (&self.answers, UnixTime::now());
 
         // The header: one credential, or 401 where there is none, or 400. It is no token yet.
-        let text = credential(headers, Fields::Authorization).map_err(|error| answers.no_credential(error))?;
+        let text = credential(headers, Fields::Authorization).map_err(|error| {
+            tell(&Event::refused(now, By::Unverified { claimed: None }, error.as_str()));
+            answers.no_credential(error)
+        })?;
 
         // The token: parsed and hashed; what is none never reaches the store. From here on nobody has the secret.
         let lookup = self.gate.read(text).map_err(|why| {
@@ -54,7 +57,10 @@ impl Guard {
         })?;
 
         // The request: what the router says this is about. Where it says nothing, nothing is allowed.
-        let request = request.ok_or_else(|| answers.closed())?;
+        let request = request.ok_or_else(|| {
+            tell(&Event::refused(now, By::key(&key), "closed"));
+            answers.closed()
+        })?;
 
         // The decision. A personal key is asked about its user's standing now, and only if that is what decides.
         let decision = match Question::of(&key, request, now) {

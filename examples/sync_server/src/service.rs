@@ -8,7 +8,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use keygate::{
-    Action, Authorization, EnvironmentName, Event, Gate, Standing, TeamId, UnixTime, UserId, Verdict,
+    Action, Authorization, By, EnvironmentName, Event, Gate, Standing, TeamId, UnixTime, UserId, Verdict,
     http::{Answers, Fields, credential},
 };
 use serde_json::json;
@@ -60,13 +60,16 @@ impl Service {
     /// From the header fields to a proof, or to the answer that refuses.
     fn admit(&self, head: &Head, request: Option<keygate::Request>) -> Result<Authorization, Box<Response<String>>> {
         let (answers, now) = (&self.answers, UnixTime::now());
-        let text = credential(&head.headers, Fields::Authorization).map_err(|error| answers.no_credential(error))?;
+        let text = credential(&head.headers, Fields::Authorization).map_err(|error| {
+            let event = Event::refused(now, By::Unverified { claimed: None }, error.as_str());
+            told(&event, answers.no_credential(error))
+        })?;
         let find = |id| self.table.find(id);
         let Some(request) = request else {
             // Nothing is said about this route. Who asks is looked at first all the same: a key that is not valid gets
             // its 401 everywhere.
             return Err(Box::new(match self.gate.authenticate_blocking(find, text, now) {
-                Ok(Ok(_)) => answers.closed(),
+                Ok(Ok(key)) => told(&Event::refused(now, By::key(&key), "closed"), answers.closed()),
                 Ok(Err(why)) => told(&why.refused(now), answers.invalid_key()),
                 Err(error) => self.unavailable(&error),
             }));

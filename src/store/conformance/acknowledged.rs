@@ -3,13 +3,13 @@
 use alloc::format;
 
 use super::{change::Change, fixture, report::Outcome, rule::Rule, trial::Trial};
-use crate::{record::RecordParts, store::Run};
+use crate::{id::KeyId, record::RecordParts, store::Run};
 
 pub(super) async fn check(trial: &mut Trial<'_>) -> Outcome {
     let mut key = trial.keys.key(fixture::team("core")?)?;
     // Asked twice: a cache must not remember that there was nothing.
     for _ in 0..2 {
-        let found = trial.store.find(key.id).await?;
+        let found = find(trial, "nothing", key.id).await?;
         trial.require(found.is_none(), Rule::FindAbsent, || "find: a record for an id that was never inserted".into());
     }
     trial.insert(&key).await?;
@@ -49,8 +49,17 @@ async fn require_seen(
     before: Option<&RecordParts>,
     after: &RecordParts,
 ) -> Outcome {
-    let found = trial.store.find(after.id).await?;
+    let found = find(trial, change, after.id).await?;
     let is_stale = found.as_ref() == before;
     trial.require(!is_stale, Rule::FindSeesAcknowledged, || format!("find after {change}: as it was before"));
     Ok(())
+}
+
+/// Finds, and holds what is known without waiting against it; that is asked first, so that no look-up refreshes it.
+async fn find(trial: &mut Trial<'_>, change: &str, id: KeyId) -> Outcome<Option<RecordParts>> {
+    let known = trial.store.find_now(id);
+    let found = trial.store.find(id).await?;
+    let agrees = known.is_none_or(|known| known == found);
+    trial.require(agrees, Rule::FindNow, || format!("find_now after {change}: not what find answers"));
+    Ok(found)
 }

@@ -57,6 +57,8 @@ rules! {
         "`find` answers `None` for an id that is not stored.";
     FindSeesAcknowledged = "find_sees_acknowledged":
         "A `find` that starts after a change was acknowledged sees the change.";
+    FindNow = "find_now":
+        "`find_now` knows nothing, or what `find` answers.";
     RoundTrip = "round_trip":
         "A record is found and listed as it was inserted, in every column.";
     ScopesKept = "scopes_kept":

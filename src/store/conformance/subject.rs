@@ -1,6 +1,6 @@
 //! The store under test, whose failures are violations.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::report::{Outcome, Violation};
 use crate::{
@@ -32,7 +32,11 @@ impl Subject {
 
     pub(super) async fn find(&self, id: KeyId) -> Outcome<Option<RecordParts>> {
         let found = self.0.find(id).await.map_err(|error| Violation::failure("find", &error))?;
-        Ok(found.map(|record| RecordParts::from(KeyRecord::clone(&record))))
+        Ok(found.map(parts))
+    }
+
+    pub(super) fn find_now(&self, id: KeyId) -> Option<Option<RecordParts>> {
+        self.0.find_now(id).map(|known| known.map(parts))
     }
 
     ask! {
@@ -47,4 +51,8 @@ impl Subject {
         fn list(by: ListBy, page: PageRequest) -> Page;
         fn revoke_all(owner: Owner, at: UnixTime, run: Run) -> Vec<KeyId>;
     }
+}
+
+fn parts(record: Arc<KeyRecord>) -> RecordParts {
+    Arc::unwrap_or_clone(record).into()
 }
