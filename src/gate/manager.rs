@@ -5,6 +5,7 @@ use core::error::Error;
 
 use rand_core::TryCryptoRng;
 
+use super::Gate;
 use crate::{
     event::{Asked, Event, EventKind, OperationKind},
     grant::{Owner, Validity},
@@ -170,6 +171,42 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     pub async fn revoke(&self, permit: Permit<Revoke>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
         let first_at = accepted(self.store.revoke(permit.operation().0.id(), now).await)?;
         Ok(permit.event(EventKind::Revoked { first_at }, now))
+    }
+
+    /// Ends the key whose token was found where it should not be; whoever holds a token may end its key.
+    ///
+    /// `None` if the text opens no key. Answer whoever reported it the same either way.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`]. Report the text again then: to end a key twice changes nothing.
+    ///
+    /// # Security
+    ///
+    /// Only a matching secret ends a key ([`Gate::exposed`]), so neither can somebody end a key of which they know the
+    /// public id, nor find out by this which ids exist. A store that caches does not know a secret that is newer than
+    /// its bound on staleness.
+    ///
+    /// ```
+    /// use keygate::{Gate, Issuer, KeyManager, MemoryStore, UnixTime};
+    ///
+    /// let kg = Issuer::from_static("kg");
+    /// let manager = KeyManager::new(kg, MemoryStore::new());
+    /// let found = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
+    /// let event = pollster::block_on(manager.revoke_exposed(Gate::new(kg), found, UnixTime::now()))?;
+    /// assert_eq!(event, None); // no such key
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub async fn revoke_exposed(
+        &self,
+        gate: Gate,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<Option<Event>, ManageError<S::Error>> {
+        match gate.exposed(&self.store, text, now).await.map_err(ManageError::Store)? {
+            Some(permit) => self.revoke(permit, now).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Lists the owner's keys.

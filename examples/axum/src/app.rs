@@ -16,13 +16,13 @@ use keygate::{
     tower::{AuthenticateLayer, AuthorizeLayer, Edge, Outbox},
 };
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::Layer;
 
 use crate::{
     caller, chat,
     database::{Database, Members},
-    keys, models,
+    keys, leaks, models,
     platform::Platform,
     problem::{Problem, not_found},
     resolve::{self, Routes},
@@ -47,6 +47,8 @@ pub(crate) struct App {
     pub(crate) outbox: Outbox,
     pub(crate) uses: Arc<Mutex<Uses>>,
     pub(crate) authenticate: AuthenticateLayer<Store, Outbox>,
+    /// Places for reports of leaked tokens.
+    pub(crate) reports: Semaphore,
     /// Where a credential may be.
     pub(crate) fields: Fields,
     /// Whether `X-Dev-User` is believed.
@@ -81,6 +83,7 @@ impl App {
             outbox,
             uses: Arc::default(),
             authenticate: AuthenticateLayer::new(edge.clone(), store).fields(fields),
+            reports: Semaphore::new(leaks::MAX_REPORTS),
             fields,
             dev_login,
             stop,
@@ -98,7 +101,7 @@ impl App {
 /// Puts the routes together.
 ///
 /// ```text
-/// /health                        open
+/// /health, /leaks                open
 /// keys                           signed-in user or verified key; each handler asks `may_manage`
 /// everything else                AuthenticateLayer, then the router, then AuthorizeLayer at the matched route
 /// ```
@@ -132,10 +135,13 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(app), caller::sign_in))
         .with_state(Arc::clone(app));
 
+    let leaks = Router::new().route("/leaks", post(leaks::report)).with_state(Arc::clone(app));
+
     // The layer is outside the inner router, so also a path that no route has needs a key: what is open is listed.
     Router::new()
         .route("/health", get(async || "ok"))
         .merge(keys)
+        .merge(leaks)
         .fallback_service(app.authenticate.layer(serving))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }

@@ -41,6 +41,13 @@
 //! {"type":"urn:keygate:problem:invalid_token","title":"The key is not valid","status":401,"reason":"revoked"}
 //! ```
 //!
+//! Whoever finds a token somewhere may end its key, without a login; the answer is the same where there is none:
+//!
+//! ```text
+//! $ curl -i -H "$JSON" -d "{\"tokens\":[\"$FOUND\"]}" http://127.0.0.1:8080/leaks
+//! HTTP/1.1 204 No Content
+//! ```
+//!
 //! An `OpenAI` client takes a token as its `api_key`, and as `base_url`
 //! `http://127.0.0.1:8080/models/abcd1234/environments/production/sync/v1`.
 //!
@@ -65,6 +72,7 @@ mod caller;
 mod chat;
 mod database;
 mod keys;
+mod leaks;
 mod models;
 mod platform;
 mod problem;

@@ -10,6 +10,7 @@
 mod client;
 mod common;
 mod keys;
+mod leaks;
 mod serving;
 mod stream;
 

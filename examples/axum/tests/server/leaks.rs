@@ -1,0 +1,56 @@
+//! Reports of leaked tokens: everybody may make them, and the answer tells nothing.
+
+use keygate::{Issuer, KeyKind, SysRng, Token, UnverifiedToken};
+use serde_json::json;
+
+use crate::{
+    client::{Reply, Server},
+    common::PREDICT,
+    start,
+};
+
+const ACME: Issuer = Issuer::from_static("acme");
+
+fn report(server: &Server, tokens: &[&str]) -> Reply {
+    server.send("POST", "/leaks", &[], &json!({ "tokens": tokens }).to_string())
+}
+
+#[test]
+fn a_found_token_ends_its_key_and_the_answer_is_the_same_for_any_other() {
+    for arguments in [&[][..], &["--cache-seconds", "60"]] {
+        let server = start(arguments);
+        let found = server.keys["full"].clone();
+        let id = UnverifiedToken::parse(ACME, &found).unwrap().id();
+        let wrong_secret = Token::generate_secret(ACME, KeyKind::Team, id, &mut SysRng).unwrap();
+        let unknown = Token::generate(ACME, KeyKind::Team, &mut SysRng).unwrap();
+        let cut = &found[..found.len() - 1];
+
+        let expected = report(&server, &[unknown.expose_secret()]).expect(204).seen();
+        for other in [wrong_secret.expose_secret(), id.as_str(), cut, "", &server.keys["revoked"]] {
+            assert_eq!(report(&server, &[other]).seen(), expected);
+        }
+        server.ask("full", "POST", PREDICT, "{}").expect(200);
+
+        assert_eq!(report(&server, &[unknown.expose_secret(), &found]).seen(), expected);
+        assert_eq!(server.ask("full", "POST", PREDICT, "{}").expect(401).json()["reason"], "revoked");
+        assert_eq!(report(&server, &[&found]).seen(), expected, "and it may be reported again");
+        server.ask("inference", "POST", PREDICT, "{}").expect(200);
+
+        let (_, log) = server.terminate();
+        let told = format!(r#""by":{{"kind":"key","id":"{id}","slot":"current"}},"key":"{id}","event":"revoked""#);
+        assert!(log.contains(&told), "{told} is not in {log}");
+        assert!(!log.contains(found.rsplit('_').nth(1).unwrap()), "{log}");
+    }
+}
+
+#[test]
+fn a_report_has_a_bound() {
+    let server = start(&[]);
+    let unknown = Token::generate(ACME, KeyKind::Team, &mut SysRng).unwrap();
+    report(&server, &vec![unknown.expose_secret(); 1000]).expect(204);
+    report(&server, &vec![unknown.expose_secret(); 1001]).expect(400);
+    report(&server, &[]).expect(400);
+    server.send("POST", "/leaks", &[], r#"{"tokens": "x"}"#).expect(400);
+    server.send("POST", "/leaks", &[], r#"{"tokens": ["x"], "revoke": false}"#).expect(400);
+    report(&server, &["x".repeat(300 * 1024).as_str()]).expect(413);
+}
