@@ -1,6 +1,6 @@
 //! A token that was found somewhere ends its key, and nothing less than a token does.
 #![cfg(feature = "memory")]
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::string_slice, clippy::unwrap_used, reason = "these are tests")]
 
 mod common;
 
