@@ -1,0 +1,283 @@
+//! The calls that are counted, and timed by the bars. Each asserts its answer.
+
+use std::{
+    hint::black_box,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use keygate::{
+    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issued, Issuer, KeyKind, KeyManager, KeyRecord, MemoryStore,
+    ModelId, ModelScope, Operator, ParseTokenError, Permission, PreviousSecret, RecordParts, Request, Slot, Token,
+    UnixTime, UnverifiedToken, Validity, VerifiedKey, decide,
+    http::{Fields, credential},
+    may_manage, verify,
+};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+use sha2::{Digest as _, Sha256};
+
+/// One call, ready to be made.
+pub type Work = Box<dyn FnMut()>;
+
+/// A call and its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub prepare: fn() -> Work,
+}
+
+/// How many times [`GENERATE`] and its floor are made in one call: a draw may be made again.
+pub const GENERATED: u64 = 16;
+/// How many keys the store of [`PIPELINE`] has.
+pub const STORED: usize = 1000;
+
+pub const HASH: Scenario = Scenario { name: "hash", prepare: hash };
+pub const COMPRESS: Scenario = Scenario { name: "hash/compress", prepare: compress };
+pub const PARSE: Scenario = Scenario { name: "parse/accept", prepare: parse };
+pub const VERIFY: Scenario = Scenario { name: "parse_and_verify/current", prepare: || parse_and_verify(Slot::Current) };
+pub const PREVIOUS: Scenario =
+    Scenario { name: "parse_and_verify/previous", prepare: || parse_and_verify(Slot::Previous) };
+pub const UNKNOWN: Scenario = Scenario { name: "parse_and_verify/unknown_id", prepare: unknown_id };
+pub const WRONG_CHECKSUM: Scenario = Scenario { name: "reject/checksum", prepare: wrong_checksum };
+/// What is refused before the hash, by how far it gets.
+pub const MALFORMED: [Scenario; 6] = [
+    Scenario { name: "reject/empty", prepare: || reject(String::new(), ParseTokenError::ForeignIssuer) },
+    Scenario { name: "reject/jwt", prepare: || reject("eyJhbGciOi.".repeat(50), ParseTokenError::ForeignIssuer) },
+    Scenario { name: "reject/version", prepare: || altered(3, "2", ParseTokenError::UnsupportedVersion) },
+    Scenario { name: "reject/length", prepare: || reject(token_text().repeat(100), ParseTokenError::Malformed) },
+    Scenario { name: "reject/first_symbol", prepare: || altered(5, "-", ParseTokenError::Malformed) },
+    Scenario { name: "reject/last_symbol", prepare: || altered(62, "g", ParseTokenError::Malformed) },
+];
+pub const SCOPES: [Scenario; 4] = [
+    Scenario { name: "scope/1", prepare: || scope(1) },
+    Scenario { name: "scope/10", prepare: || scope(10) },
+    Scenario { name: "scope/1000", prepare: || scope(1000) },
+    Scenario { name: "scope/100000", prepare: || scope(100_000) },
+];
+pub const DECISIONS: [Scenario; 4] = [
+    Scenario { name: "decide/1", prepare: || decision(1) },
+    Scenario { name: "decide/10", prepare: || decision(10) },
+    Scenario { name: "decide/1000", prepare: || decision(1000) },
+    Scenario { name: "decide/100000", prepare: || decision(100_000) },
+];
+pub const RANDOM_AND_HASH: Scenario = Scenario { name: "generate/floor", prepare: random_and_hash };
+pub const GENERATE: Scenario = Scenario { name: "generate", prepare: generate };
+pub const PIPELINE: Scenario = Scenario { name: "pipeline", prepare: pipeline };
+
+/// All of them.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    [
+        &[HASH, COMPRESS, PARSE, VERIFY, PREVIOUS, UNKNOWN, WRONG_CHECKSUM] as &[_],
+        &MALFORMED,
+        &SCOPES,
+        &DECISIONS,
+        &[RANDOM_AND_HASH, GENERATE, PIPELINE],
+    ]
+    .concat()
+}
+
+const KG: Issuer = Issuer::from_static("kg");
+const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+
+/// The floor: one SHA-256 over the 55 bytes that a token's checksum and digest are made of.
+fn hash() -> Work {
+    let token = token_text();
+    let body = token[..55].to_owned();
+    let expected: [u8; 32] = Sha256::digest(&body).into();
+    Box::new(move || {
+        let hash: [u8; 32] = Sha256::digest(black_box(body.as_bytes())).into();
+        assert!(hash[..8] == expected[..8]);
+        black_box(hash);
+    })
+}
+
+/// The floor's floor: the compression of one block, without padding and without bytes in and out.
+fn compress() -> Work {
+    let block = [[7; 64]];
+    Box::new(move || {
+        let mut state = black_box([1; 8]);
+        sha2::block_api::compress256(&mut state, black_box(&block));
+        assert_ne!(state[0], 1);
+    })
+}
+
+fn parse() -> Work {
+    let token = token();
+    Box::new(move || {
+        let presented = UnverifiedToken::parse(KG, black_box(token.expose_secret())).unwrap();
+        assert_eq!(presented.kind(), KeyKind::Team);
+        black_box(presented);
+    })
+}
+
+fn parse_and_verify(slot: Slot) -> Work {
+    let Issued { token, key, .. } = issue(caller_of(1));
+    let previous = Token::generate_secret(KG, token.kind(), token.id(), &mut rng(2)).unwrap();
+    let mut parts = RecordParts::from(key.record().clone());
+    let ends_at = NOW.saturating_add(Duration::from_secs(60));
+    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at });
+    let record = Arc::new(KeyRecord::try_from(parts).unwrap());
+    let presented = if slot == Slot::Current { token } else { previous };
+    Box::new(move || {
+        let parsed = UnverifiedToken::parse(KG, black_box(presented.expose_secret())).unwrap();
+        let key = verify(&parsed, Some(black_box(&record).clone()), black_box(NOW)).unwrap();
+        assert_eq!(key.slot(), slot);
+        let _ = black_box(key);
+    })
+}
+
+fn unknown_id() -> Work {
+    let token = token();
+    Box::new(move || {
+        let parsed = UnverifiedToken::parse(KG, black_box(token.expose_secret())).unwrap();
+        assert!(verify(&parsed, black_box(None), black_box(NOW)).is_err());
+    })
+}
+
+fn wrong_checksum() -> Work {
+    let text = token_text();
+    let other = if text.ends_with('0') { "1" } else { "0" };
+    altered(62, other, ParseTokenError::ChecksumMismatch)
+}
+
+/// A token that differs in one symbol.
+fn altered(place: usize, symbol: &str, expected: ParseTokenError) -> Work {
+    let mut text = token_text();
+    text.replace_range(place..=place, symbol);
+    reject(text, expected)
+}
+
+fn reject(text: String, expected: ParseTokenError) -> Work {
+    Box::new(move || assert_eq!(UnverifiedToken::parse(KG, black_box(&text)).unwrap_err(), expected))
+}
+
+/// The look-ups in both scopes without the decision around them.
+fn scope(size: u32) -> Work {
+    let (Grant::Team { permission, .. }, request) = (caller_of(size), call(size.midpoint(0))) else { unreachable!() };
+    Box::new(move || {
+        let (permission, action) = (black_box(&permission), &black_box(&request).action);
+        let environment = action.environment().unwrap();
+        assert!(permission.environments().contains(environment));
+        assert!(permission.models().contains(action.model().unwrap()));
+    })
+}
+
+fn decision(size: u32) -> Work {
+    let (key, request) = (key(caller_of(size)), call(size.midpoint(0)));
+    Box::new(move || assert!(decide(black_box(&key), None, black_box(&request), black_box(NOW)).is_allowed()))
+}
+
+/// What making a token cannot do without: the random bytes, and the hash.
+fn random_and_hash() -> Work {
+    let mut rng = rng(3);
+    Box::new(move || {
+        for _ in 0..GENERATED {
+            let (mut id, mut body) = ([0; 12], [0; 55]);
+            rng.fill_bytes(&mut id);
+            rng.fill_bytes(&mut body[..24]);
+            black_box(id);
+            let hash: [u8; 32] = Sha256::digest(black_box(&body)).into();
+            black_box(hash);
+        }
+    })
+}
+
+fn generate() -> Work {
+    let mut rng = rng(3);
+    Box::new(move || {
+        for _ in 0..GENERATED {
+            let token = Token::generate(KG, KeyKind::Team, &mut rng).unwrap();
+            assert_eq!(token.expose_secret().len(), 63);
+        }
+    })
+}
+
+/// From the header fields to the decision, with a look-up among many keys.
+fn pipeline() -> Work {
+    let store = MemoryStore::new();
+    let mut tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
+    let mut headers = HeaderMap::new();
+    let value = format!("Bearer {}", tokens.swap_remove(STORED / 2).expose_secret());
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).unwrap());
+    let (gate, request) = (Gate::new(KG), call(0));
+    Box::new(move || {
+        let presented = credential(black_box(&headers), Fields::Authorization).unwrap();
+        let key = ready(gate.authenticate(&store, presented, black_box(NOW))).unwrap().unwrap();
+        assert!(decide(&key, None, black_box(&request), black_box(NOW)).is_allowed());
+    })
+}
+
+/// Adds a key to a store.
+pub fn stored(store: &MemoryStore, number: usize) -> Token {
+    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let permit = may_manage(&operator, Create(caller_of(1)), None, NOW).unwrap();
+    let name = format!("key-{number}").parse().unwrap();
+    let mut rng = ChaCha20Rng::seed_from_u64(number.try_into().unwrap());
+    ready(KeyManager::new(KG, store).create(permit, name, Validity::UNLIMITED, &mut rng, NOW)).unwrap().token
+}
+
+/// Runs a future that never waits.
+///
+/// # Panics
+///
+/// If it does.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+/// A key that may call `size` models in two environments.
+#[must_use]
+pub fn caller_of(size: u32) -> Grant {
+    let environments = ["production", "staging"].map(|name| name.parse().unwrap());
+    let permission = Permission::InferenceOnly {
+        environments: EnvironmentScope::only(environments).unwrap(),
+        models: ModelScope::only((0..size).map(model)).unwrap(),
+    };
+    Grant::Team { team: "core".parse().unwrap(), permission }
+}
+
+/// A request for one of the models.
+#[must_use]
+pub fn call(number: u32) -> Request {
+    let action = Action::Call { model: model(number), environment: Some("production".parse().unwrap()) };
+    Request::new("core".parse().unwrap(), action)
+}
+
+fn model(number: u32) -> ModelId {
+    format!("model-{number:06}").parse().unwrap()
+}
+
+/// A key that was just verified.
+pub fn key(grant: Grant) -> VerifiedKey {
+    let Issued { token, key, .. } = issue(grant);
+    let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
+    verify(&presented, Some(Arc::new(key.record().clone())), NOW).unwrap()
+}
+
+fn issue(grant: Grant) -> Issued {
+    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    permit.issue(KG, "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng(1), NOW).unwrap()
+}
+
+fn token() -> Token {
+    Token::generate(KG, KeyKind::Team, &mut rng(1)).unwrap()
+}
+
+fn token_text() -> String {
+    token().expose_secret().to_owned()
+}
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
