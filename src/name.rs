@@ -19,7 +19,7 @@ use crate::text::{Grammar, InvalidText, SymbolTest, TextRule, text_conversions, 
 pub struct Issuer {
     // INVARIANT: `text[..length]` fits the grammar, the rest is zero.
     text: [u8; Self::MAX_LENGTH],
-    length: usize,
+    length: u8,
 }
 
 impl Issuer {
@@ -75,7 +75,7 @@ impl Issuer {
         }
         let mut array = [0; Self::MAX_LENGTH];
         copy(text.as_bytes(), &mut array);
-        Ok(Self { text: array, length: text.len() })
+        Ok(Self { text: array, length: text.len() as u8 })
     }
 
     /// Lends the text.
@@ -90,7 +90,7 @@ impl Issuer {
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
+        self.text.get(..usize::from(self.length)).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,6 @@ use alloc::string::String;
 use core::fmt;
 
 use rand_core::TryCryptoRng;
-use subtle::ConstantTimeEq;
 
 use crate::{
     digest::SecretDigest,
@@ -75,7 +74,7 @@ impl Token {
         for part in [issuer.as_str(), kind.symbol(), VERSION, SEPARATOR, id.as_str(), SEPARATOR] {
             text.push_str(part);
         }
-        text.extend(secret.iter().copied().map(char::from));
+        text.push_str(core::str::from_utf8(secret.as_slice()).map_err(|_| GenerateError::Generator)?);
         let (checksum, digest) = SecretDigest::of(text.as_bytes());
         text.push_str(SEPARATOR);
         write_hex(&checksum, &mut text).map_err(|fmt::Error| GenerateError::Generator)?;
@@ -163,25 +162,12 @@ impl UnverifiedToken {
     /// No error holds or depends on any symbol of the secret beyond the rule that it breaks. The checksum finds typing
     /// errors; anyone can compute it, so it authenticates nothing and is no defence against load.
     pub fn parse(issuer: Issuer, text: &str) -> Result<Self, ParseTokenError> {
-        let head = text.as_bytes().strip_prefix(issuer.as_bytes()).ok_or(ParseTokenError::ForeignIssuer)?;
-        let [kind, version, b'_', rest @ ..] = head else { return Err(ParseTokenError::ForeignIssuer) };
-        let kind = match kind {
-            b'p' => KeyKind::Personal,
-            b't' => KeyKind::Team,
-            _ => return Err(ParseTokenError::ForeignIssuer),
-        };
-        match version {
-            b'1' => {}
-            b'0'..=b'9' | b'a'..=b'z' => return Err(ParseTokenError::UnsupportedVersion),
-            _ => return Err(ParseTokenError::ForeignIssuer),
-        }
-        let (id, checksum) = split(rest).ok_or(ParseTokenError::Malformed)?;
-        let (body, _) = text
-            .as_bytes()
-            .split_at_checked(text.len().saturating_sub(CHECKSUM_LENGTH + 1))
-            .ok_or(ParseTokenError::Malformed)?;
+        let text = text.as_bytes();
+        let (kind, id, checksum) = fields(&issuer, text)?;
+        let body = text.get(..text.len().saturating_sub(CHECKSUM_LENGTH + 1)).ok_or(ParseTokenError::Malformed)?;
         let (expected, digest) = SecretDigest::of(body);
-        if !bool::from(u32::from_ne_bytes(checksum).ct_eq(&u32::from_ne_bytes(expected))) {
+        // In no constant time: both follow from what was sent, so nothing is learned that the sender does not know.
+        if checksum != expected {
             return Err(ParseTokenError::ChecksumMismatch);
         }
         Ok(Self { issuer, kind, id, digest })
@@ -210,6 +196,28 @@ impl UnverifiedToken {
     pub const fn digest(&self) -> SecretDigest {
         self.digest
     }
+}
+
+/// Checks all but the hash, and returns what the token claims: kind, id and checksum.
+fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, [u8; CHECKSUM_LENGTH / 2]), ParseTokenError> {
+    let (prefix, head) = text.split_at_checked(issuer.as_bytes().len()).ok_or(ParseTokenError::ForeignIssuer)?;
+    // Byte by byte: they are few, and calling the C library's comparison costs more.
+    if !prefix.iter().eq(issuer.as_bytes()) {
+        return Err(ParseTokenError::ForeignIssuer);
+    }
+    let [kind, version, b'_', rest @ ..] = head else { return Err(ParseTokenError::ForeignIssuer) };
+    let kind = match kind {
+        b'p' => KeyKind::Personal,
+        b't' => KeyKind::Team,
+        _ => return Err(ParseTokenError::ForeignIssuer),
+    };
+    match version {
+        b'1' => {}
+        b'0'..=b'9' | b'a'..=b'z' => return Err(ParseTokenError::UnsupportedVersion),
+        _ => return Err(ParseTokenError::ForeignIssuer),
+    }
+    let (id, checksum) = split(rest).ok_or(ParseTokenError::Malformed)?;
+    Ok((kind, id, checksum))
 }
 
 /// Checks `id "_" secret "_" checksum` and returns the first and the last.

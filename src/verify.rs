@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
 
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq as _;
 
 use crate::{
     digest::SecretDigest,
@@ -48,34 +48,32 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
-    match_secret((presented.id(), presented.kind(), presented.digest()), record, now)
+    match_secret(presented.id(), presented.kind(), &presented.digest(), record, now)
 }
 
 fn match_secret(
-    (id, kind, presented): (KeyId, KeyKind, SecretDigest),
+    id: KeyId,
+    kind: KeyKind,
+    presented: &SecretDigest,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
     let found = record.as_deref();
-    let current = found.map_or(SecretDigest::DUMMY, KeyRecord::current);
-    let live_previous = found.and_then(|record| record.live_previous(now));
-    let previous = live_previous.map_or(SecretDigest::DUMMY, |previous| previous.digest);
+    let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
+    let live_previous = found.and_then(|record| record.previous.as_ref()).filter(|previous| now < previous.ends_at);
+    let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
 
-    let is_record = flag(found.is_some_and(|record| record.id() == id && record.kind() == kind));
-    let is_current = presented.ct_eq(&current) & is_record;
-    let is_previous = presented.ct_eq(&previous) & is_record & flag(live_previous.is_some());
+    // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
+    let is_record = found.is_some_and(|record| record.id() == id && record.kind() == kind);
+    let is_current = bool::from(presented.ct_eq(current)) & is_record;
+    let is_previous = bool::from(presented.ct_eq(previous)) & is_record & live_previous.is_some();
 
     match record {
-        Some(record) if bool::from(is_current | is_previous) => {
-            let slot = if bool::from(is_current) { Slot::Current } else { Slot::Previous };
-            Ok(VerifiedKey { record, slot })
+        Some(record) if is_current | is_previous => {
+            Ok(VerifiedKey { record, slot: if is_current { Slot::Current } else { Slot::Previous } })
         }
         _ => Err(InvalidKey),
     }
-}
-
-fn flag(is_set: bool) -> Choice {
-    Choice::from(u8::from(is_set))
 }
 
 /// A key whose secret was presented: a snapshot of its record, without the secret.
@@ -104,14 +102,14 @@ impl VerifiedKey {
     ///
     /// As [`verify`].
     pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        match_secret((self.id(), self.kind(), self.presented()), record, now)
+        match_secret(self.id(), self.kind(), self.presented(), record, now)
     }
 
     /// Returns the digest of what was presented: by construction the one in the slot that matched.
-    fn presented(&self) -> SecretDigest {
-        match (self.slot, self.record.previous()) {
-            (Slot::Previous, Some(previous)) => previous.digest,
-            (Slot::Previous, None) | (Slot::Current, _) => self.record.current(),
+    fn presented(&self) -> &SecretDigest {
+        match (self.slot, &self.record.previous) {
+            (Slot::Previous, Some(previous)) => &previous.digest,
+            (Slot::Previous, None) | (Slot::Current, _) => &self.record.current,
         }
     }
 

@@ -503,6 +503,36 @@ fn sealed(body: &str) -> String {
     format!("{body}_{checksum}")
 }
 
+/// The hash is padded by the library: one block or two, by the length of the issuer.
+#[test]
+fn token_of_each_length_of_issuer() {
+    for issuer in (2..=10).map(a) {
+        let body = format!("{issuer}t1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1");
+        let presented = UnverifiedToken::parse(text(&issuer), &sealed(&body)).unwrap();
+        assert_eq!(presented.digest().as_bytes(), &Sha256::digest(&body)[4..], "{issuer}");
+    }
+}
+
+/// Symbols are looked at many at a time: each at each place must count.
+#[test]
+fn token_with_each_symbol_at_each_place() {
+    let good = sealed("kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1");
+    for place in 5..good.len() {
+        for symbol in (0..128).map(char::from).chain(['\u{80}', '\u{7ff}']) {
+            let mut other = good.clone();
+            other.replace_range(place..=place, symbol.encode_utf8(&mut [0; 4]));
+            let fits = match place {
+                21 | 54 => symbol == '_',
+                55.. => matches!(symbol, '0'..='9' | 'a'..='f'),
+                _ => symbol.is_ascii_alphanumeric(),
+            };
+            let expected = if fits { ParseTokenError::ChecksumMismatch } else { ParseTokenError::Malformed };
+            let error = UnverifiedToken::parse(KG, &other).err();
+            assert_eq!(error, (other != good).then_some(expected), "{symbol:?} at {place}");
+        }
+    }
+}
+
 /// The order of the refusals is part of the format: each text but the last few breaks more than one rule.
 #[test]
 fn token() {
