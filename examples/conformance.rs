@@ -1,4 +1,4 @@
-//! Answers questions about tokens, policy, managing, headers and names: one JSON object a line on standard input, one
+//! Answers questions about tokens, policy, managing, headers, names and texts that hold tokens: one JSON object a line on standard input, one
 //! line for each on standard output, in order.
 //!
 //! Ports to other languages, and tests from outside, are held against it. It uses nothing but the public API: to
@@ -23,8 +23,8 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use keygate::{
     Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, ModelId,
-    Operation, Operator, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Standing, TeamId, UnixTime,
-    UnverifiedToken, UserId, decide,
+    Operation, Operator, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Scanner, Standing, TeamId,
+    UnixTime, UnverifiedToken, UserId, decide,
     http::{Fields, credential},
     may_manage,
 };
@@ -77,6 +77,7 @@ fn answer(workshop: &Workshop, question: Line) -> Result<Value, Box<dyn Error>> 
         }
         Line::Header { headers, x_api_key } => header(&headers, x_api_key),
         Line::Name { kind, text } => result(if is_name(kind, &text) { "ok" } else { "invalid" }),
+        Line::Scan { issuer, text } => scan(&issuer, &text),
     })
 }
 
@@ -179,4 +180,12 @@ fn is_name(kind: NameKind, text: &str) -> bool {
         NameKind::Team => text.parse::<TeamId>().is_ok(),
         NameKind::User => text.parse::<UserId>().is_ok(),
     }
+}
+
+fn scan(issuer: &str, text: &str) -> Value {
+    let Ok(issuer) = issuer.parse() else { return result("invalid_issuer") };
+    let scanner = Scanner::new(issuer);
+    let tokens = scanner.find(text).filter(|found| found.has_valid_checksum());
+    let places: Vec<_> = tokens.map(|found| [found.range().start, found.range().end]).collect();
+    json!({ "result": "ok", "found": places })
 }

@@ -94,6 +94,15 @@ impl KeyKind {
         }
     }
 
+    /// Reads the symbol that stands for a kind in a token.
+    pub(crate) const fn from_symbol(symbol: u8) -> Option<Self> {
+        match symbol {
+            b'p' => Some(Self::Personal),
+            b't' => Some(Self::Team),
+            _ => None,
+        }
+    }
+
     /// Returns the name used in text and serialized records.
     ///
     /// ```

@@ -182,6 +182,8 @@ pub mod http;
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub mod tower;
 
+pub mod scan;
+
 pub use action::{Action, ActionKind, Request};
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
@@ -206,6 +208,7 @@ pub use record::{
     Creator, InvalidCreator, InvalidRecord, InvalidStatus, KeyRecord, NewKey, PreviousChange, PreviousSecret,
     RecordParts, SecretChange, Status,
 };
+pub use scan::{Found, RedactingWriter, Scanner};
 pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, Scope};
 pub use standing::Standing;
 pub use store::{

@@ -206,18 +206,19 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, [u8; CHECKSUM
         return Err(ParseTokenError::ForeignIssuer);
     }
     let [kind, version, b'_', rest @ ..] = head else { return Err(ParseTokenError::ForeignIssuer) };
-    let kind = match kind {
-        b'p' => KeyKind::Personal,
-        b't' => KeyKind::Team,
-        _ => return Err(ParseTokenError::ForeignIssuer),
-    };
+    let kind = KeyKind::from_symbol(*kind).ok_or(ParseTokenError::ForeignIssuer)?;
     match version {
         b'1' => {}
-        b'0'..=b'9' | b'a'..=b'z' => return Err(ParseTokenError::UnsupportedVersion),
+        _ if is_version(*version) => return Err(ParseTokenError::UnsupportedVersion),
         _ => return Err(ParseTokenError::ForeignIssuer),
     }
     let (id, checksum) = split(rest).ok_or(ParseTokenError::Malformed)?;
     Ok((kind, id, checksum))
+}
+
+/// Tells whether a symbol may stand for a version, known here or not.
+pub(crate) const fn is_version(symbol: u8) -> bool {
+    symbol.is_ascii_digit() || symbol.is_ascii_lowercase()
 }
 
 /// Checks `id "_" secret "_" checksum` and returns the first and the last.
@@ -324,9 +325,9 @@ impl From<DrawError> for GenerateError {
     }
 }
 
-const CHECKSUM_LENGTH: usize = 8;
+pub(crate) const CHECKSUM_LENGTH: usize = 8;
 /// Kind, version and separator.
-const HEAD_LENGTH: usize = 3;
-const SECRET_LENGTH: usize = 32;
+pub(crate) const HEAD_LENGTH: usize = 3;
+pub(crate) const SECRET_LENGTH: usize = 32;
 const SEPARATOR: &str = "_";
-const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "1";

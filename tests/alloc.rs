@@ -5,11 +5,13 @@
 
 mod common;
 
+use std::borrow::Cow;
+
 use allocation_counter::{AllocationInfo, measure};
 use common::{KG, at, call, changed, export, full, issue, metrics, personal, request, team, text};
 use keygate::{
-    Action, Grant, Issuer, ModelId, ModelScope, Permission, Request, Standing, Status, UnverifiedToken, Validity,
-    decide, verify,
+    Action, Grant, Issuer, ModelId, ModelScope, Permission, Request, Scanner, Standing, Status, UnverifiedToken,
+    Validity, decide, verify,
 };
 
 #[track_caller]
@@ -110,5 +112,23 @@ fn names_that_are_none() {
         assert!("wk59pfKL0jFi2YYv".parse::<keygate::KeyId>().is_ok());
         assert!("sk".parse::<Issuer>().is_err());
         assert!("v1$".parse::<keygate::SecretDigest>().is_err());
+    });
+}
+
+/// Finding tokens allocates nothing, and redacting nothing where there is nothing to hide.
+#[test]
+fn text_that_is_searched() {
+    let token = issue(personal("ada"), Validity::UNLIMITED, 1).token;
+    let display = token.public().to_string();
+    let (with, without) =
+        (format!("key={}", token.expose_secret()), format!("{display} said kgp1_ {display}_. ").repeat(99));
+    let scanner = Scanner::new(KG);
+    assert_allocates_nothing("find", || {
+        assert_eq!(scanner.find(&with).filter(|found| found.has_valid_checksum()).count(), 1);
+        assert_eq!(scanner.find(&without).count(), 0);
+    });
+    assert_allocates_nothing("redact", || {
+        assert!(matches!(scanner.redact(&without), Cow::Borrowed(_)));
+        assert!(matches!(scanner.redact_bytes(without.as_bytes()), Cow::Borrowed(_)));
     });
 }

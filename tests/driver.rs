@@ -98,6 +98,12 @@ fn what_is_no_question_is_a_bad_line() {
         r#"{"op":"parse","issuer":"kg","token":"\ud800"}"#,
         r#"{"op":"parse","issuer":"kg","issuer":"kg","token":"x"}"#,
         r#"{"op":"frobnicate"}"#,
+        r#"{"op":"scan","issuer":"kg"}"#,
+        r#"{"op":"scan","issuer":"kg","text":["x"]}"#,
+        r#"{"op":"scan","issuer":null,"text":"x"}"#,
+        r#"{"op":"scan","issuer":"kg","text":"x","more":1}"#,
+        r#"{"op":"scan","issuer":"kg","text":"\udc00"}"#,
+        r#"["scan","kg","x"]"#,
         r#"{"op":"name","kind":"color","text":"x"}"#,
         r#"{"op":"header","headers":[["authorization"]],"x_api_key":false}"#,
         r#"{"op":"header","headers":[["author ization","x"]],"x_api_key":false}"#,
@@ -230,4 +236,58 @@ fn headers_and_names_follow_the_page() {
         (r#"{"op":"name","kind":"key","text":"-"}"#, "\"ok\""),
         (r#"{"op":"name","kind":"team","text":""}"#, "\"invalid\""),
     ]);
+}
+
+#[test]
+fn scanning_follows_the_page() {
+    let token = "kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_de913c61";
+    let scan = |text: &str| serde_json::json!({ "op": "scan", "issuer": "kg", "text": text }).to_string();
+    assert_answers(&[
+        (&scan(""), "\"ok\",\"found\":[]"),
+        (&scan(token), "\"ok\",\"found\":[[0,63]]"),
+        (&scan(&format!("\u{e9}{token}\u{1f511}\n\0{token}")), "\"ok\",\"found\":[[2,65],[71,134]]"),
+        (&scan(&format!("{token}-{token}")), "\"ok\",\"found\":[[0,63],[64,127]]"),
+        (&scan(&format!("{token}{token}")), "\"ok\",\"found\":[]"),
+        (&scan(&format!("_{token}")), "\"ok\",\"found\":[]"),
+        (&scan(&format!("{token}0")), "\"ok\",\"found\":[]"),
+        (&scan(&token.replace("de91", "de90")), "\"ok\",\"found\":[]"),
+        (&scan(&token.replace("kgt1", "kgt2")), "\"ok\",\"found\":[]"),
+        (&scan(&token.replace("kgt1", "KGt1")), "\"ok\",\"found\":[]"),
+        (&scan(token).replace("\"kg\"", "\"acme\""), "\"ok\",\"found\":[]"),
+        (&scan(token).replace("\"kg\"", "\"sk\""), "\"invalid_issuer\""),
+        (&scan(token).replace("\"kg\"", "\"\""), "\"invalid_issuer\""),
+        (&scan(token).replace("\"kg\"", "\"KG\""), "\"invalid_issuer\""),
+    ]);
+}
+
+/// What others made is found where it is whole, and nowhere else.
+#[test]
+fn vectors_are_found_as_they_say() {
+    let vectors: Value = serde_json::from_str(include_str!("vectors/token-v1.json")).unwrap();
+    let (accept, reject) = (vectors["accept"].as_array().unwrap(), vectors["reject"].as_array().unwrap());
+    let question = |case: &Value| {
+        let text = format!("({})", case["token"].as_str().unwrap());
+        serde_json::json!({ "op": "scan", "issuer": case["issuer"], "text": text }).to_string() + "\n"
+    };
+    let answers = ask(accept.iter().map(question).collect::<String>().as_bytes());
+    assert_eq!(answers.len(), accept.len());
+    for (case, answer) in accept.iter().zip(answers) {
+        let end = case["token"].as_str().unwrap().len() + 1;
+        assert_eq!(answer, format!("{{\"result\":\"ok\",\"found\":[[1,{end}]]}}"), "{case}");
+    }
+    let answers = ask(reject.iter().map(question).collect::<String>().as_bytes());
+    assert_eq!(answers.len(), reject.len());
+    for (case, answer) in reject.iter().zip(answers) {
+        // These have something around a whole token, which a header must not have and a text may.
+        let around = [
+            "leading space",
+            "trailing space",
+            "trailing newline",
+            "trailing NUL",
+            "secret-token scheme",
+            "bearer kept",
+        ];
+        let is_around = around.contains(&case["why"].as_str().unwrap());
+        assert_eq!(answer != r#"{"result":"ok","found":[]}"#, is_around, "{case}: {answer}");
+    }
 }

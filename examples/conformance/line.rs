@@ -44,6 +44,10 @@ pub(crate) enum Line {
         kind: NameKind,
         text: String,
     },
+    Scan {
+        issuer: String,
+        text: String,
+    },
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Parses, verifies and decides with no standard library in the program, and exits with 0 if all is as it should be.
+//! Parses, verifies, decides and redacts with no standard library in the program, and exits with 0 if all is as it should be.
 //!
 //! A program without the standard library has a panic handler of its own. If anything below the library pulled the
 //! standard library in, there would be two, and the compiler stops with E0152. `check.sh` builds both.
@@ -20,7 +20,7 @@ use core::{
 
 use keygate::{
     Action, Class, Creator, Decision, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, Reason,
-    RecordParts, Request, Status, UnixTime, UnverifiedToken, decide, verify,
+    RecordParts, Request, Scanner, Status, UnixTime, UnverifiedToken, decide, verify,
 };
 
 const KG: Issuer = Issuer::from_static("kg");
@@ -53,7 +53,8 @@ fn run() -> Result<(), alloc::boxed::Box<dyn Error>> {
     };
     let unknown = verify(&presented, None, now).is_err();
     let allowed = decide(&key, None, &production, now).is_allowed();
-    if allowed && denied && expired && unknown { Ok(()) } else { Err("a decision is wrong".into()) }
+    let redacted = Scanner::new(KG).redact(TOKEN) == "kgt1_wk59pfKL0jFi2YYv_[redacted]";
+    if allowed && denied && expired && unknown && redacted { Ok(()) } else { Err("a decision is wrong".into()) }
 }
 
 fn record() -> Result<KeyRecord, alloc::boxed::Box<dyn Error>> {

@@ -1,0 +1,202 @@
+//! Tokens in other people's text: found in leaked files, and kept out of logs.
+//!
+//! Finding and redacting answer different questions, and so differ in what they take for a token:
+//!
+//! | | finds | for |
+//! |---|---|---|
+//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`Gate::exposed`](crate::Gate::exposed)) |
+//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where a secret too much is worse than a word too little |
+//!
+//! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
+//! UTF-8 sequences included: text need not be UTF-8 to be searched.
+//!
+//! Both take time in proportion to the text, whatever it is, and the same time for one issuer as for many.
+//!
+//! What is encoded is not seen: a token in Base64, wrapped over two lines, or with a `_` that is written as `%5F`.
+//! Redact before text is encoded.
+
+mod pattern;
+mod redact;
+mod shape;
+mod writer;
+
+use alloc::vec::Vec;
+use core::{fmt, iter, ops::Range};
+
+use self::shape::{Shape, Shapes};
+pub use self::{pattern::Pattern, writer::RedactingWriter};
+use crate::{
+    id::{KeyId, KeyKind},
+    name::Issuer,
+    token::{ParseTokenError, PublicToken, Token, UnverifiedToken},
+};
+
+/// Looks for the tokens of one or several issuers.
+///
+/// ```
+/// use keygate::{Issuer, Scanner};
+///
+/// const KG: Scanner = Scanner::new(Issuer::from_static("kg"));
+/// let log = "GET /v1/models key=kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_de913c61 200";
+///
+/// let found: Vec<_> = KG.find(log).collect();
+/// assert_eq!(found.len(), 1);
+/// assert_eq!(found[0].range(), 19..82);
+/// assert_eq!(found[0].public().to_string(), "kgt1_wk59pfKL0jFi2YYv");
+/// assert!(found[0].has_valid_checksum());
+///
+/// assert_eq!(KG.redact(log), "GET /v1/models key=kgt1_wk59pfKL0jFi2YYv_[redacted] 200");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    first: Issuer,
+    others: Vec<Issuer>,
+}
+
+impl Scanner {
+    /// Looks for the tokens of one issuer.
+    #[must_use]
+    pub const fn new(issuer: Issuer) -> Self {
+        Self { first: issuer, others: Vec::new() }
+    }
+
+    /// Looks for the tokens of another issuer as well: an earlier prefix of the service, or another service.
+    ///
+    /// ```
+    /// use keygate::{Issuer, Scanner};
+    ///
+    /// let both = Scanner::new(Issuer::from_static("kg")).and(Issuer::from_static("acme"));
+    /// let text = "acmep1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1";
+    /// assert_eq!(both.redact(text), "acmep1_wk59pfKL0jFi2YYv_[redacted]");
+    /// ```
+    #[must_use]
+    pub fn and(mut self, issuer: Issuer) -> Self {
+        self.others.push(issuer);
+        self
+    }
+
+    /// Finds whole tokens that stand alone, in text or bytes, in their order.
+    ///
+    /// It allocates nothing, and hashes once for each find.
+    ///
+    /// ```
+    /// # use keygate::{Issuer, Scanner};
+    /// # let scanner = Scanner::new(Issuer::from_static("kg"));
+    /// let file = b"\xff\xfe KEY='kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d'";
+    /// let tokens: Vec<&str> = scanner
+    ///     .find(file)
+    ///     .filter(|found| found.has_valid_checksum())
+    ///     .map(|found| found.expose_secret())
+    ///     .collect();
+    /// assert_eq!(tokens.len(), 1);
+    /// ```
+    pub fn find<'t, T: AsRef<[u8]> + ?Sized>(&self, text: &'t T) -> impl Iterator<Item = Found<'t>> {
+        let text = text.as_ref();
+        Shapes::new(self, text).filter_map(|shape| Found::at(&shape, text))
+    }
+
+    /// Puts redaction before a writer: what is written comes through without secrets, however it is cut into pieces.
+    #[must_use]
+    pub fn writer<W>(&self, inner: W) -> RedactingWriter<W> {
+        RedactingWriter::new(self.clone(), inner)
+    }
+
+    fn issuers(&self) -> impl Iterator<Item = Issuer> {
+        iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
+/// A whole token of version 1 that stands alone in a text, its checksum right or wrong.
+///
+/// # Security
+///
+/// It borrows the text, and so the secret: `Debug` shows the public part only. Whether the token opens anything is not
+/// known; [`Gate::exposed`](crate::Gate::exposed) finds out, and takes what [`Found::expose_secret`] lends.
+#[derive(Clone, Copy)]
+pub struct Found<'t> {
+    token: &'t str,
+    start: usize,
+    issuer: Issuer,
+    kind: KeyKind,
+    id: KeyId,
+    has_valid_checksum: bool,
+}
+
+impl<'t> Found<'t> {
+    fn at(shape: &Shape, text: &'t [u8]) -> Option<Self> {
+        let &Shape { start, issuer, kind, id, .. } = shape;
+        let (before, rest) = text.split_at_checked(start)?;
+        let (token, after) = rest.split_at_checked(issuer.as_bytes().len().checked_add(Token::LENGTH_AFTER_ISSUER)?)?;
+        if before.last().is_some_and(is_word) || after.first().is_some_and(is_word) {
+            return None;
+        }
+        let token = core::str::from_utf8(token).ok()?;
+        let has_valid_checksum = match UnverifiedToken::parse(issuer, token) {
+            Ok(_) => true,
+            Err(ParseTokenError::ChecksumMismatch) => false,
+            Err(_) => return None,
+        };
+        Some(Self { token, start, issuer, kind, id, has_valid_checksum })
+    }
+
+    /// Returns where the token is, in bytes.
+    #[must_use]
+    pub const fn range(&self) -> Range<usize> {
+        self.start..self.start.saturating_add(self.token.len())
+    }
+
+    /// Tells whether the checksum fits. Where it does not, this is a mistyped token, or an invented one.
+    #[must_use]
+    pub const fn has_valid_checksum(&self) -> bool {
+        self.has_valid_checksum
+    }
+
+    /// Returns the part that lists and logs show.
+    #[must_use]
+    pub const fn public(&self) -> PublicToken {
+        PublicToken::new(self.issuer, self.kind, self.id)
+    }
+
+    /// Returns the issuer, of those that were looked for.
+    #[must_use]
+    pub const fn issuer(&self) -> Issuer {
+        self.issuer
+    }
+
+    /// Returns the kind that the token claims.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// Returns the public id that the token claims.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Lends the whole token, secret included.
+    ///
+    /// # Security
+    ///
+    /// The one door out, for [`Gate::exposed`](crate::Gate::exposed). Tell others of a find by [`Found::public`].
+    #[must_use]
+    pub const fn expose_secret(&self) -> &'t str {
+        self.token
+    }
+}
+
+impl fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("range", &self.range())
+            .field("public", &format_args!("{}", self.public()))
+            .field("has_valid_checksum", &self.has_valid_checksum)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token is made of, and what a double click selects.
+fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'_'
+}

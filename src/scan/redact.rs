@@ -1,0 +1,96 @@
+//! Text without its secrets.
+
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::{iter, ops::Range};
+
+use super::{Scanner, shape::Shapes};
+
+impl Scanner {
+    /// Returns the text without secrets: of each token what is public stays, `kgt1_wk59pfKL0jFi2YYv_[redacted]`.
+    ///
+    /// Where there is nothing to hide, the text comes back as it is, and nothing is allocated.
+    ///
+    /// # Security
+    ///
+    /// Every secret goes that follows issuer, kind, version and id, whatever stands beside it: with a wrong checksum or
+    /// none, with a version that this release does not know, glued to other symbols before or behind, and as much of it
+    /// as there is where it is cut off. The issuer is compared as it is written: `KGT1_...` is nobody's token, and stays.
+    ///
+    /// ```
+    /// # use keygate::{Issuer, Scanner};
+    /// # let scanner = Scanner::new(Issuer::from_static("kg"));
+    /// assert_eq!(scanner.redact("mykgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrz..."), "mykgt1_wk59pfKL0jFi2YYv_[redacted]...");
+    /// assert!(matches!(scanner.redact("kgt1_wk59pfKL0jFi2YYv did it"), std::borrow::Cow::Borrowed(_)));
+    /// ```
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some(pieces) = self.pieces(text.as_bytes()) else { return Cow::Borrowed(text) };
+        let mut redacted = String::with_capacity(text.len());
+        for (visible, mark) in pieces {
+            // INVARIANT: what is hidden is ASCII, so the text is cut between characters.
+            redacted.push_str(text.get(visible).unwrap_or_default());
+            redacted.push_str(mark);
+        }
+        Cow::Owned(redacted)
+    }
+
+    /// As [`Scanner::redact`], for text that may not be UTF-8.
+    #[must_use]
+    pub fn redact_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        let Some(pieces) = self.pieces(text) else { return Cow::Borrowed(text) };
+        let mut redacted = Vec::with_capacity(text.len());
+        for (visible, mark) in pieces {
+            redacted.extend_from_slice(text.get(visible).unwrap_or_default());
+            redacted.extend_from_slice(mark.as_bytes());
+        }
+        Cow::Owned(redacted)
+    }
+
+    /// Returns what stays, and what is put behind each piece of it; or nothing, if all stays.
+    fn pieces(&self, text: &[u8]) -> Option<impl Iterator<Item = (Range<usize>, &'static str)>> {
+        let mut hidden = self.hidden(text).peekable();
+        hidden.peek()?;
+        let (mut from, length) = (0, text.len());
+        Some(hidden.map(Some).chain(iter::once(None)).map(move |hidden| match hidden {
+            Some(Range { start, end }) => (core::mem::replace(&mut from, end)..start, MARK),
+            None => (from..length, ""),
+        }))
+    }
+
+    /// Returns the parts that must not be seen, each as long as can be, in their order.
+    pub(super) fn hidden<'s, 't>(&'s self, text: &'t [u8]) -> Hidden<'s, 't> {
+        Hidden { shapes: Shapes::new(self, text), text, next: None }
+    }
+}
+
+/// What [`Scanner::hidden`] returns.
+pub(super) struct Hidden<'s, 't> {
+    shapes: Shapes<'s, 't>,
+    text: &'t [u8],
+    next: Option<Range<usize>>,
+}
+
+impl Iterator for Hidden<'_, '_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let mut hidden = self.next.take();
+        for shape in &mut self.shapes {
+            let other = shape.hidden(self.text);
+            match &mut hidden {
+                _ if other.is_empty() => {}
+                // Shapes overlap where one begins in another's secret.
+                Some(hidden) if other.start <= hidden.end => hidden.end = hidden.end.max(other.end),
+                Some(_) => {
+                    self.next = Some(other);
+                    break;
+                }
+                None => hidden = Some(other),
+            }
+        }
+        hidden
+    }
+}
+
+/// What stands in the place of a secret.
+pub(super) const MARK: &str = "[redacted]";

@@ -1,0 +1,124 @@
+//! What looks like a token, wherever it stands: the one search behind finding and redacting.
+
+use core::ops::Range;
+
+use super::Scanner;
+use crate::{
+    encoding::is_alphanumeric,
+    id::{KeyId, KeyKind},
+    name::Issuer,
+    token::{CHECKSUM_LENGTH, HEAD_LENGTH, SECRET_LENGTH, Token, is_version},
+};
+
+/// `issuer kind version "_" id "_"`, whatever stands before it, and the place where a secret would begin.
+pub(super) struct Shape {
+    pub(super) start: usize,
+    pub(super) issuer: Issuer,
+    pub(super) kind: KeyKind,
+    pub(super) id: KeyId,
+    pub(super) secret: usize,
+}
+
+impl Shape {
+    /// The longest text that can hold a secret: nothing that is further away decides about a byte.
+    pub(super) const MAX_LENGTH: usize = Issuer::MAX_LENGTH.saturating_add(Token::LENGTH_AFTER_ISSUER);
+
+    /// Returns what must not be seen: the symbols of the secret, as many as there are, and behind a whole one the
+    /// checksum. Whether a byte is in it depends on no byte behind it, so that a stream can be redacted without waiting.
+    pub(super) fn hidden(&self, text: &[u8]) -> Range<usize> {
+        let rest = text.get(self.secret..).unwrap_or_default();
+        let mut length = alphanumerics(rest, SECRET_LENGTH);
+        if let (SECRET_LENGTH, Some([b'_', checksum @ ..])) = (length, rest.get(SECRET_LENGTH..)) {
+            length = SECRET_LENGTH.saturating_add(1).saturating_add(alphanumerics(checksum, CHECKSUM_LENGTH));
+        }
+        self.secret..self.secret.saturating_add(length)
+    }
+}
+
+fn alphanumerics(text: &[u8], max: usize) -> usize {
+    text.iter().take(max).take_while(|byte| byte.is_ascii_alphanumeric()).count()
+}
+
+/// All shapes of a text, in their order; they may overlap.
+pub(super) struct Shapes<'s, 't> {
+    scanner: &'s Scanner,
+    text: &'t [u8],
+    from: usize,
+}
+
+impl<'s, 't> Shapes<'s, 't> {
+    pub(super) const fn new(scanner: &'s Scanner, text: &'t [u8]) -> Self {
+        Self { scanner, text, from: 0 }
+    }
+
+    fn at(&self, kind: usize) -> Option<Shape> {
+        let (before, head) = self.text.split_at_checked(kind)?;
+        let [symbol, version, b'_', rest @ ..] = head else { return None };
+        let (id, rest) = rest.split_first_chunk::<{ KeyId::LENGTH }>()?;
+        if rest.first() != Some(&b'_') || !is_version(*version) || !is_alphanumeric(id) {
+            return None;
+        }
+        // Of two issuers of which one ends with the other, the longer: a shorter one would be glued to its beginning.
+        let issuers = self.scanner.issuers().filter(|issuer| before.ends_with(issuer.as_bytes()));
+        let issuer = issuers.max_by_key(|issuer| issuer.as_bytes().len())?;
+        Some(Shape {
+            start: kind.checked_sub(issuer.as_bytes().len())?,
+            issuer,
+            kind: KeyKind::from_symbol(*symbol)?,
+            id: KeyId::from_checked(*id),
+            secret: kind.checked_add(SECOND)?.checked_add(1)?,
+        })
+    }
+}
+
+impl Iterator for Shapes<'_, '_> {
+    type Item = Shape;
+
+    fn next(&mut self) -> Option<Shape> {
+        while let Some(kind) = skeleton(self.text, self.from) {
+            self.from = kind.saturating_add(1);
+            if let Some(shape) = self.at(kind) {
+                return Some(shape);
+            }
+        }
+        self.from = self.text.len();
+        None
+    }
+}
+
+/// Finds the next kind that has both separators at their distance.
+///
+/// These three bytes are the same for every issuer, and rare together. They are compared in blocks, which a compiler
+/// turns into instructions for many bytes at once: no search for a text is needed, nor the crate that has one, and many
+/// issuers cost what one costs. Whatever the text is, a byte is looked at a bounded number of times for each of the
+/// bounded number of places that it can belong to.
+fn skeleton(text: &[u8], from: usize) -> Option<usize> {
+    let kinds = text.get(from..)?;
+    let (firsts, seconds) = (kinds.get(FIRST..)?, kinds.get(SECOND..)?);
+    let mut blocks = kinds.chunks_exact(BLOCK).zip(firsts.chunks_exact(BLOCK)).zip(seconds.chunks_exact(BLOCK)).map(
+        |((kinds, firsts), seconds)| {
+            let bytes = kinds.iter().zip(firsts).zip(seconds);
+            bytes.fold(0, |found, ((kind, first), second)| found | is_skeleton(*kind, *first, *second)) != 0
+        },
+    );
+    let rest = match blocks.position(|is_found| is_found) {
+        Some(block) => block.saturating_mul(BLOCK),
+        None => seconds.len().saturating_sub(seconds.len() % BLOCK),
+    };
+    let (kinds, firsts, seconds) = (kinds.get(rest..)?, firsts.get(rest..)?, seconds.get(rest..)?);
+    let mut bytes = kinds.iter().zip(firsts).zip(seconds);
+    let place = bytes.position(|((kind, first), second)| is_skeleton(*kind, *first, *second) != 0)?;
+    from.checked_add(rest)?.checked_add(place)
+}
+
+/// One where the bytes are a kind and two separators. `p` and `t` differ in one bit, and nothing else differs from `t`
+/// in that bit only.
+fn is_skeleton(kind: u8, first: u8, second: u8) -> u8 {
+    u8::from(kind | (b'p' ^ b't') == b't') & u8::from(first == b'_') & u8::from(second == b'_')
+}
+
+/// From the kind to the separator before the id, and to the one behind it.
+const FIRST: usize = HEAD_LENGTH.saturating_sub(1);
+const SECOND: usize = HEAD_LENGTH.saturating_add(KeyId::LENGTH);
+/// Enough for several of the widest instructions.
+const BLOCK: usize = 64;

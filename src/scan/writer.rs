@@ -1,0 +1,157 @@
+//! Redaction of what is written in pieces.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{
+    Scanner, is_word,
+    redact::MARK,
+    shape::{Shape, Shapes},
+};
+
+/// A writer that leaves out the secrets of tokens, wherever the pieces are cut that it is given.
+///
+/// It is a [`fmt::Write`] where the inner writer is one, and a `std::io::Write` likewise (feature `std`). The output is
+/// that of [`Scanner::redact_bytes`] for all pieces together.
+///
+/// Nothing waits in it: whether a byte is seen depends on the 70 before it and on none behind. So each write goes
+/// through at once, an interactive prompt shows, and there is nothing to finish: dropping it, or
+/// [`RedactingWriter::into_inner`], loses nothing. Of a token that the end cuts off, the part of the secret that came
+/// is left out too. Those 70 bytes are all that it keeps.
+///
+/// ```
+/// use core::fmt::Write;
+/// use keygate::{Issuer, Scanner};
+///
+/// let scanner = Scanner::new(Issuer::from_static("kg"));
+/// let mut log = scanner.writer(String::new());
+/// for piece in ["key: kgt1_wk59pf", "KL0jFi2YYv_LBpEGbpRuHr", "zDSVdqUC8DwRDe03wkPM1_de91", "3c61\n"] {
+///     log.write_str(piece)?;
+/// }
+/// assert_eq!(log.into_inner(), "key: kgt1_wk59pfKL0jFi2YYv_[redacted]\n");
+/// # Ok::<(), core::fmt::Error>(())
+/// ```
+///
+/// # Security
+///
+/// What it keeps may hold a part of a secret, and is wiped on drop. `std::io::Write::write` may take less than it is
+/// given, as ever; if the inner writer fails in the middle of `[redacted]`, a retry writes that again.
+pub struct RedactingWriter<W> {
+    scanner: Scanner,
+    inner: W,
+    /// The last bytes that came, as far as a token can reach back over them.
+    tail: Zeroizing<Vec<u8>>,
+    /// Whether the last byte that came was left out.
+    is_hiding: bool,
+}
+
+/// The next bytes that are treated alike.
+struct Step {
+    length: usize,
+    is_hidden: bool,
+}
+
+impl<W> RedactingWriter<W> {
+    pub(super) fn new(scanner: Scanner, inner: W) -> Self {
+        // Enough for what is kept and as much again: growing would leave copies behind.
+        Self { scanner, inner, tail: Zeroizing::new(Vec::with_capacity(REACH.saturating_mul(2))), is_hiding: false }
+    }
+
+    /// Lends the inner writer, which has got everything.
+    pub const fn inner(&self) -> &W {
+        &self.inner
+    }
+
+    /// Returns the inner writer, which has got everything.
+    pub fn into_inner(self) -> W {
+        self.inner
+    }
+
+    /// Says how the next bytes are treated. At least one is, unless there is none.
+    fn step(&mut self, text: &[u8]) -> Step {
+        // What began before reaches only so far into this text.
+        let kept = self.tail.len();
+        self.tail.extend(text.iter().take(REACH));
+        let near = self.scanner.hidden(&self.tail).find(|hidden| hidden.end > kept);
+        self.tail.truncate(kept);
+        if let Some(hidden) = near {
+            return match hidden.start.checked_sub(kept) {
+                None | Some(0) => Step { length: hidden.end.saturating_sub(kept), is_hidden: true },
+                Some(length) => Step { length, is_hidden: false },
+            };
+        }
+        let shapes = Shapes::new(&self.scanner, text);
+        let far = shapes.map(|shape| shape.hidden(text)).find(|hidden| !hidden.is_empty());
+        Step { length: far.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
+    }
+
+    /// Remembers what a step was about.
+    fn took(&mut self, text: &[u8], is_hidden: bool) {
+        let run = text.iter().rev().take(REACH).take_while(|byte| is_word(byte)).count();
+        if run < text.len() {
+            self.tail.clear();
+        }
+        self.tail.extend_from_slice(text.get(text.len().saturating_sub(run)..).unwrap_or_default());
+        let excess = self.tail.len().saturating_sub(REACH);
+        self.tail.drain(..excess);
+        self.is_hiding = is_hidden;
+    }
+}
+
+impl<W: fmt::Write> fmt::Write for RedactingWriter<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let Step { length, is_hidden } = self.step(rest.as_bytes());
+            // INVARIANT: what is hidden is ASCII, so a text is cut between characters.
+            let (piece, after) = rest.split_at_checked(length).ok_or(fmt::Error)?;
+            match (is_hidden, self.is_hiding) {
+                (false, _) => self.inner.write_str(piece)?,
+                (true, false) => self.inner.write_str(MARK)?,
+                (true, true) => {}
+            }
+            self.took(piece.as_bytes(), is_hidden);
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+impl<W: std::io::Write> std::io::Write for RedactingWriter<W> {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        // One step a call, so that what was taken is known even where the inner writer takes little or fails; and not
+        // too much at once, since what it does not take is looked at again.
+        let text = text.get(..AT_ONCE).unwrap_or(text);
+        if text.is_empty() {
+            return Ok(0);
+        }
+        let Step { mut length, is_hidden } = self.step(text);
+        let piece = text.get(..length).unwrap_or_default();
+        match (is_hidden, self.is_hiding) {
+            (false, _) => length = self.inner.write(piece)?,
+            (true, false) => self.inner.write_all(MARK.as_bytes())?,
+            (true, true) => {}
+        }
+        self.took(piece.get(..length).unwrap_or(piece), is_hidden);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<W> fmt::Debug for RedactingWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedactingWriter").field("scanner", &self.scanner).finish_non_exhaustive()
+    }
+}
+
+/// How far back a token can reach from one of its bytes.
+const REACH: usize = Shape::MAX_LENGTH.saturating_sub(1);
+#[cfg(feature = "std")]
+const AT_ONCE: usize = 64 * 1024;
