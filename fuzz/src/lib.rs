@@ -9,17 +9,19 @@ mod decide;
 mod header;
 mod parse;
 mod record;
+mod scan;
 
 pub use decide::decide;
 pub use header::header;
 pub use parse::parse;
 pub use record::record;
+pub use scan::scan;
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::{decide, header, parse, record};
+    use super::{decide, header, parse, record, scan};
 
     /// Replays a corpus. A seed is named `outcome.what_it_is`; what a fuzzer added has a hash for a name, and no dot.
     fn replay(target: &str, run: fn(&[u8]) -> &'static str, outcomes: &[&str]) {
@@ -75,5 +77,10 @@ mod tests {
     #[test]
     fn the_corpus_of_record() {
         replay("record", record, &["ok", "refused"]);
+    }
+
+    #[test]
+    fn the_corpus_of_scan() {
+        replay("scan", scan, &["found", "invalid_issuer", "redacted", "unchanged"]);
     }
 }

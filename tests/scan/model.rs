@@ -1,8 +1,10 @@
 //! Finding and redacting as the documents say it, slowly: on the words of a text, and on what is between their `_`.
+//!
+//! `fuzz` holds the library against it, too.
 
 use core::mem;
 
-use keygate::UnverifiedToken;
+use sha2::{Digest, Sha256};
 
 /// Splits into runs of what a token is made of, and of everything else.
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -25,7 +27,9 @@ pub(crate) fn find(issuers: &[&str], text: &[u8]) -> Vec<(usize, usize, String, 
             let ["p1" | "t1", id, secret, checksum] = parts[..] else { continue };
             let is_hex = checksum.chars().all(|symbol| "0123456789abcdef".contains(symbol));
             if (id.len(), secret.len(), checksum.len(), is_hex) == (16, 32, 8, true) {
-                let is_valid = UnverifiedToken::parse(issuer.parse().unwrap(), word).is_ok();
+                let hash = Sha256::digest(&word[..word.len() - 9]);
+                let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                let is_valid = digits == checksum;
                 found.push((start, end, format!("{issuer}{}_{id}", parts[0]), is_valid));
             }
         }
