@@ -1,0 +1,51 @@
+//! A log that no secret gets into: what `tracing` writes goes through the redacting writer.
+//!
+//! It does not matter how a token came there: in a field, in a span around the event, in a struct that derives `Debug`,
+//! in the error of somebody else's library. What can be said of a key in public stays, so the log is still of use.
+//!
+//! ```text
+//! $ cargo run -p keygate-example-tracing
+//!  INFO request{peer="203.0.113.7"}: received authorization="Bearer kgt1_wk59pfKL0jFi2YYv_[redacted]"
+//!  WARN request{peer="203.0.113.7"}: upstream failed call=Call { url: "https://models.example/?key=kgt1_wk59pfKL0jFi2YYv_[redacted]", retries: 3 }
+//! ERROR configuration: invalid value "kgp1_wk59pfKL0jFi2YYv_[redacted]" for `port`
+//!  INFO revoked key=kgt1_wk59pfKL0jFi2YYv
+//! ```
+
+use std::io::stdout;
+
+use keygate::{Issuer, Scanner};
+use tracing::{error, info, info_span, warn};
+
+/// Every prefix that tokens of this service ever had, so that old ones are covered too.
+static SCANNER: Scanner = Scanner::new(Issuer::from_static("kg"));
+
+fn main() {
+    tracing_subscriber::fmt()
+        .with_writer(|| SCANNER.writer(stdout()))
+        // So that each run prints the same.
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .init();
+
+    {
+        let _request = info_span!("request", peer = "203.0.113.7").entered();
+        info!(authorization = format!("Bearer {TOKEN}"), "received");
+        let call = Call { url: format!("https://models.example/?key={TOKEN}"), retries: 3 };
+        warn!(?call, "upstream failed");
+    }
+    // Cut off by whoever made the message: the rest of the secret is redacted too.
+    error!("configuration: invalid value \"{}\" for `port`", MISTYPED.get(..40).unwrap_or_default());
+    info!(key = %"kgt1_wk59pfKL0jFi2YYv", "revoked");
+}
+
+/// Somebody forgot that this holds a secret.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read by `Debug`")]
+struct Call {
+    url: String,
+    retries: u32,
+}
+
+const TOKEN: &str = "kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_de913c61";
+const MISTYPED: &str = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_00000000";
