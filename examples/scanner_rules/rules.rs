@@ -1,0 +1,149 @@
+//! The rules of each scanner, in the form that it reads.
+//!
+//! Boundaries are where they differ. RE2 (gitleaks, `TruffleHog`) has `\b` for ASCII only, which is exact.
+//! Kingfisher compares the checksum, so that a chance hit is none. Python has look-around. GitHub's engine, Hyperscan,
+//! has no look-around; what stands beside a token is a field of its own there.
+
+use keygate::{GenerateError, Issuer, KeyKind, Token, scan::Pattern};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+/// A file to write.
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// Returns the rules of all scanners.
+pub(crate) fn all(issuer: Issuer) -> Result<[File; 5], GenerateError> {
+    // A token that opens nothing, the same in each run, for scanners that ask for one to try the rule with.
+    let sample = Token::generate(issuer, KeyKind::Team, &mut ChaCha20Rng::from_seed([0; 32]))?;
+    let file = |name: &str, text: String| File { name: name.to_owned(), text };
+    Ok([
+        file("gitleaks.toml", gitleaks(issuer)),
+        file("trufflehog.yaml", trufflehog(issuer)),
+        file("github.md", github(issuer, &sample)),
+        file("kingfisher.yaml", kingfisher(issuer, &sample)),
+        file(&format!("detect_secrets_{issuer}.py"), detect_secrets(issuer)),
+    ])
+}
+
+/// What a text has to hold before an expression is tried on it.
+fn keywords(issuer: Issuer) -> [String; 2] {
+    [KeyKind::Personal, KeyKind::Team].map(|kind| format!("{issuer}{}1_", kind.symbol()))
+}
+
+fn gitleaks(issuer: Issuer) -> String {
+    let [personal, team] = keywords(issuer);
+    let pattern = Pattern::new(issuer);
+    format!(
+        r#"# gitleaks git --config gitleaks.toml
+title = "{issuer} API keys"
+
+[extend]
+useDefault = true
+
+[[rules]]
+id = "{issuer}-api-key"
+description = "An API key of {issuer}"
+regex = '''\b{pattern}\b'''
+keywords = ["{personal}", "{team}"]
+"#
+    )
+}
+
+fn trufflehog(issuer: Issuer) -> String {
+    let [personal, team] = keywords(issuer);
+    let pattern = Pattern::new(issuer);
+    format!(
+        r"# trufflehog git file://. --config=trufflehog.yaml
+#
+# With `verify:` and an endpoint of yours, it asks whether a key that it found is live.
+detectors:
+  - name: {issuer}-api-key
+    description: An API key of {issuer}
+    keywords:
+      - {personal}
+      - {team}
+    regex:
+      token: '\b({pattern})\b'
+"
+    )
+}
+
+fn github(issuer: Issuer, sample: &Token) -> String {
+    let (pattern, sample) = (Pattern::new(issuer), sample.expose_secret());
+    format!(
+        r"# A custom pattern for GitHub's secret scanning
+
+Settings, Advanced Security, Custom patterns, New pattern. The last three are under More options.
+
+| field | value |
+|---|---|
+| Pattern name | `{issuer} API key` |
+| Secret format | `{pattern}` |
+| Before secret | `\A\|[^0-9A-Za-z_]` |
+| After secret | `\z\|[^0-9A-Za-z_]` |
+| Test string | `{sample}` |
+
+In the table, `\|` is a `|`.
+"
+    )
+}
+
+fn kingfisher(issuer: Issuer, sample: &Token) -> String {
+    let pattern = Pattern::new(issuer);
+    let (body, checksum, sample) = (pattern.body(), pattern.checksum(), sample.expose_secret());
+    format!(
+        r#"# kingfisher scan . --rules-path kingfisher.yaml
+rules:
+  - name: {issuer} API key
+    id: keygate.{issuer}.1
+    pattern: |
+      (?x)
+      \b
+      (
+        (?P<body> {body} )
+        _
+        (?P<checksum> {checksum} )
+      )
+      \b
+    min_entropy: 3.0
+    confidence: high
+    # The first digits of SHA-256 of everything before them: a mistyped or invented token is no find.
+    pattern_requirements:
+      checksum:
+        actual:
+          template: "{{{{ CHECKSUM }}}}"
+          requires_capture: checksum
+        expected: "{{{{ BODY | sha256 | prefix: 8 }}}}"
+    # It opens nothing.
+    examples:
+      - {sample}
+"#
+    )
+}
+
+fn detect_secrets(issuer: Issuer) -> String {
+    let pattern = Pattern::new(issuer);
+    format!(
+        r#""""Finds API keys of {issuer}: detect-secrets scan -p detect_secrets_{issuer}.py"""
+import hashlib
+import re
+
+from detect_secrets.plugins.base import RegexBasedDetector
+
+
+class KeygateDetector(RegexBasedDetector):
+    secret_type = "{issuer} API key"
+
+    denylist = [re.compile(r"(?<![A-Za-z0-9_]){pattern}(?![A-Za-z0-9_])")]
+
+    def analyze_string(self, string):
+        for token in super().analyze_string(string):
+            body, _, checksum = token.rpartition("_")
+            # A mistyped or invented token is no find.
+            if hashlib.sha256(body.encode()).hexdigest().startswith(checksum):
+                yield token
+"#
+    )
+}

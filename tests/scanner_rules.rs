@@ -1,0 +1,246 @@
+//! The rules that are written for secret scanners: held against the grammar, and run by the scanners themselves.
+//!
+//! A scanner that is not there is skipped by name; where `CI` is set, one that `.ci/run` installs has to be there.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "these are tests, and what is skipped is told"
+)]
+
+mod common;
+#[path = "../examples/scanner_rules/rules.rs"]
+mod rules;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use common::{rng, text};
+use keygate::{Issuer, KeyKind, Scanner, Token};
+use regex::Regex;
+use serde_json::Value;
+
+/// The name of a file, and what stands in it, `{}` for the token.
+const CONTEXTS: [(&str, &str); 19] = [
+    ("alone.txt", "{}"),
+    ("line.txt", "before\n{}\nafter\n"),
+    ("double_quoted.py", "api_key = \"{}\"\n"),
+    ("single_quoted.rb", "api_key = '{}'\n"),
+    ("object.json", "{\"service\":\"x\",\"credential\":\"{}\"}\n"),
+    ("nested.json", "{\"body\":\"{\\\"credential\\\":\\\"{}\\\"}\"}\n"),
+    ("list.yaml", "keys:\n  - {}\n"),
+    ("map.yaml", "credential: {}\n"),
+    ("production.env", "ACME_CREDENTIAL={}\n"),
+    ("settings.toml", "credential=\"{}\" # the batch job\n"),
+    ("query.txt", "GET https://models.example/predict?key={}&stream=1\n"),
+    ("userinfo.txt", "git clone https://x:{}@git.example/core.git\n"),
+    ("header.txt", "Authorization: Bearer {}\r\nHost: models.example\r\n"),
+    ("call.sh", "curl -H 'Authorization: Api-Key {}' https://models.example/\n"),
+    ("service.log", "2026-05-04T11:22:33Z WARN call{key={}}: retried=3\n"),
+    ("notes.md", "Use `{}` until Friday.\n"),
+    ("page.html", "<code>{}</code>\n"),
+    ("table.csv", "1,{},nightly\n"),
+    ("end.txt", "the key is {}"),
+];
+
+/// The expression that stands between two texts of a file of rules.
+fn expression(files: &[rules::File], name: &str, before: &str, after: &str) -> String {
+    let text = &files.iter().find(|file| file.name == name).unwrap().text;
+    let (_, rest) = text.split_once(before).unwrap();
+    rest.split_once(after).unwrap().0.to_owned()
+}
+
+/// The expressions, as an engine reads them that has Unicode on: boundaries are meant for ASCII.
+fn expressions(issuer: Issuer) -> Vec<(&'static str, Regex)> {
+    let files = rules::all(issuer).unwrap();
+    let of = |name: &str, before: &str, after: &str| expression(&files, name, before, after);
+    let github = |field: &str| of("github.md", &format!("| {field} | `"), "` |").replace("\\|", "|");
+    let github = format!("(?:{})({})(?:{})", github("Before secret"), github("Secret format"), github("After secret"));
+    // The engine here has no look-around: before and after a symbol of a word, `\b` says the same.
+    let python = of(&format!("detect_secrets_{issuer}.py"), "(?<![A-Za-z0-9_])", "(?![A-Za-z0-9_])");
+    [
+        ("gitleaks", of("gitleaks.toml", "regex = '''", "'''")),
+        ("trufflehog", of("trufflehog.yaml", "token: '", "'")),
+        ("github", github),
+        ("kingfisher", of("kingfisher.yaml", "pattern: |", "min_entropy").trim().to_owned()),
+        ("detect-secrets", format!("\\b{python}\\b")),
+    ]
+    .map(|(name, expression)| (name, Regex::new(&expression.replace("\\b", "(?-u:\\b)")).unwrap()))
+    .into()
+}
+
+#[test]
+fn every_rule_finds_a_token_in_every_context() {
+    for issuer in ["kg", "acme", "a234567890"].map(text::<Issuer>) {
+        let scanner = Scanner::new(issuer);
+        for (seed, (context, around)) in (0..).zip(CONTEXTS) {
+            let token = Token::generate(issuer, KeyKind::Personal, &mut rng(seed)).unwrap();
+            let token = token.expose_secret();
+            let text = around.replace("{}", token);
+            for (scanner, expression) in expressions(issuer) {
+                assert!(expression.is_match(&text), "{scanner}: {context}");
+                for glued in [format!("x{token}"), format!("{token}_"), token.to_uppercase(), token[1..].to_owned()] {
+                    assert!(!expression.is_match(&around.replace("{}", &glued)), "{scanner}: {context}: {glued}");
+                }
+            }
+            let [found] = scanner.find(&text).collect::<Vec<_>>()[..] else { panic!("{context}") };
+            assert_eq!((found.expose_secret(), found.has_valid_checksum()), (token, true));
+            let corrupted = around.replace("{}", &corrupted(token));
+            let [found] = scanner.find(&corrupted).collect::<Vec<_>>()[..] else { panic!("{context}") };
+            assert!(!found.has_valid_checksum(), "{context}");
+        }
+    }
+}
+
+/// One symbol of the secret is another.
+fn corrupted(token: &str) -> String {
+    let place = token.len().checked_sub(20).unwrap();
+    let other = if token.as_bytes()[place] == b'x' { "y" } else { "x" };
+    [&token[..place], other, &token[place..][1..]].concat()
+}
+
+/// What a scanner said: the files in which it found something, and how often.
+type Finds = BTreeMap<String, usize>;
+
+const ACME: Issuer = Issuer::from_static("acme");
+
+/// A folder with the rules, one with a token in each context, and one with a corrupted token in each.
+fn folders(scanner: &str) -> [PathBuf; 3] {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scanner_rules").join(scanner);
+    let folders = ["rules", "leaks", "corrupted"].map(|name| base.join(name));
+    for folder in &folders {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for rules::File { name, text } in rules::all(ACME).unwrap() {
+        fs::write(folders[0].join(name), text).unwrap();
+    }
+    for (seed, (name, around)) in (0..).zip(CONTEXTS) {
+        let token = Token::generate(ACME, KeyKind::Team, &mut rng(seed)).unwrap();
+        fs::write(folders[1].join(name), around.replace("{}", token.expose_secret())).unwrap();
+        fs::write(folders[2].join(name), around.replace("{}", &corrupted(token.expose_secret()))).unwrap();
+    }
+    folders
+}
+
+fn everywhere() -> Finds {
+    CONTEXTS.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect()
+}
+
+/// Counts finds by the name of the file.
+fn counted<'a>(paths: impl Iterator<Item = &'a str>) -> Finds {
+    let mut finds = Finds::new();
+    for path in paths {
+        let count = finds.entry(Path::new(path).file_name().unwrap().to_str().unwrap().to_owned()).or_default();
+        *count = count.checked_add(1).unwrap();
+    }
+    finds
+}
+
+/// Runs a scanner, and returns what it printed. A find is an exit with another status than 0 for some.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{errors}"))
+}
+
+/// Tells whether a scanner runs; says what is skipped otherwise.
+fn is_there(scanner: &str, command: &mut Command, how: &str, is_installed_by_ci: bool) -> bool {
+    let is_there = command.output().is_ok_and(|output| output.status.success());
+    if !is_there {
+        assert!(!is_installed_by_ci || env::var_os("CI").is_none(), "{scanner} is missing: {how}");
+        println!("skipped: {scanner}: {how}");
+    }
+    is_there
+}
+
+/// The Python that has the scanners; `KEYGATE_TEST_PYTHON` names another one than `python3`.
+fn python(module: &str) -> Command {
+    let mut command = Command::new(env::var_os("KEYGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into()));
+    command.args(["-m", module]);
+    command
+}
+
+const IN_PYTHON: &str =
+    "pip install detect-secrets kingfisher-bin, and set KEYGATE_TEST_PYTHON to the Python that has them";
+
+#[test]
+fn detect_secrets_finds_what_it_should() {
+    if !is_there("detect-secrets", python("detect_secrets").arg("--version"), IN_PYTHON, true) {
+        return;
+    }
+    let [rules, leaks, corrupted] = folders("detect_secrets");
+    let scan = |folder: &Path| {
+        let plugin = rules.join("detect_secrets_acme.py");
+        let mut command = python("detect_secrets");
+        // It looks at nothing outside of where it is run.
+        let printed = run(command.args(["scan", "--all-files", "-p"]).arg(&plugin).arg(".").current_dir(folder));
+        let report: Value = serde_json::from_str(&printed).unwrap();
+        let files = report["results"].as_object().unwrap();
+        let ours = files.iter().flat_map(|(file, finds)| {
+            let is_ours = |find: &&Value| find["type"] == "acme API key";
+            finds.as_array().unwrap().iter().filter(is_ours).map(|_| &**file)
+        });
+        counted(ours)
+    };
+    assert_eq!(scan(&leaks), everywhere());
+    assert_eq!(scan(&corrupted), Finds::new());
+}
+
+#[test]
+fn kingfisher_finds_what_it_should() {
+    if !is_there("kingfisher", python("kingfisher").args(["--no-update-check", "--version"]), IN_PYTHON, true) {
+        return;
+    }
+    let [rules, leaks, corrupted] = folders("kingfisher");
+    let rules = rules.join("kingfisher.yaml");
+    let scan = |folder: &Path| {
+        let mut command = python("kingfisher");
+        command.args(["scan", "--no-update-check", "--quiet", "--no-validate", "--no-dedup", "--no-rule-cache"]);
+        command.args(["--load-builtins", "false", "--format", "jsonl", "--rules-path"]).args([&rules, folder]);
+        let printed = run(&mut command);
+        let lines: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        counted(lines.iter().filter_map(|line| line["finding"]["path"].as_str()))
+    };
+    assert_eq!(scan(&leaks), everywhere());
+    assert_eq!(scan(&corrupted), Finds::new());
+    // It reads the whole file, and tries the rule on its own example.
+    let mut check = python("kingfisher");
+    check.args(["rules", "check", "--no-update-check", "--warnings-as-errors", "--rule", "keygate.acme.1"]);
+    assert!(check.arg("--rules-path").arg(&rules).output().unwrap().status.success());
+}
+
+/// No registry has it as its makers publish it, so it is run where somebody installed it.
+#[test]
+fn gitleaks_finds_what_it_should() {
+    let gitleaks = || Command::new(env::var_os("KEYGATE_TEST_GITLEAKS").unwrap_or_else(|| "gitleaks".into()));
+    let how = "install gitleaks, or set KEYGATE_TEST_GITLEAKS to where it is";
+    if !is_there("gitleaks", gitleaks().arg("version"), how, false) {
+        return;
+    }
+    let [rules, leaks, corrupted] = folders("gitleaks");
+    let scan = |folder: &Path| {
+        let mut command = gitleaks();
+        command.args(["dir", "--no-banner", "--report-format", "json", "--report-path", "-", "--config"]);
+        let printed = run(command.args([&rules.join("gitleaks.toml"), folder]));
+        let finds: Vec<Value> = serde_json::from_str(&printed).unwrap();
+        let ours = finds.iter().filter(|find| find["RuleID"] == "acme-api-key");
+        counted(ours.map(|find| find["File"].as_str().unwrap()))
+    };
+    assert_eq!(scan(&leaks), everywhere());
+    // Its rules know no checksum: what was mistyped is found too, and `Scanner::find` tells it apart.
+    assert_eq!(scan(&corrupted), everywhere());
+}
+
+/// The names of the files are what its documentation says, and no two rules are one.
+#[test]
+fn each_scanner_has_a_file() {
+    let names: BTreeSet<_> = rules::all(ACME).unwrap().into_iter().map(|file| file.name).collect();
+    let expected = ["detect_secrets_acme.py", "github.md", "gitleaks.toml", "kingfisher.yaml", "trufflehog.yaml"];
+    assert_eq!(names, expected.map(String::from).into());
+}
