@@ -1,4 +1,4 @@
-//! Writes rules by which secret scanners find the tokens of a service: for gitleaks, `TruffleHog`, GitHub, Kingfisher
+//! Writes rules by which secret scanners find the tokens of a service: for gitleaks, TruffleHog, GitHub, Kingfisher
 //! and detect-secrets, all from the one grammar in the crate.
 //!
 //! ```text

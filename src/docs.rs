@@ -9,6 +9,9 @@ pub mod threat_model {}
 #[doc = include_str!("docs/rotation.md")]
 pub mod rotation {}
 
+#[doc = include_str!("docs/leaks.md")]
+pub mod leaks {}
+
 #[cfg(all(feature = "memory", feature = "tower"))]
 #[cfg_attr(docsrs, doc(cfg(all(feature = "memory", feature = "tower"))))]
 #[doc = include_str!("docs/service.md")]

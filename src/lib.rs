@@ -10,6 +10,8 @@
 //!   [`policy`].
 //! - **Managing keys is decided too**, and tied to its target ([`manage`]).
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
+//! - **Leaks are found, redacted and ended**: a [`Scanner`] for text and for logs, and revocation by the token itself
+//!   ([`docs::leaks`]).
 //! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
 //! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
 //!   [`VerifiedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known

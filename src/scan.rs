@@ -13,7 +13,7 @@
 //! Both take time in proportion to the text, whatever it is, and the same time for one issuer as for many.
 //!
 //! What is encoded is not seen: a token in Base64, wrapped over two lines, or with a `_` that is written as `%5F`.
-//! Redact before text is encoded.
+//! Redact before text is encoded. How leaks are dealt with as a whole is told in [`docs::leaks`](crate::docs::leaks).
 
 mod pattern;
 mod redact;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use common::{KG, at, operator, personal, request, rng, text};
 use keygate::{
     Action, ActionKind, Actor, Allow, Authorization, BoxError, BoxedKeyStore, BoxedManagedKeyStore, Create, Decision,
-    Denial, Event, Gate, GenerateError, Grant, InvalidKey, InvalidText, Issued, Issuer, KeyId, KeyManager, KeyName,
-    KeyRecord, KeyStore, List, Lookup, ManageDenial, ManageError, MemoryStandings, MemoryStore, NewKey, Owner,
+    Denial, Event, Found, Gate, GenerateError, Grant, InvalidKey, InvalidText, Issued, Issuer, KeyId, KeyManager,
+    KeyName, KeyRecord, KeyStore, List, Lookup, ManageDenial, ManageError, MemoryStandings, MemoryStore, NewKey, Owner,
     PageRequest, ParseTokenError, Permission, PermissionLevel, Permit, PublicToken, Question, Reason, RecordParts,
-    Refusal, Reminted, Request, Revoke, Rotate, Rotation, Scope, SecretChange, SecretDigest, Standing, Status, Token,
-    Unauthenticated, Unavailable, UnixTime, UnverifiedToken, Uses, Validity, Verdict, VerifiedKey, may_manage,
+    RedactingWriter, Refusal, Reminted, Request, Revoke, Rotate, Rotation, Scanner, Scope, SecretChange, SecretDigest,
+    Standing, Status, Token, Unauthenticated, Unavailable, UnixTime, UnverifiedToken, Uses, Validity, Verdict,
+    VerifiedKey, may_manage,
 };
 
 /// What is so where no inherent constant goes before it.
@@ -65,6 +66,8 @@ fn all_types_are_send_and_sync() {
     assert_has!(Sync: Gate, Lookup, Question<'static>, Verdict, Uses, Event, BoxedKeyStore, BoxedManagedKeyStore);
     assert_has!(Send: MemoryStore, MemoryStandings, KeyManager<MemoryStore>, Reminted, BoxError, Scope<KeyName>);
     assert_has!(Sync: MemoryStore, MemoryStandings, KeyManager<MemoryStore>, Reminted, BoxError, Scope<KeyName>);
+    assert_has!(Send: Scanner, Found<'static>, RedactingWriter<String>);
+    assert_has!(Sync: Scanner, Found<'static>, RedactingWriter<String>);
     assert_has!(UnwindSafe: Token, KeyRecord, VerifiedKey, Decision<'static>, Authorization);
 }
 
@@ -73,7 +76,7 @@ fn all_types_are_send_and_sync() {
 fn what_secrets_and_proofs_are_not() {
     // A secret has one door out.
     assert_has_not!(Clone: Token, UnverifiedToken, Issued, Reminted);
-    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Reminted, VerifiedKey, KeyRecord);
+    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Reminted, VerifiedKey, KeyRecord, Found<'static>);
     assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, Reminted, NewKey, SecretChange);
     assert_has_not!(AsRef<str>: Token);
     assert_has_not!(core::ops::Deref: Token);

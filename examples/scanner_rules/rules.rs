@@ -1,6 +1,6 @@
 //! The rules of each scanner, in the form that it reads.
 //!
-//! Boundaries are where they differ. RE2 (gitleaks, `TruffleHog`) has `\b` for ASCII only, which is exact.
+//! Boundaries are where they differ. RE2 (gitleaks, TruffleHog) has `\b` for ASCII only, which is exact.
 //! Kingfisher compares the checksum, so that a chance hit is none. Python has look-around. GitHub's engine, Hyperscan,
 //! has no look-around; what stands beside a token is a field of its own there.
 
