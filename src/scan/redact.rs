@@ -16,6 +16,8 @@ impl Scanner {
     /// none, with a version that this release does not know, glued to other symbols before or behind, and as much of it
     /// as there is where it is cut off. The issuer is compared as it is written: `KGT1_...` is nobody's token, and stays.
     ///
+    /// So a word that is joined to a public part by a `_` goes too: join it by something else.
+    ///
     /// ```
     /// # use keygate::{Issuer, Scanner};
     /// # let scanner = Scanner::new(Issuer::from_static("kg"));

@@ -111,8 +111,8 @@ fn skeleton(text: &[u8], from: usize) -> Option<usize> {
     from.checked_add(rest)?.checked_add(place)
 }
 
-/// One where the bytes are a kind and two separators. `p` and `t` differ in one bit, and nothing else differs from `t`
-/// in that bit only.
+/// One where the bytes are a kind and two separators. `p` and `t` differ in one bit, so with that bit set both are `t`,
+/// and nothing else is.
 fn is_skeleton(kind: u8, first: u8, second: u8) -> u8 {
     u8::from(kind | (b'p' ^ b't') == b't') & u8::from(first == b'_') & u8::from(second == b'_')
 }

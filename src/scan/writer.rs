@@ -21,6 +21,9 @@ use super::{
 /// [`RedactingWriter::into_inner`], loses nothing. Of a token that the end cuts off, the part of the secret that came
 /// is left out too. Those 70 bytes are all that it keeps.
 ///
+/// What is written at once reaches the inner writer in several pieces where something is left out of it. If several
+/// threads write to one place, lock it first, as in `scanner.writer(std::io::stdout().lock())`.
+///
 /// ```
 /// use core::fmt::Write;
 /// use keygate::{Issuer, Scanner};

@@ -21,7 +21,8 @@ static SCANNER: Scanner = Scanner::new(Issuer::from_static("kg"));
 
 fn main() {
     tracing_subscriber::fmt()
-        .with_writer(|| SCANNER.writer(stdout()))
+        // Locked, so that a line stays whole when several threads log.
+        .with_writer(|| SCANNER.writer(stdout().lock()))
         // So that each run prints the same.
         .without_time()
         .with_target(false)
