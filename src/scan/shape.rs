@@ -39,7 +39,7 @@ fn alphanumerics(text: &[u8], max: usize) -> usize {
     text.iter().take(max).take_while(|byte| byte.is_ascii_alphanumeric()).count()
 }
 
-/// All shapes of a text, in their order; they may overlap.
+/// All shapes of a text, in their order; one may begin in another's secret.
 pub(super) struct Shapes<'s, 't> {
     scanner: &'s Scanner,
     text: &'t [u8],

@@ -5,11 +5,7 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{
-    Scanner, is_word,
-    redact::MARK,
-    shape::{Shape, Shapes},
-};
+use super::{Scanner, is_word, redact::MARK, shape::Shape};
 
 /// A writer that leaves out the secrets of tokens, wherever the pieces are cut that it is given.
 ///
@@ -85,8 +81,7 @@ impl<W> RedactingWriter<W> {
                 Some(length) => Step { length, is_hidden: false },
             };
         }
-        let shapes = Shapes::new(&self.scanner, text);
-        let far = shapes.map(|shape| shape.hidden(text)).find(|hidden| !hidden.is_empty());
+        let far = self.scanner.hidden(text).next();
         Step { length: far.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
     }
 
