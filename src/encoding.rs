@@ -43,13 +43,14 @@ pub(crate) fn is_alphanumeric<const N: usize>(text: &[u8; N]) -> bool {
 ///
 /// By numbers and not by `bool`, since so the compiler looks at sixteen symbols at a time.
 #[inline]
-fn beyond_alphanumeric(byte: u8) -> u8 {
+pub(crate) fn beyond_alphanumeric(byte: u8) -> u8 {
     // Lower case is upper case with this bit set, and nothing else becomes a lower-case letter by it.
     beyond_range(byte | 0x20, b'a', b'z').min(beyond_range(byte, b'0', b'9'))
 }
 
+/// Zero for a byte of the range.
 #[inline]
-fn beyond_range(byte: u8, first: u8, last: u8) -> u8 {
+pub(crate) fn beyond_range(byte: u8, first: u8, last: u8) -> u8 {
     byte.wrapping_sub(first).saturating_sub(last.wrapping_sub(first))
 }
 

@@ -1,6 +1,6 @@
 //! What a team key is restricted to: everything, spelled out, or a set that cannot be empty.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::{fmt, slice};
 
 use crate::{id::ModelId, name::EnvironmentName};
@@ -134,17 +134,32 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
         }
         let count = u32::try_from(members.len()).map_err(|_| InvalidScope::TooMany)?;
         let buckets = members.len().checked_next_power_of_two().ok_or(InvalidScope::TooMany)?;
-        let mut hashed: Vec<(usize, u32)> =
-            members.iter().map(|member| bucket(member.as_ref(), buckets)).zip(0..count).collect();
-        hashed.sort_unstable();
-        let starts = (0..=buckets)
-            .map(|number| u32::try_from(hashed.partition_point(|(bucket, _)| *bucket < number)))
-            .collect::<Result<_, _>>()
-            .map_err(|_| InvalidScope::TooMany)?;
+        let bucket_of = |member: &T| bucket(member.as_ref(), buckets);
+        // A counting sort: how many are in each bucket, so where each ends, and then each to its place, from the last.
+        let mut starts: Vec<u32> = vec![0; buckets.saturating_add(1)];
+        let mut positions: Vec<u32> = vec![0; members.len()];
+        for member in &members {
+            if let Some(size) = starts.get_mut(bucket_of(member)) {
+                *size = size.saturating_add(1);
+            }
+        }
+        let mut end = 0_u32;
+        for start in &mut starts {
+            end = end.saturating_add(*start);
+            *start = end;
+        }
+        for (position, member) in (0..count).zip(&members).rev() {
+            if let Some(start) = starts.get_mut(bucket_of(member)) {
+                *start = start.saturating_sub(1);
+                if let Some(place) = positions.get_mut(*start as usize) {
+                    *place = position;
+                }
+            }
+        }
         Ok(Self(Arc::new(Index {
             members: members.into_boxed_slice(),
-            positions: hashed.into_iter().map(|(_, position)| position).collect(),
-            starts,
+            positions: positions.into_boxed_slice(),
+            starts: starts.into_boxed_slice(),
         })))
     }
 
@@ -152,6 +167,9 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
         let Index { members, positions, starts } = &*self.0;
+        if members.len() <= FEW {
+            return members.contains(item);
+        }
         let bucket = bucket(item.as_ref(), starts.len().saturating_sub(1));
         let Some([start, end]) = starts.get(bucket..bucket.saturating_add(2)) else { return false };
         positions.get(*start as usize..*end as usize).is_some_and(|places| {
@@ -196,6 +214,9 @@ impl<T: fmt::Debug> fmt::Debug for NonEmptySet<T> {
         f.debug_set().entries(self.iter()).finish()
     }
 }
+
+/// So few are compared one by one, mostly by their lengths.
+const FEW: usize = 4;
 
 /// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv), its high half folded in, reduced to a power of two of buckets.
 fn bucket(text: &str, buckets: usize) -> usize {

@@ -5,7 +5,10 @@ use ::http::{
     header::{AUTHORIZATION, InvalidHeaderValue},
 };
 
-use crate::token::Token;
+use crate::{
+    encoding::{beyond_alphanumeric, beyond_range},
+    token::Token,
+};
 
 /// The field that some clients use instead of `Authorization`.
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -47,37 +50,34 @@ pub enum Fields {
 /// assert_eq!(credential(&headers, Fields::Authorization), Err(CredentialError::Multiple));
 /// ```
 pub fn credential(headers: &HeaderMap, fields: Fields) -> Result<&str, CredentialError> {
-    let x_api_key = match fields {
+    let authorization_line = single(headers, AUTHORIZATION)?;
+    let x_api_key_line = match fields {
         Fields::Authorization => None,
-        Fields::AuthorizationOrXApiKey => Some(headers.get_all(X_API_KEY).iter()),
+        Fields::AuthorizationOrXApiKey => single(headers, X_API_KEY)?,
     };
-    let mut lines = headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .map(|value| (Line::Authorization, value))
-        .chain(x_api_key.into_iter().flatten().map(|value| (Line::XApiKey, value)));
-    match (lines.next(), lines.next()) {
-        (None, _) => Err(CredentialError::Missing),
+    match (authorization_line, x_api_key_line) {
+        (None, None) => Err(CredentialError::Missing),
         (Some(_), Some(_)) => Err(CredentialError::Multiple),
-        (Some((Line::Authorization, value)), None) => authorization(value.as_bytes()),
-        (Some((Line::XApiKey, value)), None) => token68(bounded(value.as_bytes())?),
+        (Some(value), None) => authorization(value),
+        (None, Some(value)) => token68(bounded(value)?),
     }
 }
 
-#[derive(Clone, Copy)]
-enum Line {
-    Authorization,
-    XApiKey,
+/// Finds the one line of a field, if it is there.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, CredentialError> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (line, None) => Ok(line.map(HeaderValue::as_bytes)),
+        (_, Some(_)) => Err(CredentialError::Multiple),
+    }
 }
 
 fn authorization(value: &[u8]) -> Result<&str, CredentialError> {
-    let end = value.iter().position(|byte| !is_tchar(*byte)).unwrap_or(value.len());
+    let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(end).ok_or(CredentialError::Malformed)?;
-    if scheme.is_empty() || !matches!(rest.first(), None | Some(b' ')) {
-        return Err(CredentialError::Malformed);
-    }
     if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"api-key") {
-        return Err(CredentialError::Missing);
+        let is_scheme = !scheme.is_empty() && scheme.iter().copied().all(is_tchar);
+        return Err(if is_scheme { CredentialError::Missing } else { CredentialError::Malformed });
     }
     bounded(value)?;
     let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
@@ -90,46 +90,33 @@ const fn bounded(value: &[u8]) -> Result<&[u8], CredentialError> {
 
 /// RFC 9110, section 11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, to the very end.
 fn token68(value: &[u8]) -> Result<&str, CredentialError> {
-    let symbols = value.iter().take_while(|byte| is_token68_symbol(**byte)).count();
-    let padding = value.get(symbols..).unwrap_or_default();
-    if symbols == 0 || padding.iter().any(|byte| *byte != b'=') {
+    let padding = value.iter().rev().take_while(|byte| **byte == b'=').count();
+    let symbols = value.get(..value.len().saturating_sub(padding)).unwrap_or_default();
+    if symbols.is_empty() || !is_token68(symbols) {
         return Err(CredentialError::Malformed);
     }
     core::str::from_utf8(value).map_err(|_| CredentialError::Malformed)
 }
 
-fn is_token68_symbol(byte: u8) -> bool {
-    TOKEN68.get(usize::from(byte)) == Some(&true)
+/// Looks at sixteen symbols at a time; the last sixteen may overlap with those before them.
+fn is_token68(symbols: &[u8]) -> bool {
+    let fits = |some: &[u8; 16]| some.iter().fold(0, |beyond, symbol| beyond | beyond_token68(*symbol)) == 0;
+    match symbols.last_chunk() {
+        Some(last) => fits(last) && symbols.chunks_exact(16).filter_map(<[u8]>::first_chunk).all(fits),
+        None => symbols.iter().all(|symbol| beyond_token68(*symbol) == 0),
+    }
 }
 
-fn is_tchar(byte: u8) -> bool {
-    TCHAR.get(usize::from(byte)) == Some(&true)
+/// Zero for a symbol of RFC 9110, section 11.2.
+#[inline]
+fn beyond_token68(byte: u8) -> u8 {
+    let others = beyond_range(byte, b'-', b'/').min(byte ^ b'+').min(byte ^ b'_').min(byte ^ b'~');
+    beyond_alphanumeric(byte).min(others)
 }
-
-/// RFC 9110, section 11.2.
-const TOKEN68: [bool; 256] = symbols(b"-._~+/");
 
 /// RFC 9110, section 5.6.2.
-const TCHAR: [bool; 256] = symbols(b"!#$%&'*+-.^_`|~");
-
-/// Letters, digits, and others: a table, since each byte of each request is looked up.
-const fn symbols(mut others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut rest: &mut [bool] = &mut table;
-    let mut byte = 0_u8;
-    while let [place, tail @ ..] = rest {
-        *place = byte.is_ascii_alphanumeric();
-        byte = byte.wrapping_add(1);
-        rest = tail;
-    }
-    while let [symbol, tail @ ..] = others {
-        let (_, from) = table.split_at_mut(*symbol as usize);
-        if let [place, ..] = from {
-            *place = true;
-        }
-        others = tail;
-    }
-    table
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Why there is no one credential; it holds nothing of the fields.

@@ -1,11 +1,13 @@
 //! A store in memory, for tests and small services that can live with losing it.
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
-use core::{cmp, convert::Infallible};
+use core::{cmp, convert::Infallible, hash::BuildHasherDefault};
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{PoisonError, RwLock},
+    collections::{HashMap, HashSet},
+    sync::PoisonError,
 };
+
+use crossbeam_utils::sync::ShardedLock;
 
 use super::{Changed, Cursor, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Refusal, Run, Standings};
 use crate::{
@@ -17,9 +19,14 @@ use crate::{
     time::UnixTime,
 };
 
+mod index;
+
+use index::{ById, ByName, IdHasher};
+
 /// Keys in memory: the whole contract, but nothing survives the process.
 ///
-/// Finding takes a lock that readers share. Listing and revoking by owner look at every record.
+/// Finding takes a lock that readers share, and of which each thread has its own part, so that threads that find do not
+/// slow each other down. Listing and revoking by owner look at every record.
 ///
 /// ```
 /// use keygate::{KeyStore, MemoryStore};
@@ -31,14 +38,16 @@ use crate::{
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: RwLock<State>,
+    state: ShardedLock<State>,
 }
 
+/// The records by what they are looked up by. They hold the id and the name themselves: maps from one to the other would
+/// take more memory than the records. A record is never changed, but replaced in both sets by a changed copy.
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<KeyId, Arc<KeyRecord>>,
-    // INVARIANT: one entry for each record that is not revoked, and no other.
-    names: HashMap<(Owner, KeyName), KeyId>,
+    by_id: HashSet<ById, BuildHasherDefault<IdHasher>>,
+    // INVARIANT: the records of `by_id` that are not revoked, and no other.
+    by_name: HashSet<ByName>,
 }
 
 impl MemoryStore {
@@ -49,7 +58,7 @@ impl MemoryStore {
     }
 
     fn get(&self, id: KeyId) -> Option<Arc<KeyRecord>> {
-        self.read(|state| state.records.get(&id).cloned())
+        self.read(|state| state.by_id.get(&id).map(|ById(record)| record.clone()))
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
@@ -62,42 +71,63 @@ impl MemoryStore {
 }
 
 impl State {
-    /// Changes a record that exists and is not revoked.
-    fn change(&mut self, id: KeyId, change: impl FnOnce(&mut KeyRecord) -> Changed) -> Changed {
-        let record = self.records.get_mut(&id).ok_or(Refusal::Absent)?;
-        if let Status::Revoked { .. } = record.status {
-            return Err(Refusal::Revoked);
+    fn insert(&mut self, record: &KeyRecord) -> Changed {
+        let record = Arc::new(record.clone());
+        if self.by_id.contains(&record.id) {
+            return Err(Refusal::IdTaken);
         }
-        change(Arc::make_mut(record))
+        if !self.by_name.insert(ByName(record.clone())) {
+            return Err(Refusal::NameTaken);
+        }
+        self.by_id.insert(ById(record));
+        Ok(())
+    }
+
+    /// Finds a record that exists and is not revoked.
+    fn changeable(&self, id: KeyId) -> Changed<Arc<KeyRecord>> {
+        let ById(record) = self.by_id.get(&id).ok_or(Refusal::Absent)?;
+        match record.status {
+            Status::Revoked { .. } => Err(Refusal::Revoked),
+            Status::Active | Status::Disabled => Ok(record.clone()),
+        }
+    }
+
+    /// Changes anything but the name, and does not revoke.
+    fn change(&mut self, id: KeyId, change: impl FnOnce(&mut KeyRecord) -> Changed) -> Changed {
+        let mut record = KeyRecord::clone(&*self.changeable(id)?);
+        change(&mut record)?;
+        let record = Arc::new(record);
+        self.by_name.replace(ByName(record.clone()));
+        self.by_id.replace(ById(record));
+        Ok(())
     }
 
     fn rename(&mut self, id: KeyId, name: KeyName) -> Changed {
-        let record = self.records.get_mut(&id).ok_or(Refusal::Absent)?;
-        if let Status::Revoked { .. } = record.status {
-            return Err(Refusal::Revoked);
+        let old = self.changeable(id)?;
+        let renamed = Arc::new(KeyRecord { name, ..KeyRecord::clone(&old) });
+        if self.by_name.get(&ByName(renamed.clone())).is_some_and(|holder| holder.0.id != id) {
+            return Err(Refusal::NameTaken);
         }
-        match self.names.entry((record.grant.owner(), name.clone())) {
-            Entry::Occupied(holder) if *holder.get() != id => return Err(Refusal::NameTaken),
-            Entry::Occupied(_) => return Ok(()),
-            Entry::Vacant(free) => free.insert(id),
-        };
-        let old = core::mem::replace(&mut Arc::make_mut(record).name, name);
-        self.names.remove(&(record.grant.owner(), old));
+        self.by_name.remove(&ByName(old));
+        self.by_name.insert(ByName(renamed.clone()));
+        self.by_id.replace(ById(renamed));
         Ok(())
     }
 
     fn revoke(&mut self, id: KeyId, at: UnixTime) -> Changed<UnixTime> {
-        let record = self.records.get_mut(&id).ok_or(Refusal::Absent)?;
+        let ById(record) = self.by_id.get(&id).ok_or(Refusal::Absent)?;
         if let Status::Revoked { at } = record.status {
             return Ok(at);
         }
-        Arc::make_mut(record).status = Status::Revoked { at };
-        self.names.remove(&(record.grant.owner(), record.name.clone()));
+        let revoked = Arc::new(KeyRecord { status: Status::Revoked { at }, ..KeyRecord::clone(record) });
+        self.by_name.remove(&ByName(revoked.clone()));
+        self.by_id.replace(ById(revoked));
         Ok(at)
     }
 
     fn sorted(&self, includes: impl Fn(&KeyRecord) -> bool) -> Vec<Arc<KeyRecord>> {
-        let mut records: Vec<_> = self.records.values().filter(|record| includes(record)).cloned().collect();
+        let mut records: Vec<_> =
+            self.by_id.iter().map(|ById(record)| record).filter(|record| includes(record)).cloned().collect();
         records.sort_unstable_by_key(|record| Cursor::behind(record));
         records
     }
@@ -117,16 +147,7 @@ impl KeyStore for MemoryStore {
 
 impl ManagedKeyStore for MemoryStore {
     async fn insert(&self, new: NewKey) -> Result<Changed, Infallible> {
-        Ok(self.write(|State { records, names }| {
-            let record = new.record();
-            let Entry::Vacant(place) = records.entry(record.id) else { return Err(Refusal::IdTaken) };
-            let Entry::Vacant(name) = names.entry((record.grant.owner(), record.name.clone())) else {
-                return Err(Refusal::NameTaken);
-            };
-            name.insert(record.id);
-            place.insert(Arc::new(record.clone()));
-            Ok(())
-        }))
+        Ok(self.write(|state| state.insert(new.record())))
     }
 
     async fn rename(&self, id: KeyId, name: KeyName) -> Result<Changed, Infallible> {
@@ -242,7 +263,7 @@ impl ManagedKeyStore for MemoryStore {
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryStandings {
-    users: RwLock<HashMap<UserId, BTreeMap<TeamId, Standing>>>,
+    users: ShardedLock<HashMap<UserId, BTreeMap<TeamId, Standing>>>,
 }
 
 impl MemoryStandings {

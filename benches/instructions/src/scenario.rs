@@ -1,9 +1,10 @@
 //! The calls that are counted, and timed by the bars. Each asserts its answer.
 
 use std::{
+    collections::HashMap,
     hint::black_box,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, RwLock},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -21,6 +22,8 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 use sha2::{Digest as _, Sha256};
+
+use crate::usual;
 
 /// One call, ready to be made.
 pub type Work = Box<dyn FnMut()>;
@@ -69,6 +72,8 @@ pub const DECISIONS: [Scenario; 4] = [
 pub const RANDOM_AND_HASH: Scenario = Scenario { name: "generate/floor", prepare: random_and_hash };
 pub const GENERATE: Scenario = Scenario { name: "generate", prepare: generate };
 pub const PIPELINE: Scenario = Scenario { name: "pipeline", prepare: pipeline };
+/// The same, built straight on the usual crates.
+pub const USUAL_PIPELINE: Scenario = Scenario { name: "pipeline/usual_crates", prepare: usual_pipeline };
 
 /// All of them.
 #[must_use]
@@ -78,13 +83,15 @@ pub fn all() -> Vec<Scenario> {
         &MALFORMED,
         &SCOPES,
         &DECISIONS,
-        &[RANDOM_AND_HASH, GENERATE, PIPELINE],
+        &[RANDOM_AND_HASH, GENERATE, PIPELINE, USUAL_PIPELINE],
     ]
     .concat()
 }
 
-const KG: Issuer = Issuer::from_static("kg");
-const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+/// Whose tokens these are.
+pub const KG: Issuer = Issuer::from_static("kg");
+/// When all of this takes place.
+pub const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 
 /// The floor: one SHA-256 over the 55 bytes that a token's checksum and digest are made of.
 fn hash() -> Work {
@@ -202,10 +209,8 @@ fn generate() -> Work {
 /// From the header fields to the decision, with a look-up among many keys.
 fn pipeline() -> Work {
     let store = MemoryStore::new();
-    let mut tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
-    let mut headers = HeaderMap::new();
-    let value = format!("Bearer {}", tokens.swap_remove(STORED / 2).expose_secret());
-    headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).unwrap());
+    let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
+    let headers = headers(&tokens[STORED / 2]);
     let (gate, request) = (Gate::new(KG), call(0));
     Box::new(move || {
         let presented = credential(black_box(&headers), Fields::Authorization).unwrap();
@@ -214,12 +219,53 @@ fn pipeline() -> Work {
     })
 }
 
-/// Adds a key to a store.
+fn usual_pipeline() -> Work {
+    let (store, mut records) = (MemoryStore::new(), HashMap::new());
+    let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    for token in &tokens {
+        let record = usual::Record {
+            kind: 't',
+            team: "core".to_owned(),
+            current: *token.digest().as_bytes(),
+            previous: None,
+            is_active: true,
+            not_before: None,
+            expires_at: None,
+            environments: names(&["production", "staging"]),
+            models: names(&["model-000000"]),
+        };
+        records.insert(token.id().as_str().to_owned(), Arc::new(record));
+    }
+    let (headers, records) = (headers(&tokens[STORED / 2]), RwLock::new(records));
+    let call = usual::Call { team: "core", model: "model-000000", environment: "production" };
+    Box::new(move || {
+        let answer = usual::check(black_box(&headers), &records, black_box(&call), black_box(NOW.as_secs()));
+        assert_eq!(answer, Some(true));
+    })
+}
+
+fn headers(token: &Token) -> HeaderMap {
+    let value = format!("Bearer {}", token.expose_secret());
+    HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&value).unwrap())])
+}
+
+/// Adds a key to a store, one that may call one model.
 pub fn stored(store: &MemoryStore, number: usize) -> Token {
+    store_key(store, number, caller_of(1))
+}
+
+/// Adds a key to a store, one that may do everything.
+pub fn stored_unrestricted(store: &MemoryStore, number: usize) -> Token {
+    let permission = Permission::Full { environments: EnvironmentScope::All };
+    store_key(store, number, Grant::Team { team: "core".parse().unwrap(), permission })
+}
+
+fn store_key(store: &MemoryStore, number: usize, grant: Grant) -> Token {
     let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
-    let permit = may_manage(&operator, Create(caller_of(1)), None, NOW).unwrap();
+    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
     let name = format!("key-{number}").parse().unwrap();
-    let mut rng = ChaCha20Rng::seed_from_u64(number.try_into().unwrap());
+    let mut rng = rng(number.try_into().unwrap());
     ready(KeyManager::new(KG, store).create(permit, name, Validity::UNLIMITED, &mut rng, NOW)).unwrap().token
 }
 
@@ -253,7 +299,9 @@ pub fn call(number: u32) -> Request {
     Request::new("core".parse().unwrap(), action)
 }
 
-fn model(number: u32) -> ModelId {
+/// One of many models.
+#[must_use]
+pub fn model(number: u32) -> ModelId {
     format!("model-{number:06}").parse().unwrap()
 }
 
@@ -264,7 +312,8 @@ pub fn key(grant: Grant) -> VerifiedKey {
     verify(&presented, Some(Arc::new(key.record().clone())), NOW).unwrap()
 }
 
-fn issue(grant: Grant) -> Issued {
+/// A key that was just made.
+pub fn issue(grant: Grant) -> Issued {
     let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
     let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
     permit.issue(KG, "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng(1), NOW).unwrap()

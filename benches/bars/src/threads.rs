@@ -1,0 +1,123 @@
+//! What threads share: the store, with a million keys in it.
+
+use std::{
+    error::Error,
+    fs,
+    hint::black_box,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use allocation_counter::measure;
+use keygate::{Gate, MemoryStore, Request, decide};
+use keygate_bench_instructions::scenario::{self, KG, NOW, ready};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::{at_least, bar};
+
+const KEYS: usize = 1_000_000;
+const ROUNDS: usize = 500;
+/// Short, so that some rounds are not disturbed even where much else runs.
+const ROUND: Duration = Duration::from_millis(5);
+/// A round in which a thread ran for less of the time than this was disturbed, and does not count.
+const UNDISTURBED: f64 = 0.97;
+
+pub fn bars() -> Result<(), Box<dyn Error>> {
+    let mut tokens = Vec::with_capacity(KEYS);
+    let (shared, resident) = (MemoryStore::new(), resident_bytes()?);
+    let stored = measure(|| fill(&shared, &mut tokens, KEYS));
+    let texts: usize = tokens.iter().map(String::capacity).sum();
+    // The tokens themselves, and what the allocator puts around each.
+    let beside = texts + (16 + size_of::<String>()) * KEYS;
+    let resident = resident_bytes()?.saturating_sub(resident + beside);
+    bar("bytes of memory for each of a million keys without model list", resident as f64 / KEYS as f64, 400.0);
+    let asked = (stored.bytes_current as f64 - texts as f64) / KEYS as f64;
+    println!("    of these asked of the allocator: {asked:.0}");
+
+    let [one, two] = [1, 2].map(|threads| throughput(&vec![(&shared, &tokens[..]); threads]));
+    let one = one.ok_or("no round was undisturbed")?;
+    println!("    verified and decided by one thread in a second: {one:.0}");
+    let Some(two) = two else {
+        println!("    no round was undisturbed with two threads: too much else runs here, or there is one core");
+        return Ok(());
+    };
+    at_least("verified and decided by two threads to by one", two / one, 1.9);
+
+    // What the machine gives to two threads that share nothing: each has a store of its own, half as large.
+    let mut halves = [(MemoryStore::new(), Vec::new()), (MemoryStore::new(), Vec::new())];
+    drop((shared, tokens));
+    for (store, tokens) in &mut halves {
+        fill(store, tokens, KEYS / 2);
+    }
+    let [own, others] = halves.each_ref().map(|(store, tokens)| (store, &tokens[..]));
+    if let Some(apart) = throughput(&[own, others]) {
+        println!("    two threads that share the store to two with a store of their own: {:.2}", two / apart);
+    }
+    Ok(())
+}
+
+fn fill(store: &MemoryStore, tokens: &mut Vec<String>, keys: usize) {
+    tokens.extend((0..keys).map(|number| scenario::stored_unrestricted(store, number).expose_secret().to_owned()));
+}
+
+/// Requests in a second of all threads together, each for keys all over its store: the median of the rounds in which
+/// every thread had a core for itself.
+fn throughput(threads: &[(&MemoryStore, &[String])]) -> Option<f64> {
+    let mut rounds: Vec<_> = (0..ROUNDS).filter_map(|round| throughput_once(threads, round)).collect();
+    rounds.sort_by(f64::total_cmp);
+    println!("    {} of {ROUNDS} rounds with {} threads were undisturbed", rounds.len(), threads.len());
+    rounds.get(rounds.len() / 2).copied()
+}
+
+fn throughput_once(threads: &[(&MemoryStore, &[String])], round: usize) -> Option<f64> {
+    let (stop, start, request) = (AtomicBool::new(false), Barrier::new(threads.len() + 1), scenario::call(0));
+    thread::scope(|scope| {
+        let workers: Vec<_> = (threads.iter().enumerate())
+            .map(|(number, (store, tokens))| {
+                let (stop, start, request) = (&stop, &start, &request);
+                let place = (round * 7_919 + number * 104_729) % tokens.len();
+                scope.spawn(move || {
+                    start.wait();
+                    let (wall, cpu) = (Instant::now(), cpu_seconds());
+                    let requests = work(store, tokens, request, place, stop);
+                    let wall = wall.elapsed().as_secs_f64();
+                    (cpu_seconds() - cpu > UNDISTURBED * wall).then_some(requests as f64 / wall)
+                })
+            })
+            .collect();
+        start.wait();
+        thread::sleep(ROUND);
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+    })
+}
+
+fn work(store: &MemoryStore, tokens: &[String], request: &Request, mut place: usize, stop: &AtomicBool) -> u64 {
+    let (gate, mut requests) = (Gate::new(KG), 0);
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..64 {
+            // A step without a common divisor with the number of keys: each is visited, far from the last.
+            place = (place + 611_953) % tokens.len();
+            let key = ready(gate.authenticate(store, black_box(&tokens[place]), NOW)).unwrap().unwrap();
+            assert!(decide(&key, None, request, NOW).is_allowed());
+            requests += 1;
+        }
+    }
+    requests
+}
+
+/// For how long this thread has run.
+fn cpu_seconds() -> f64 {
+    Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap()).as_secs_f64()
+}
+
+/// What the process holds of the machine's memory.
+fn resident_bytes() -> Result<usize, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
+}
