@@ -77,6 +77,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`Unauthenticated`] if the text is not a token of this issuer; nothing was looked up then.
+    #[inline]
     pub fn read(self, credential: &str) -> Result<Lookup, Unauthenticated> {
         UnverifiedToken::parse(self.issuer, credential)
             .map(|presented| Lookup { presented })
@@ -285,6 +286,7 @@ impl Lookup {
     /// # Errors
     ///
     /// [`Unauthenticated::InvalidKey`] if nothing was found or the secret does not match; which, is not told.
+    #[inline]
     pub fn found(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, Unauthenticated> {
         verify(&self.presented, record, now)
             .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: self.presented.id() })

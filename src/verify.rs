@@ -43,6 +43,7 @@ pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 /// assert_eq!(verify(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
 /// # Ok::<(), keygate::ParseTokenError>(())
 /// ```
+#[inline]
 pub fn verify(
     presented: &UnverifiedToken,
     record: Option<Arc<KeyRecord>>,
