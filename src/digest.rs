@@ -7,64 +7,90 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::encoding::{read_hex, write_hex};
 
-/// The stored form of a token: 28 of the 32 bytes of SHA-256 over the token without its checksum.
+/// The stored form of a secret: 28 bytes of hash, and the [algorithm](DigestAlgorithm) that made them.
 ///
-/// The other four bytes are the token's checksum, so what is stored gives back neither the secret nor the checksum.
-/// The text form is `v1$` and 56 hexadecimal digits; the tag names the algorithm, so that it can change.
+/// Of a token it is SHA-256 over the token without its checksum. The other four of its 32 bytes are the checksum, so
+/// what is stored gives back neither the secret nor the checksum. The text form is the tag of the algorithm, which is
+/// `v1` for tokens, then `$` and 56 hexadecimal digits. The form in bytes is one for the algorithm, and the 28.
 ///
 /// # Security
 ///
-/// `==` and [`ConstantTimeEq`] look at all bytes whatever they hold. `Debug` prints none. A random secret of 190 bits
-/// needs no slow hash and no salt: NIST SP 800-63B (section 5.1.2) and OWASP ASVS 5.0 (6.5.2) draw the line at 112.
+/// `==` and [`ConstantTimeEq`] look at all bytes whatever they hold, and at the algorithm: two digests of different
+/// algorithms are never equal. `Debug` prints none. A random secret of 190 bits needs no slow hash and no salt: NIST SP
+/// 800-63B (section 5.1.2) and OWASP ASVS 5.0 (6.5.2) draw the line at 112.
 ///
 /// ```
-/// use keygate::SecretDigest;
+/// use keygate::{DigestAlgorithm, SecretDigest};
 ///
 /// let text = "v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504";
 /// let digest: SecretDigest = text.parse()?;
 /// assert_eq!(digest.to_string(), text);
 /// assert_eq!(format!("{digest:?}"), "SecretDigest([redacted])");
 /// assert!(text.to_uppercase().parse::<SecretDigest>().is_err());
+///
+/// assert_eq!(digest.algorithm(), DigestAlgorithm::Token);
+/// assert_eq!(SecretDigest::from_bytes(digest.to_bytes())?, digest);
+/// assert_ne!(text.replace("v1$", "sha512-v1$").parse(), Ok(digest));
 /// # Ok::<(), keygate::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct SecretDigest([u8; Self::LENGTH]);
+pub struct SecretDigest([u8; Self::HASH_LENGTH], DigestAlgorithm);
 
 impl SecretDigest {
-    /// The number of bytes.
-    pub const LENGTH: usize = 28;
+    /// The number of bytes that a store holds: the algorithm and the hash.
+    pub const LENGTH: usize = 1 + Self::HASH_LENGTH;
 
     /// Compared where a record has no digest to compare, so that absence costs what presence costs. Nobody knows a
     /// text that hashes to it, and what it is compared for is refused whatever the comparison says.
-    pub(crate) const DUMMY: Self = Self([0; Self::LENGTH]);
+    pub(crate) const DUMMY: Self = Self([0; Self::HASH_LENGTH], DigestAlgorithm::Token);
 
-    const TAG: &'static str = "v1$";
+    const HASH_LENGTH: usize = 28;
     const CHECKSUM_LENGTH: usize = 4;
 
     /// Hashes once: the first four bytes are the checksum, the others what is stored.
     #[inline]
     pub(crate) fn of(body: &[u8]) -> ([u8; Self::CHECKSUM_LENGTH], Self) {
         let [a, b, c, d, digest @ ..] = sha256(body);
-        ([a, b, c, d], Self(digest))
+        ([a, b, c, d], Self(digest, DigestAlgorithm::Token))
     }
 
-    /// Takes the 28 bytes that a store holds.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
-        Self(bytes)
+    /// Takes the first bytes of a hash.
+    pub(crate) fn truncated(hash: [u8; 32], algorithm: DigestAlgorithm) -> Self {
+        let mut digest = [0; Self::HASH_LENGTH];
+        digest.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
+        Self(digest, algorithm)
+    }
+
+    /// Takes the bytes that a store holds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDigest::Tag`] if the first byte names no algorithm known here.
+    pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Result<Self, InvalidDigest> {
+        let [algorithm, hash @ ..] = bytes;
+        let is_meant = |one: &&DigestAlgorithm| one.code() == algorithm;
+        DigestAlgorithm::ALL.iter().find(is_meant).map(|one| Self(hash, *one)).ok_or(InvalidDigest::Tag)
     }
 
     /// The bytes as few numbers, of which the last overlaps the one before it.
     fn words(&self) -> [u64; 4] {
-        [0, 8, 16, Self::LENGTH - 8].map(|start| {
+        [0, 8, 16, Self::HASH_LENGTH - 8].map(|start| {
             self.0.get(start..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_ne_bytes(*bytes))
         })
     }
 
-    /// Lends the 28 bytes, for a store to hold.
+    /// Returns the bytes for a store to hold: the algorithm, and the hash.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; Self::LENGTH] {
-        &self.0
+    pub fn to_bytes(&self) -> [u8; Self::LENGTH] {
+        let mut bytes = [self.1.code(); Self::LENGTH];
+        bytes.iter_mut().skip(1).zip(self.0).for_each(|(place, byte)| *place = byte);
+        bytes
+    }
+
+    /// Returns how the digest was made, which is no secret.
+    #[must_use]
+    pub const fn algorithm(&self) -> DigestAlgorithm {
+        self.1
     }
 }
 
@@ -74,7 +100,8 @@ impl ConstantTimeEq for SecretDigest {
         // puts a barrier behind each byte and costs about as much as the hash.
         let difference =
             self.words().iter().zip(other.words()).fold(0, |difference, (left, right)| difference | (left ^ right));
-        difference.ct_eq(&0)
+        let algorithms = u64::from(self.1.code() ^ other.1.code());
+        (difference | algorithms).ct_eq(&0)
     }
 }
 
@@ -90,14 +117,16 @@ impl FromStr for SecretDigest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let digits = text.strip_prefix(Self::TAG).ok_or(InvalidDigest::Tag)?;
-        read_hex(digits.as_bytes()).map(Self).ok_or(InvalidDigest::Digits)
+        let (tag, digits) = text.split_once('$').ok_or(InvalidDigest::Tag)?;
+        let is_meant = |one: &&DigestAlgorithm| one.as_str() == tag;
+        let algorithm = DigestAlgorithm::ALL.iter().find(is_meant).ok_or(InvalidDigest::Tag)?;
+        read_hex(digits.as_bytes()).map(|hash| Self(hash, *algorithm)).ok_or(InvalidDigest::Digits)
     }
 }
 
 impl fmt::Display for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::TAG)?;
+        write!(f, "{}$", self.1)?;
         write_hex(&self.0, f)
     }
 }
@@ -122,7 +151,75 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
     }
 }
 
-/// A text that is not a stored digest.
+/// How a stored digest was made; a digest of one is never equal to a digest of another.
+///
+/// All but the first are of keys that were [made elsewhere](crate::foreign).
+///
+/// ```
+/// use keygate::{DigestAlgorithm, SecretDigest};
+///
+/// let imported: SecretDigest = "sha512-v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504".parse()?;
+/// assert_eq!(imported.algorithm(), DigestAlgorithm::ForeignSha512);
+/// assert!(imported.algorithm().is_foreign());
+/// # Ok::<(), keygate::InvalidDigest>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum DigestAlgorithm {
+    /// `v1`: of a token of this crate.
+    Token,
+    /// `foreign-v1`: of the text of a key made elsewhere.
+    ForeignText,
+    /// `sha256-v1`: of the SHA-256 of the text of a key made elsewhere.
+    ForeignSha256,
+    /// `sha512-v1`: of the SHA-512 of the text of a key made elsewhere.
+    ForeignSha512,
+    /// `custom-v1`: of a hash that only the format of the key knows.
+    ForeignCustom,
+}
+
+impl DigestAlgorithm {
+    /// Every algorithm.
+    pub const ALL: &'static [Self] =
+        &[Self::Token, Self::ForeignText, Self::ForeignSha256, Self::ForeignSha512, Self::ForeignCustom];
+
+    /// Returns the tag used in the text form, which is stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "v1",
+            Self::ForeignText => "foreign-v1",
+            Self::ForeignSha256 => "sha256-v1",
+            Self::ForeignSha512 => "sha512-v1",
+            Self::ForeignCustom => "custom-v1",
+        }
+    }
+
+    /// Tells whether the key was made elsewhere.
+    #[must_use]
+    pub const fn is_foreign(self) -> bool {
+        !matches!(self, Self::Token)
+    }
+
+    /// The first byte of the form in bytes, which is stable.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Token => 1,
+            Self::ForeignText => 2,
+            Self::ForeignSha256 => 3,
+            Self::ForeignSha512 => 4,
+            Self::ForeignCustom => 5,
+        }
+    }
+}
+
+impl fmt::Display for DigestAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text, or bytes, that are not a stored digest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidDigest {
@@ -130,7 +227,7 @@ pub enum InvalidDigest {
     #[error("a digest has 56 lower-case hexadecimal digits")]
     Digits,
     /// The tag names no algorithm known here.
-    #[error("a digest starts with `v1$`")]
+    #[error("a digest starts with the tag of a known algorithm, as `v1$` is")]
     Tag,
 }
 

@@ -21,3 +21,8 @@ pub mod service {}
 #[cfg_attr(docsrs, doc(cfg(all(feature = "cache", feature = "conformance"))))]
 #[doc = include_str!("docs/store.md")]
 pub mod store {}
+
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+#[doc = include_str!("docs/migration.md")]
+pub mod migration {}

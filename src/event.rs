@@ -126,6 +126,15 @@ pub enum EventKind {
     Disabled,
     /// A key was taken into use again.
     Enabled,
+    /// A key that was made elsewhere was imported.
+    Imported {
+        /// Its name.
+        name: KeyName,
+        /// Its owner.
+        owner: Owner,
+        /// When the old system made it.
+        created_at: UnixTime,
+    },
     /// The previous secret was ended before its time.
     OverlapEnded,
     /// A key was given another name.
@@ -151,6 +160,8 @@ pub enum EventKind {
         /// When the previous secret ends, if this rotation left it one.
         previous_ends_at: Option<UnixTime>,
     },
+    /// The digest of an imported secret was replaced by one of its text; the secret stayed.
+    Upgraded,
     /// A key was used.
     Used {
         /// How many times, since the last event of this kind.

@@ -10,6 +10,7 @@ use core::error::Error;
 use crate::{
     action::Request,
     event::{Asked, By, Event, EventKind},
+    foreign::{ForeignFormat, UnverifiedForeign},
     grant::Grant,
     id::{KeyId, TeamId, UserId},
     manage::{Permit, Revoke},
@@ -21,14 +22,15 @@ use crate::{
     store::{KeyStore, Standings},
     time::UnixTime,
     token::{ParseTokenError, UnverifiedToken},
-    verify::{InvalidKey, VerifiedKey, verify},
+    verify::{InvalidKey, VerifiedKey, verify, verify_foreign},
 };
 
+mod import;
 mod manager;
 
 pub use manager::{KeyManager, ManageError};
 
-/// The way in: one issuer's tokens.
+/// The way in: one issuer's tokens, and the keys made elsewhere that it accepts.
 ///
 /// ```
 /// use keygate::{
@@ -57,13 +59,33 @@ pub use manager::{KeyManager, ManageError};
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     issuer: Issuer,
+    formats: &'static [ForeignFormat],
 }
 
 impl Gate {
     /// Takes the issuer whose tokens open it.
     #[must_use]
     pub const fn new(issuer: Issuer) -> Self {
-        Self { issuer }
+        Self { issuer, formats: &[] }
+    }
+
+    /// Accepts keys of these formats as well.
+    ///
+    /// A text that begins as a token of the issuer is a token, good or bad. Any other is read by the first format whose
+    /// shape it has; what none of them reads stays [foreign](Unauthenticated::is_foreign).
+    ///
+    /// ```
+    /// use keygate::{Gate, Issuer, foreign::{ForeignFormat, ForeignHash}};
+    ///
+    /// static FORMATS: [ForeignFormat; 1] = [ForeignFormat::prefix_secret(ForeignHash::Sha512)];
+    /// let gate = Gate::new(Issuer::from_static("acme"));
+    /// let old = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
+    /// assert!(gate.read(old).unwrap_err().is_foreign());
+    /// assert!(gate.accepting(&FORMATS).read(old).is_ok());
+    /// ```
+    #[must_use]
+    pub const fn accepting(self, formats: &'static [ForeignFormat]) -> Self {
+        Self { formats, ..self }
     }
 
     /// Returns the issuer.
@@ -76,12 +98,19 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Unauthenticated`] if the text is not a token of this issuer; nothing was looked up then.
+    /// [`Unauthenticated`] if the text is not a token of this issuer, nor a foreign key that is accepted; nothing was
+    /// looked up then.
     #[inline]
     pub fn read(self, credential: &str) -> Result<Lookup, Unauthenticated> {
-        UnverifiedToken::parse(self.issuer, credential)
-            .map(|presented| Lookup { presented })
-            .map_err(Unauthenticated::NotAToken)
+        let error = match UnverifiedToken::parse(self.issuer, credential) {
+            Ok(token) => return Ok(Lookup { presented: Presented::Token(token) }),
+            Err(error) => error,
+        };
+        let formats = if error == ParseTokenError::ForeignIssuer { self.formats } else { &[] };
+        match formats.iter().find_map(|format| format.parse(credential).ok()) {
+            Some(foreign) => Ok(Lookup { presented: Presented::Foreign(foreign) }),
+            None => Err(Unauthenticated::NotAToken(error)),
+        }
     }
 
     /// Reads a credential, looks it up and verifies it.
@@ -256,7 +285,7 @@ impl Gate {
     }
 }
 
-/// Second stage: a well-formed token, and the id to look up.
+/// Second stage: a well-formed token, or foreign key, and the id to look up.
 ///
 /// ```
 /// use keygate::{Gate, Issuer, UnixTime, Unauthenticated};
@@ -271,14 +300,23 @@ impl Gate {
 #[derive(Debug)]
 #[must_use = "nothing is verified until the record was found"]
 pub struct Lookup {
-    presented: UnverifiedToken,
+    presented: Presented,
+}
+
+#[derive(Debug)]
+enum Presented {
+    Foreign(UnverifiedForeign),
+    Token(UnverifiedToken),
 }
 
 impl Lookup {
     /// Returns the id to look up.
     #[must_use]
     pub const fn id(&self) -> KeyId {
-        self.presented.id()
+        match &self.presented {
+            Presented::Foreign(foreign) => foreign.id(),
+            Presented::Token(token) => token.id(),
+        }
     }
 
     /// Takes what was found, and verifies.
@@ -288,8 +326,11 @@ impl Lookup {
     /// [`Unauthenticated::InvalidKey`] if nothing was found or the secret does not match; which, is not told.
     #[inline]
     pub fn found(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, Unauthenticated> {
-        verify(&self.presented, record, now)
-            .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: self.presented.id() })
+        match &self.presented {
+            Presented::Foreign(foreign) => verify_foreign(foreign, record, now),
+            Presented::Token(token) => verify(token, record, now),
+        }
+        .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: self.id() })
     }
 }
 
@@ -442,13 +483,13 @@ impl Denial {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unauthenticated {
-    /// A well-formed token of a key that does not exist, or whose secret is another.
+    /// A well-formed token, or foreign key, of a key that does not exist, or whose secret is another.
     #[error("the key is not valid")]
     InvalidKey {
         /// The id that was claimed, which need not exist.
         claimed: KeyId,
     },
-    /// Not a token of this issuer.
+    /// Not a token of this issuer, nor a foreign key that is accepted.
     #[error("the credential is not a token")]
     NotAToken(#[source] ParseTokenError),
 }

@@ -5,6 +5,8 @@
 use rand_core::TryCryptoRng;
 
 use crate::{
+    digest::SecretDigest,
+    foreign::Fingerprint,
     grant::{Grant, Validity},
     name::{Issuer, KeyName},
     record::{Creator, KeyRecord, NewKey, PreviousChange, SecretChange},
@@ -35,4 +37,20 @@ pub(crate) fn remint<R: TryCryptoRng + ?Sized>(
     let token = Token::generate_secret(issuer, record.kind(), record.id(), rng)?;
     let change = SecretChange { id: record.id(), expected: record.current(), current: token.digest(), previous };
     Ok((token, change))
+}
+
+/// Makes the record of a key that was made elsewhere.
+pub(crate) fn import(
+    fingerprint: Fingerprint,
+    (name, grant, validity): (KeyName, Grant, Validity),
+    created_by: Creator,
+    created_at: UnixTime,
+) -> NewKey {
+    let (id, digest) = (fingerprint.id(), fingerprint.digest());
+    NewKey::new(KeyRecord::minted(id, digest, name, grant, validity, created_by, created_at))
+}
+
+/// Stores the current secret of a key by another digest; it stays the same secret.
+pub(crate) fn rehash(record: &KeyRecord, current: SecretDigest) -> SecretChange {
+    SecretChange { id: record.id(), expected: record.current(), current, previous: PreviousChange::Keep }
 }

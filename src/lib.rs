@@ -12,6 +12,7 @@
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
 //! - **Leaks are found, redacted and ended**: a [`Scanner`] for text and for logs, and revocation by the token itself
 //!   ([`docs::leaks`]).
+//! - **Keys made elsewhere** move in without their users noticing, and obey the same rules ([`docs::migration`]).
 //! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
 //! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
 //!   [`VerifiedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known
@@ -95,7 +96,7 @@
 //!   │          │                   │                 │                  └─ a denial: 401 or 403, with its reason
 //!   │          │                   │                 └─ no match: 401, one answer for all causes
 //!   │          │                   └─ the store failed: 503, never an allow
-//!   │          └─ not a token: the same 401; the store is not asked
+//!   │          └─ not a token, nor an accepted foreign key: the same 401; the store is not asked
 //!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
 //! ```
 //!
@@ -155,6 +156,7 @@ mod scope;
 mod standing;
 
 mod digest;
+pub mod foreign;
 mod token;
 
 mod action;
@@ -190,7 +192,7 @@ pub use action::{Action, ActionKind, Request};
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub use cache::CachedStore;
-pub use digest::{InvalidDigest, SecretDigest};
+pub use digest::{DigestAlgorithm, InvalidDigest, SecretDigest};
 pub use event::{Asked, By, Event, EventKind, OperationKind, OperatorReason, Uses};
 pub use gate::{Gate, KeyManager, Lookup, ManageError, Question, Unauthenticated, Unavailable, Verdict};
 #[cfg(feature = "getrandom")]
@@ -200,8 +202,8 @@ pub use grant::{Grant, InvalidOwner, InvalidValidity, Owner, Permission, Validit
 pub use id::{KeyId, KeyKind, ModelId, TeamId, UnknownKind, UserId};
 pub use level::{PermissionLevel, UnknownLevel};
 pub use manage::{
-    Actor, Create, Disable, Enable, Issued, List, ManageDenial, Operation, Operator, Permit, Reminted, Rename, Revoke,
-    Rotate, RotateError, Rotation, may_manage,
+    Actor, Create, Disable, Enable, Import, ImportError, Imported, Issued, List, ManageDenial, Operation, Operator,
+    Permit, Reminted, Rename, Revoke, Rotate, RotateError, Rotation, Upgrade, may_manage,
 };
 pub use name::{EnvironmentName, Issuer, KeyName};
 pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Sufficient, decide};
@@ -223,7 +225,7 @@ pub use store::{MemoryStandings, MemoryStore};
 pub use text::{InvalidText, TextRule};
 pub use time::{InvalidTime, UnixTime};
 pub use token::{GenerateError, ParseTokenError, PublicToken, Token, UnverifiedToken};
-pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, Slot, VerifiedKey, verify};
+pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, Slot, VerifiedKey, verify, verify_foreign};
 
 pub mod docs;
 

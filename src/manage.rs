@@ -36,6 +36,10 @@ use crate::{
     verify::VerifiedKey,
 };
 
+mod import;
+
+pub use import::{Import, ImportError, Imported, Upgrade};
+
 /// Decides whether `actor` may carry out `operation`.
 ///
 /// `standing` is the acting user's in the target's team (for a target owned by a user: `Deprovisioned`, or anything
@@ -318,12 +322,16 @@ impl Permit<Create> {
         now: UnixTime,
     ) -> Result<Issued, GenerateError> {
         let grant = self.operation.0.clone();
-        // A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is an operator.
-        let created_by = self.user.clone().map_or(Creator::Operator, Creator::User);
+        let created_by = self.creator();
         let created = EventKind::Created { name: name.clone(), owner: grant.owner() };
         let (token, key) = issue::mint(issuer, (name, grant, validity), created_by, now, rng)?;
         let event = Event::new(now, self.by.clone(), Some(token.id()), created);
         Ok(Issued { token, key, event })
+    }
+
+    /// A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is an operator.
+    fn creator(&self) -> Creator {
+        self.user.clone().map_or(Creator::Operator, Creator::User)
     }
 }
 

@@ -9,7 +9,8 @@ use core::{fmt, time::Duration};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    digest::SecretDigest,
+    digest::{DigestAlgorithm, SecretDigest},
+    foreign::UnverifiedForeign,
     grant::{Grant, Validity},
     id::{KeyId, KeyKind},
     name::KeyName,
@@ -49,30 +50,80 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
-    match_secret(presented.id(), presented.kind(), &presented.digest(), record, now)
+    match_secret(
+        &Claim { id: presented.id(), kind: Some(presented.kind()), digest: &presented.digest(), of_text: None },
+        record,
+        now,
+    )
 }
 
-fn match_secret(
-    id: KeyId,
-    kind: KeyKind,
-    presented: &SecretDigest,
+/// As [`verify`], for a key that was made elsewhere: the text of one does not say its kind, so the record's counts.
+///
+/// # Errors
+///
+/// As [`verify`].
+///
+/// # Security
+///
+/// As [`verify`]: the record says of which algorithm its digests are, which is no secret, and each is compared with what
+/// was presented as that algorithm gives it. A digest of a token is never equal to either.
+///
+/// ```
+/// use keygate::{InvalidKey, UnixTime, foreign::{ForeignFormat, ForeignHash}, verify_foreign};
+///
+/// let format = ForeignFormat::prefix_secret(ForeignHash::Sha512);
+/// let presented = format.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?;
+/// assert_eq!(verify_foreign(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
+/// # Ok::<(), keygate::foreign::InvalidForeign>(())
+/// ```
+pub fn verify_foreign(
+    presented: &UnverifiedForeign,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
+    let (digest, of_text) = presented.digests();
+    match_secret(&Claim { id: presented.id(), kind: None, digest: &digest, of_text: Some(of_text) }, record, now)
+}
+
+/// What was presented: the id and the kind that it claims, and its digest.
+struct Claim<'a> {
+    id: KeyId,
+    /// Nothing where the text does not say it.
+    kind: Option<KeyKind>,
+    digest: &'a SecretDigest,
+    /// Of a foreign key, the digest that a record has once it was upgraded.
+    of_text: Option<SecretDigest>,
+}
+
+impl Claim<'_> {
+    /// Returns what to compare with a stored digest: what its algorithm makes of what was presented.
+    fn as_stored(&self, stored: &SecretDigest) -> &SecretDigest {
+        match &self.of_text {
+            Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
+            _ => self.digest,
+        }
+    }
+}
+
+fn match_secret(claim: &Claim<'_>, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, InvalidKey> {
     let found = record.as_deref();
     let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
     let live_previous = found.and_then(|record| record.previous.as_ref()).filter(|previous| now < previous.ends_at);
     let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
 
     // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
-    let is_record = found.is_some_and(|record| record.id() == id && record.kind() == kind);
-    let is_current = bool::from(presented.ct_eq(current)) & is_record;
-    let is_previous = bool::from(presented.ct_eq(previous)) & is_record & live_previous.is_some();
+    let is_record =
+        found.is_some_and(|record| record.id == claim.id && claim.kind.is_none_or(|kind| record.kind() == kind));
+    let is_current = bool::from(claim.as_stored(current).ct_eq(current)) & is_record;
+    let is_previous = bool::from(claim.as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
 
+    if !(is_current | is_previous) {
+        return Err(InvalidKey);
+    }
+    let (slot, matched) = if is_current { (Slot::Current, current) } else { (Slot::Previous, previous) };
+    let of_text = claim.of_text.filter(|_| matched.algorithm() != DigestAlgorithm::ForeignText).map(Arc::new);
     match record {
-        Some(record) if is_current | is_previous => {
-            Ok(VerifiedKey { record, slot: if is_current { Slot::Current } else { Slot::Previous } })
-        }
+        Some(record) => Ok(VerifiedKey { record, slot, of_text }),
         _ => Err(InvalidKey),
     }
 }
@@ -84,7 +135,7 @@ fn match_secret(
 /// ```compile_fail
 /// use keygate::{KeyRecord, Slot, VerifiedKey};
 /// fn forge(record: std::sync::Arc<KeyRecord>) -> VerifiedKey {
-///     VerifiedKey { record, slot: Slot::Current }
+///     VerifiedKey { record, slot: Slot::Current, of_text: None }
 /// }
 /// ```
 #[derive(Clone)]
@@ -92,6 +143,9 @@ fn match_secret(
 pub struct VerifiedKey {
     record: Arc<KeyRecord>,
     slot: Slot,
+    /// Of a foreign key that matched by the digest of an imported hash, that of its text: the record may get it while the
+    /// key is in use. Shared, so that tokens do not have to carry it.
+    of_text: Option<Arc<SecretDigest>>,
 }
 
 impl VerifiedKey {
@@ -103,7 +157,8 @@ impl VerifiedKey {
     ///
     /// As [`verify`].
     pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        match_secret(self.id(), self.kind(), self.presented(), record, now)
+        let of_text = self.of_text.as_deref().copied();
+        match_secret(&Claim { id: self.id(), kind: Some(self.kind()), digest: self.presented(), of_text }, record, now)
     }
 
     /// Returns the digest of what was presented: by construction the one in the slot that matched.
@@ -154,6 +209,18 @@ impl VerifiedKey {
     #[must_use]
     pub const fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Returns how the digest that matched was made: a [foreign](DigestAlgorithm::is_foreign) one tells that a key was
+    /// presented that was made elsewhere, and not a token.
+    #[must_use]
+    pub fn algorithm(&self) -> DigestAlgorithm {
+        self.presented().algorithm()
+    }
+
+    /// Returns the digest of the text of a foreign key, where the record still holds that of an imported hash.
+    pub(crate) fn upgraded(&self) -> Option<SecretDigest> {
+        self.of_text.as_deref().copied().filter(|_| self.slot == Slot::Current)
     }
 
     pub(crate) fn record(&self) -> &Arc<KeyRecord> {

@@ -5,13 +5,15 @@
 
 mod common;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use allocation_counter::{AllocationInfo, measure};
 use common::{KG, at, call, changed, export, full, issue, metrics, personal, request, team, text};
 use keygate::{
-    Action, Grant, Issuer, ModelId, ModelScope, Permission, Request, Scanner, Standing, Status, UnverifiedToken,
-    Validity, decide, verify,
+    Action, Gate, Grant, Issuer, ModelId, ModelScope, Permission, Request, Scanner, Standing, Status, UnverifiedToken,
+    Validity, decide,
+    foreign::{ForeignFormat, ForeignHash, Symbols},
+    verify,
 };
 
 #[track_caller]
@@ -100,6 +102,27 @@ fn text_that_is_no_token() {
             let error = UnverifiedToken::parse(*issuer, text).unwrap_err();
             assert!(!error.as_str().is_empty());
         });
+    }
+}
+
+/// A foreign key is read without allocating, and one that opens nothing costs none either.
+#[test]
+fn a_foreign_key() {
+    static FORMATS: [ForeignFormat; 2] = [
+        ForeignFormat::prefix_secret(ForeignHash::Sha512),
+        ForeignFormat::opaque("old_", Symbols::Alphanumeric, 24, 32),
+    ];
+    let gate = Gate::new(KG).accepting(&FORMATS);
+    let other = Arc::new(issue(personal("ada"), Validity::UNLIMITED, 1).key.record().clone());
+    for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK", "old_4dUQ1mRkTz0bYcN8sWvLx2Hf"] {
+        assert_allocates_nothing(text, || {
+            let lookup = gate.read(text).unwrap();
+            assert!(lookup.found(None, at(0)).is_err());
+            assert!(lookup.found(Some(other.clone()), at(0)).is_err());
+        });
+    }
+    for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7Ao", "old_short", &"x".repeat(100_000)] {
+        assert_allocates_nothing(text, || assert!(gate.read(text).is_err()));
     }
 }
 

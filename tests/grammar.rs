@@ -14,8 +14,9 @@ use core::{error::Error, fmt, str::FromStr};
 
 use common::{KG, text};
 use keygate::{
-    Creator, Cursor, EnvironmentName, Issuer, KeyId, KeyKind, KeyName, ModelId, OperatorReason, Owner, ParseTokenError,
-    PermissionLevel, SecretDigest, Status, TeamId, TextRule, UnixTime, UnverifiedToken, UserId,
+    Creator, Cursor, DigestAlgorithm, EnvironmentName, InvalidDigest, Issuer, KeyId, KeyKind, KeyName, ModelId,
+    OperatorReason, Owner, ParseTokenError, PermissionLevel, SecretDigest, Status, TeamId, TextRule, UnixTime,
+    UnverifiedToken, UserId,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -308,7 +309,7 @@ fn kind() {
 
 #[test]
 fn stored_digest() {
-    const TAG: &str = "a digest starts with `v1$`";
+    const TAG: &str = "a digest starts with the tag of a known algorithm, as `v1$` is";
     const DIGITS: &str = "a digest has 56 lower-case hexadecimal digits";
     const DIGEST: &str = "v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504";
     let tail = DIGEST.strip_prefix("v1$").unwrap();
@@ -318,9 +319,20 @@ fn stored_digest() {
             &format!("v1${}", "0".repeat(56)),
             &format!("v1${}", "f".repeat(56)),
             "v1$0123456789abcdef0123456789abcdef0123456789abcdef01234567",
+            &format!("foreign-v1${tail}"),
+            &format!("sha256-v1${tail}"),
+            &format!("sha512-v1${tail}"),
+            &format!("custom-v1${tail}"),
         ],
         &[
             ("", TAG),
+            (&format!("sha512${tail}"), TAG),
+            (&format!("sha512-v2${tail}"), TAG),
+            (&format!("SHA512-v1${tail}"), TAG),
+            (&format!("sha512$${tail}"), TAG),
+            (&format!("${tail}"), TAG),
+            (&format!("sha512-v1{tail}"), TAG),
+            (&format!("sha512-v1${tail}{tail}"), DIGITS),
             ("v1", TAG),
             ("v1$", DIGITS),
             (tail, TAG),
@@ -344,9 +356,25 @@ fn stored_digest() {
             (&format!("v1$0x{}", &tail[..54]), DIGITS),
         ],
     );
-    let digest: SecretDigest = text(DIGEST);
-    assert!(SecretDigest::from_bytes(*digest.as_bytes()) == digest);
-    assert_eq!(digest.as_bytes().first(), Some(&0xb0));
+}
+
+/// In bytes, the algorithm is the first: it cannot be left behind.
+#[test]
+fn stored_digest_in_bytes() {
+    let hash = "b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504";
+    for (algorithm, code) in DigestAlgorithm::ALL.iter().zip(1..) {
+        let digest: SecretDigest = text(&format!("{algorithm}${hash}"));
+        assert_eq!(digest.algorithm(), *algorithm);
+        let bytes = digest.to_bytes();
+        assert_eq!((bytes.len(), bytes[0], bytes[1]), (SecretDigest::LENGTH, code, 0xb0));
+        assert_eq!(SecretDigest::from_bytes(bytes), Ok(digest));
+        for other in DigestAlgorithm::ALL.iter().filter(|other| *other != algorithm) {
+            assert_ne!(digest, text(&format!("{other}${hash}")));
+        }
+    }
+    for code in [0, 6, 0xb0, 0xff] {
+        assert_eq!(SecretDigest::from_bytes([code; SecretDigest::LENGTH]), Err(InvalidDigest::Tag), "{code}");
+    }
 }
 
 /// Serialized, a time is a number; as text, its decimal digits.

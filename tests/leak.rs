@@ -36,7 +36,7 @@ impl Canaries {
         let text = token.expose_secret();
         let [.., secret, checksum] = text.split('_').collect::<Vec<_>>()[..] else { panic!("a token has four parts") };
         let hex = token.digest().to_string().replace("v1$", "");
-        let [one, two, three, ..] = *token.digest().as_bytes();
+        let [_, one, two, three, ..] = token.digest().to_bytes();
         let mut windows = windows(secret, 8);
         windows.push(checksum.to_owned());
         let mut digest = self::windows(&hex, 16);
@@ -171,12 +171,12 @@ fn the_search_finds_what_is_planted() {
     for planted in [
         bytes.to_string(),
         bytes.to_string()[20..40].to_owned(),
-        format!("{:?}", bytes.as_bytes()),
-        format!("{:#?}", bytes.as_bytes()),
-        format!("{:x?}", bytes.as_bytes()),
-        format!("{:02X?}", bytes.as_bytes()),
+        format!("{:?}", bytes.to_bytes()),
+        format!("{:#?}", bytes.to_bytes()),
+        format!("{:x?}", bytes.to_bytes()),
+        format!("{:02X?}", bytes.to_bytes()),
         serde_json::to_string(&*record).unwrap(),
-        serde_json::to_string(bytes.as_bytes().as_slice()).unwrap(),
+        serde_json::to_string(bytes.to_bytes().as_slice()).unwrap(),
     ] {
         assert!(canaries.is_digest_in(&planted), "{planted}");
     }

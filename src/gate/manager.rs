@@ -11,8 +11,8 @@ use crate::{
     grant::{Owner, Validity},
     id::KeyId,
     manage::{
-        Actor, Create, Disable, Enable, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate, RotateError,
-        Rotation,
+        Actor, Create, Disable, Enable, ImportError, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate,
+        RotateError, Rotation,
     },
     name::{Issuer, KeyName},
     record::Creator,
@@ -275,6 +275,9 @@ pub enum ManageError<E: Error + 'static> {
     /// The random generator does not work.
     #[error("no token could be made")]
     Generate(#[from] GenerateError),
+    /// The key cannot be imported.
+    #[error("the key cannot be imported")]
+    Import(#[from] ImportError),
     /// The store refused.
     #[error("the store refused the change")]
     Refused(#[source] Refusal),
@@ -301,6 +304,7 @@ impl<E: Error + 'static> ManageError<E> {
         let why = match self {
             Self::Refused(refusal) => refusal.as_str(),
             Self::Rotate(RotateError::Generate(_)) | Self::Generate(_) | Self::Store(_) => return None,
+            Self::Import(error) => error.as_str(),
             Self::Rotate(error) => error.as_str(),
         };
         let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), why };

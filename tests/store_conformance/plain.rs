@@ -17,7 +17,7 @@ use keygate::{
 
 use crate::{
     fault::Fault,
-    row::{forget_models, is_revoked, owner_text, record},
+    row::{as_token_digest, forget_models, is_revoked, owner_text, record},
 };
 
 #[derive(Debug, Default)]
@@ -114,6 +114,9 @@ impl PlainStore {
         let mut row = RecordParts::from(new.record().clone());
         if self.has(Fault::TruncatesTimes) {
             row.created_at = UnixTime::from_secs(row.created_at.as_secs().clamp(0, 1 << 40));
+        }
+        if self.has(Fault::ForgetsAlgorithms) {
+            row.current = as_token_digest(row.current);
         }
         if self.has(Fault::DropsModelsItDoesNotKnow) {
             forget_models(&mut row.grant);
@@ -247,7 +250,14 @@ impl ManagedKeyStore for PlainStore {
             if row.status == Status::Disabled && !self.has(Fault::AnswersDisabledAsDone) {
                 return Err(Refusal::Disabled);
             }
-            if row.current != change.expected() && !self.has(Fault::RotatesWithoutComparing) {
+            let is_expected = match self.fault {
+                Some(Fault::RotatesWithoutComparing) => true,
+                Some(Fault::RotatesWithoutAlgorithms) => {
+                    as_token_digest(row.current) == as_token_digest(change.expected())
+                }
+                _ => row.current == change.expected(),
+            };
+            if !is_expected {
                 return Err(Refusal::Changed);
             }
             row.current = change.current();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use keygate::{Grant, KeyRecord, ModelScope, Owner, Permission, RecordParts, Status};
+use keygate::{Grant, KeyRecord, ModelScope, Owner, Permission, RecordParts, SecretDigest, Status};
 
 pub(crate) fn record(row: RecordParts) -> Arc<KeyRecord> {
     Arc::new(row.try_into().unwrap())
@@ -11,6 +11,13 @@ pub(crate) fn record(row: RecordParts) -> Arc<KeyRecord> {
 
 pub(crate) const fn is_revoked(row: &RecordParts) -> bool {
     matches!(row.status, Status::Revoked { .. })
+}
+
+/// What a column for 28 bytes would give back: nobody knows of which algorithm they were.
+pub(crate) fn as_token_digest(digest: SecretDigest) -> SecretDigest {
+    let mut bytes = digest.to_bytes();
+    bytes[0] = 1;
+    SecretDigest::from_bytes(bytes).unwrap()
 }
 
 /// Keeps of a scope what a catalogue of models has, or everything if that would be nothing.

@@ -98,7 +98,7 @@ impl From<SecretDigest> for Value {
 
 impl From<Option<SecretDigest>> for Value {
     fn from(digest: Option<SecretDigest>) -> Self {
-        Self::Bytes(digest.map(|digest| digest.as_bytes().to_vec()))
+        Self::Bytes(digest.map(|digest| digest.to_bytes().to_vec()))
     }
 }
 
@@ -173,7 +173,7 @@ impl Row {
             Some(Cell::Absent) => Ok(None),
             Some(Cell::Bytes(bytes)) => {
                 let bytes = bytes.try_into().map_err(|_| CorruptRow::new(column))?;
-                Ok(Some(SecretDigest::from_bytes(bytes)))
+                SecretDigest::from_bytes(bytes).map(Some).map_err(|_| CorruptRow::new(column))
             }
             _ => Err(CorruptRow::new(column)),
         }

@@ -4,6 +4,7 @@
 //! stands above it. Each has the form that a minted key has: active, never used, without a previous secret.
 
 use alloc::{format, string::String, vec::Vec};
+use core::{iter::Cycle, slice};
 
 use super::{
     change::Change,
@@ -11,7 +12,7 @@ use super::{
     rule::Rule,
 };
 use crate::{
-    digest::SecretDigest,
+    digest::{DigestAlgorithm, SecretDigest},
     grant::{Grant, Permission},
     id::{KeyId, ModelId},
     name::{EnvironmentName, KeyName},
@@ -37,11 +38,12 @@ pub(super) const fn later(seconds: u64) -> UnixTime {
 pub(super) struct Keys {
     state: u64,
     names: u64,
+    algorithms: Cycle<slice::Iter<'static, DigestAlgorithm>>,
 }
 
 impl Keys {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { state: seed, names: 0 }
+    pub(super) fn new(seed: u64) -> Self {
+        Self { state: seed, names: 0, algorithms: DigestAlgorithm::ALL.iter().cycle() }
     }
 
     fn draw(&mut self) -> [u8; 8] {
@@ -58,14 +60,16 @@ impl Keys {
         Ok(symbols.copied().map(char::from).collect::<String>().parse()?)
     }
 
+    /// Of each algorithm in turn, so that a store that forgets it is found out.
     pub(super) fn digest(&mut self) -> SecretDigest {
-        let mut bytes = [0; SecretDigest::LENGTH];
-        for chunk in bytes.chunks_mut(8) {
+        let mut hash = [0; 32];
+        for chunk in hash.chunks_mut(8) {
             for (byte, drawn) in chunk.iter_mut().zip(self.draw()) {
                 *byte = drawn;
             }
         }
-        SecretDigest::from_bytes(bytes)
+        let algorithm = self.algorithms.next().unwrap_or(&DigestAlgorithm::Token);
+        SecretDigest::truncated(hash, *algorithm)
     }
 
     pub(super) fn name(&mut self) -> Outcome<KeyName> {
@@ -99,6 +103,15 @@ impl Keys {
     pub(super) fn rotation_with(&mut self, key: &RecordParts, previous: PreviousChange) -> Change {
         Change::Rotate { expected: key.current, current: self.digest(), previous }
     }
+}
+
+/// The same bytes of another algorithm: another digest.
+pub(super) fn relabelled(digest: SecretDigest) -> SecretDigest {
+    let [_, hash @ ..] = digest.to_bytes();
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
+    let is_token = digest.algorithm() == DigestAlgorithm::Token;
+    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::ForeignSha512 } else { DigestAlgorithm::Token })
 }
 
 const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -13,12 +13,14 @@ pub(super) async fn check_expected(trial: &mut Trial<'_>) -> Outcome {
     trial.change(&mut key, first.clone()).await?;
 
     let unknown = RecordParts { current: trial.keys.digest(), ..key.clone() };
+    let relabelled = RecordParts { current: fixture::relabelled(key.current), ..key.clone() };
     let late = [
         ("rotate, the same again", first),
         ("rotate, expecting the previous digest", trial.keys.rotation(&original)),
         ("rotate, expecting the previous digest, keep", trial.keys.rotation_with(&original, PreviousChange::Keep)),
         ("rotate, expecting the previous digest, clear", trial.keys.rotation_with(&original, PreviousChange::Clear)),
         ("rotate, expecting a digest that never was", trial.keys.rotation(&unknown)),
+        ("rotate, expecting the bytes of another algorithm", trial.keys.rotation(&relabelled)),
     ];
     for (when, change) in late {
         let answer = change.ask(&trial.store, key.id).await?;

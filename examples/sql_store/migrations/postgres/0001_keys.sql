@@ -17,8 +17,9 @@ CREATE TABLE keygate_keys (
     last_used_at BIGINT,
     status TEXT COLLATE "C" NOT NULL CHECK (status IN ('active', 'disabled', 'revoked')),
     revoked_at BIGINT CHECK ((revoked_at IS NOT NULL) = (status = 'revoked')),
-    current_digest BYTEA NOT NULL CHECK (length(current_digest) = 28),
-    previous_digest BYTEA CHECK (length(previous_digest) = 28),
+    -- The algorithm, and 28 bytes of hash.
+    current_digest BYTEA NOT NULL CHECK (length(current_digest) = 29),
+    previous_digest BYTEA CHECK (length(previous_digest) = 29),
     previous_ends_at BIGINT CHECK ((previous_ends_at IS NULL) = (previous_digest IS NULL)),
     CHECK (previous_ends_at <= expires_at),
     CHECK (

@@ -18,8 +18,9 @@ CREATE TABLE keygate_keys (
     last_used_at INTEGER,
     status TEXT NOT NULL CHECK (status IN ('active', 'disabled', 'revoked')),
     revoked_at INTEGER CHECK ((revoked_at IS NOT NULL) = (status = 'revoked')),
-    current_digest BLOB NOT NULL CHECK (length(current_digest) = 28),
-    previous_digest BLOB CHECK (length(previous_digest) = 28),
+    -- The algorithm, and 28 bytes of hash.
+    current_digest BLOB NOT NULL CHECK (length(current_digest) = 29),
+    previous_digest BLOB CHECK (length(previous_digest) = 29),
     previous_ends_at INTEGER CHECK ((previous_ends_at IS NULL) = (previous_digest IS NULL)),
     CHECK (previous_ends_at <= expires_at),
     CHECK (

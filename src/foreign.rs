@@ -1,0 +1,389 @@
+//! Keys made elsewhere: a service that has keys already moves here without asking its users to change them.
+//!
+//! A [`ForeignFormat`] says how another system's keys look and what that system stored of them. With it, rows of the old
+//! system become records ([`ForeignFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
+//! [`Gate`](crate::Gate) that [accepts](crate::Gate::accepting) it takes those keys beside its own tokens. An imported
+//! key is a key like any other: it lives in the same store and obeys the same policy, and it is listed, renamed,
+//! disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
+//!
+//! The whole way, with what to do about slow hashes, is in [`docs::migration`](crate::docs::migration).
+//!
+//! ```
+//! use keygate::{
+//!     Actor, Create, Gate, Grant, Import, Issuer, KeyManager, MemoryStore, Operator, UnixTime, Validity,
+//!     foreign::{ForeignFormat, ForeignHash}, may_manage,
+//! };
+//!
+//! // As djangorestframework-api-key makes them.
+//! static FORMATS: [ForeignFormat; 1] = [ForeignFormat::prefix_secret(ForeignHash::Sha512)];
+//! # pollster::block_on(async {
+//! const ACME: Issuer = Issuer::from_static("acme");
+//! let (gate, manager) = (Gate::new(ACME).accepting(&FORMATS), KeyManager::new(ACME, MemoryStore::new()));
+//! let now = UnixTime::from_secs(1_750_000_000);
+//!
+//! // A row of the old table.
+//! let (prefix, hashed_key) = ("Xj6zVG9w", "sha512$$\
+//!     e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
+//!     6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d");
+//! let import = Import {
+//!     fingerprint: FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?,
+//!     name: "laptop".parse()?,
+//!     validity: Validity::UNLIMITED,
+//!     created_at: UnixTime::from_secs(1_600_000_000),
+//! };
+//! let operator = Actor::Operator(Operator::because("import of the old keys")?);
+//! let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+//! manager.import(permit, import, now).await?;
+//!
+//! // What its holder has been sending all along.
+//! let key = gate.authenticate(manager.store(), "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK", now).await??;
+//! assert_eq!(key.name().as_str(), "laptop");
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! # How it is stored
+//!
+//! What a record holds is a hash of this crate over what the old system stored, so that a record is as small as any
+//! other, and a [`SecretDigest`](crate::SecretDigest) says of which algorithm it is. Two digests of different algorithms
+//! are never equal: no token opens by an imported digest, and no foreign key by a token's.
+//!
+//! The [`KeyId`](crate::KeyId) is derived from the format and the key's *handle*: the public part by which the old system
+//! finds a row, or, where there is none, the hash of the whole key. It is a one-way function with 95 bits, so ids of
+//! imported keys look like any other, may be logged, and collide no sooner. The same row always has the same id: importing
+//! it again is refused with [`Refusal::IdTaken`](crate::Refusal::IdTaken), whatever has become of the key since.
+//!
+//! # Security
+//!
+//! - A key made elsewhere is as strong as that system made it. What a format can vouch for, it does: a key that it reads
+//!   has room for at least 112 bits, the line of NIST SP 800-63B and OWASP ASVS 5.0 (6.5.2). That they were random is
+//!   for you to know. If people chose them, or a weak generator did, do not import them.
+//! - There is no checksum: each mistyped key of the right shape costs a look-up.
+//! - Scanners of repositories and redactors of logs know the shape of tokens and not that of foreign keys. Until the
+//!   last of them is rotated, the old rules for scanning and redacting stay in place.
+//! - The kind of key is not in the text, so the record's counts.
+
+use core::fmt;
+
+use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::encoding::is_alphanumeric;
+
+mod fingerprint;
+mod hash;
+
+pub use fingerprint::{Fingerprint, UnverifiedForeign};
+pub use hash::{InvalidHash, StoredHash};
+
+/// How the keys of another system look, and what that system stored of them.
+///
+/// A text belongs to a format if it has its exact shape. Where several formats read a text, the first in the list
+/// counts, so give each a shape of its own.
+///
+/// ```
+/// use keygate::foreign::{ForeignFormat, ForeignHash, Symbols};
+///
+/// static FORMATS: [ForeignFormat; 2] = [
+///     ForeignFormat::prefix_secret(ForeignHash::Sha512),
+///     ForeignFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 32),
+/// ];
+/// assert!(FORMATS[0].parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK").is_ok());
+/// assert!(FORMATS[1].parse("old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf").is_ok());
+/// assert!(FORMATS[1].parse("old_live_4dUQ1mRkTz0bYcN8sWvLx2H").is_err());
+/// ```
+#[derive(Clone, Copy)]
+pub struct ForeignFormat(Shape);
+
+#[derive(Clone, Copy)]
+enum Shape {
+    PrefixSecret(ForeignHash),
+    Opaque { prefix: &'static str, symbols: Symbols, min: usize, max: usize },
+    Custom { name: &'static str, parse: fn(&str) -> Option<ForeignParts<'_>> },
+}
+
+impl ForeignFormat {
+    /// The largest number of bytes of a key; what is longer belongs to no format.
+    pub const MAX_LENGTH: usize = 256;
+
+    /// The smallest number of bytes of a key: fewer than 18 visible ASCII symbols have no room for 112 bits.
+    pub const MIN_LENGTH: usize = 18;
+
+    /// Keys of the form `prefix.secret`, of 8 and 32 letters and digits, stored as the hash of the whole beside the
+    /// prefix.
+    ///
+    /// It is the form of [`djangorestframework-api-key`](https://florimondmanca.github.io/djangorestframework-api-key/security/)
+    /// and its ports, which store SHA-512 since version 3 (`src/rest_framework_api_key/crypto.py`). The handle is the prefix.
+    #[must_use]
+    pub const fn prefix_secret(hash: ForeignHash) -> Self {
+        Self(Shape::PrefixSecret(hash))
+    }
+
+    /// Keys of a fixed prefix and `min` to `max` random symbols, stored as SHA-256 of the whole; there is no handle.
+    ///
+    /// With an empty prefix, every text of the right symbols and length counts as one: other systems' credentials too,
+    /// which are then refused and not [passed on](crate::Unauthenticated::is_foreign).
+    ///
+    /// ```compile_fail
+    /// use keygate::foreign::{ForeignFormat, Symbols};
+    /// // 16 hexadecimal digits are 64 bits.
+    /// const SHORT: ForeignFormat = ForeignFormat::opaque("old_", Symbols::Hex, 16, 16);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `min` symbols have no room for 112 bits ([`Symbols::min_length`]), if `max` is less than `min`, if the key
+    /// may be longer than [`ForeignFormat::MAX_LENGTH`], or if the prefix has a symbol that a header field cannot carry.
+    #[must_use]
+    #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
+    pub const fn opaque(prefix: &'static str, symbols: Symbols, min: usize, max: usize) -> Self {
+        if min < symbols.min_length() {
+            panic!("a key needs room for 112 bits");
+        }
+        if max < min || max > Self::MAX_LENGTH || prefix.len() > Self::MAX_LENGTH.saturating_sub(max) {
+            panic!("the bounds of the length do not fit");
+        }
+        if !is_presentable(prefix.as_bytes()) {
+            panic!("a header field cannot carry the prefix");
+        }
+        Self(Shape::Opaque { prefix, symbols, min, max })
+    }
+
+    /// Keys of any other shape, or stored in another way.
+    ///
+    /// `parse` is asked for texts of [`ForeignFormat::MIN_LENGTH`] to [`ForeignFormat::MAX_LENGTH`] visible ASCII symbols
+    /// and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
+    /// `name` goes into the ids of the keys, so it must never change, and be another for each custom format.
+    ///
+    /// ```
+    /// use keygate::foreign::{ForeignFormat, ForeignParts, StoredHash};
+    /// # fn sha1(text: &str) -> [u8; 20] { [text.len() as u8; 20] }
+    ///
+    /// /// A version 4 UUID with its hyphens, which has 122 random bits, stored as its SHA-1.
+    /// fn uuid(text: &str) -> Option<ForeignParts<'_>> {
+    ///     let is_symbol = |(place, symbol): (usize, char)| match place {
+    ///         8 | 13 | 18 | 23 => symbol == '-',
+    ///         14 => symbol == '4',
+    ///         _ => matches!(symbol, '0'..='9' | 'a'..='f'),
+    ///     };
+    ///     let is_uuid = text.len() == 36 && text.chars().enumerate().all(is_symbol);
+    ///     is_uuid.then(|| Some(ForeignParts { handle: None, hash: StoredHash::from_bytes(&sha1(text)).ok()? }))?
+    /// }
+    ///
+    /// const UUIDS: ForeignFormat = ForeignFormat::custom("uuid-sha1", uuid);
+    /// assert!(UUIDS.parse("0b5d1a2c-7f3e-4c1b-9a68-2f4e6d8c0b1a").is_ok());
+    /// assert!(UUIDS.parse("0b5d1a2c-7f3e-1c1b-9a68-2f4e6d8c0b1a").is_err());
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the name is empty or longer than 32 bytes.
+    ///
+    /// # Security
+    ///
+    /// `parse` is called with what anybody sent, for each request that is no token: it must be total and quick, and must
+    /// take nothing for a key that is shorter than the keys are. Compare nothing with a secret in it.
+    #[must_use]
+    #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
+    pub const fn custom(name: &'static str, parse: fn(&str) -> Option<ForeignParts<'_>>) -> Self {
+        if name.is_empty() || name.len() > MAX_NAME_LENGTH {
+            panic!("a format has a name of 1 to 32 bytes");
+        }
+        Self(Shape::Custom { name, parse })
+    }
+
+    /// Reads what somebody presented, allocating nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidForeign::Text`] if it is no key of this format.
+    ///
+    /// # Security
+    ///
+    /// As with tokens, what comes out holds an id and digests, and nothing of the text. All hashes are made here, before
+    /// anything is looked up, so what follows costs the same whether the key exists or not.
+    pub fn parse(&self, text: &str) -> Result<UnverifiedForeign, InvalidForeign> {
+        let bytes = text.as_bytes();
+        if !(Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_graphic) {
+            return Err(InvalidForeign::Text);
+        }
+        let parts = self.0.parts(text).ok_or(InvalidForeign::Text)?;
+        UnverifiedForeign::new(self, text, &parts).ok_or(InvalidForeign::Text)
+    }
+
+    /// Takes what the old system stored of a key: the handle by which it finds the row, if there is one, and the hash.
+    ///
+    /// Where the text of a key is at hand, use [`UnverifiedForeign::fingerprint`] instead.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidForeign::Handle`] if the format has handles and this is none, or has none and there is one.
+    /// - [`InvalidForeign::Hash`] if the hash has another length than those of the format.
+    pub fn stored(&self, handle: Option<&str>, hash: StoredHash) -> Result<Fingerprint, InvalidForeign> {
+        let is_handle = match self.0 {
+            Shape::PrefixSecret(_) => handle.is_some_and(|prefix| prefix.len() == 8 && is_word(prefix)),
+            Shape::Opaque { .. } => handle.is_none(),
+            Shape::Custom { .. } => handle.is_none_or(is_custom_handle),
+        };
+        if !is_handle {
+            return Err(InvalidForeign::Handle);
+        }
+        let length = hash.as_bytes().len();
+        let is_hash = match self.0 {
+            Shape::PrefixSecret(algorithm) => length == algorithm.length(),
+            Shape::Opaque { .. } => length == ForeignHash::Sha256.length(),
+            Shape::Custom { .. } => true,
+        };
+        if !is_hash {
+            return Err(InvalidForeign::Hash);
+        }
+        Fingerprint::new(self, &ForeignParts { handle, hash }).ok_or(InvalidForeign::Handle)
+    }
+}
+
+impl Shape {
+    /// The rules of each shape; the length of `text` was bounded.
+    fn parts(self, text: &str) -> Option<ForeignParts<'_>> {
+        match self {
+            Self::PrefixSecret(hash) => {
+                let (prefix, secret) = text.split_once('.')?;
+                let is_shape = prefix.len() == 8 && is_word(prefix) && secret.len() == 32 && is_word(secret);
+                if is_shape { Some(ForeignParts { handle: Some(prefix), hash: hash.of(text)? }) } else { None }
+            }
+            Self::Opaque { prefix, symbols, min, max } => {
+                let random = text.strip_prefix(prefix)?.as_bytes();
+                let is_shape = (min..=max).contains(&random.len()) && symbols.include(random);
+                if is_shape { Some(ForeignParts { handle: None, hash: ForeignHash::Sha256.of(text)? }) } else { None }
+            }
+            Self::Custom { parse, .. } => parse(text).filter(|parts| parts.handle.is_none_or(is_custom_handle)),
+        }
+    }
+}
+
+impl fmt::Debug for ForeignFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Shape::PrefixSecret(hash) => write!(f, "ForeignFormat(prefix.secret, {hash:?})"),
+            Shape::Opaque { prefix, symbols, min, max } => {
+                write!(f, "ForeignFormat({prefix:?} and {min} to {max} of {symbols:?})")
+            }
+            Shape::Custom { name, .. } => write!(f, "ForeignFormat(custom, {name:?})"),
+        }
+    }
+}
+
+/// What the old system knows of a key: what a custom format makes of a text.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a custom format must fill each field")]
+pub struct ForeignParts<'a> {
+    /// The public part by which its row is found: 1 to 128 bytes, unique, and never a part of the secret. Without one,
+    /// the hash takes its place.
+    pub handle: Option<&'a str>,
+    /// What is stored of the secret.
+    pub hash: StoredHash,
+}
+
+/// The hash that the old system stored, of the whole key, without a salt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "any other is a custom format's")]
+pub enum ForeignHash {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl ForeignHash {
+    const fn length(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// Always something: both lengths are those of a hash.
+    fn of(self, text: &str) -> Option<StoredHash> {
+        match self {
+            Self::Sha256 => StoredHash::from_bytes(&Sha256::digest(text)),
+            Self::Sha512 => StoredHash::from_bytes(&Sha512::digest(text)),
+        }
+        .ok()
+    }
+}
+
+/// The symbols of which the random part of a key is made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "any other is a custom format's")]
+pub enum Symbols {
+    /// `[A-Za-z0-9]`.
+    Alphanumeric,
+    /// `[A-Za-z0-9_-]`: base64 for URLs, without padding.
+    Base64Url,
+    /// `[0-9a-f]`.
+    Hex,
+}
+
+impl Symbols {
+    /// Returns how many symbols have room for 112 bits.
+    ///
+    /// ```
+    /// use keygate::foreign::Symbols;
+    /// let [hex, others] = [Symbols::Hex, Symbols::Alphanumeric].map(|symbols| symbols.min_length() as f64);
+    /// assert!(hex * 4.0 >= 112.0 && (hex - 1.0) * 4.0 < 112.0);
+    /// assert!(others * 62_f64.log2() >= 112.0 && (others - 1.0) * 62_f64.log2() < 112.0);
+    /// ```
+    #[must_use]
+    pub const fn min_length(self) -> usize {
+        match self {
+            Self::Alphanumeric | Self::Base64Url => 19,
+            Self::Hex => 28,
+        }
+    }
+
+    fn include(self, text: &[u8]) -> bool {
+        let includes = |symbol: u8| match self {
+            Self::Alphanumeric => symbol.is_ascii_alphanumeric(),
+            Self::Base64Url => symbol.is_ascii_alphanumeric() || matches!(symbol, b'-' | b'_'),
+            Self::Hex => matches!(symbol, b'0'..=b'9' | b'a'..=b'f'),
+        };
+        // All of them are looked at, whatever they are.
+        text.iter().fold(true, |all, symbol| all & includes(*symbol))
+    }
+}
+
+/// Why something is no key of a format; it holds nothing of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidForeign {
+    /// The format has handles and this is none, or it has none.
+    #[error("the handle does not fit the format")]
+    Handle,
+    /// The hash has another length than those of the format.
+    #[error("the stored hash has another length than the hashes of the format")]
+    Hash,
+    /// The text has not the shape of the format.
+    #[error("the text is not a key of the format")]
+    Text,
+}
+
+fn is_word(text: &str) -> bool {
+    is_alphanumeric(text.as_bytes())
+}
+
+fn is_custom_handle(handle: &str) -> bool {
+    (1..=MAX_HANDLE_LENGTH).contains(&handle.len())
+}
+
+/// Tells whether all symbols may stand in a token68 (RFC 9110, section 11.2) before its padding.
+const fn is_presentable(mut text: &[u8]) -> bool {
+    while let [symbol, rest @ ..] = text {
+        if !symbol.is_ascii_alphanumeric() && !matches!(symbol, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
+            return false;
+        }
+        text = rest;
+    }
+    true
+}
+
+const MAX_HANDLE_LENGTH: usize = 128;
+const MAX_NAME_LENGTH: usize = 32;

@@ -1,0 +1,126 @@
+//! What another system stored of a secret: its hash, in the text forms in which such hashes are stored.
+
+use core::{fmt, str::FromStr};
+
+use crate::encoding::read_hex;
+
+/// The hash of a secret, as another system stored it: 16 to 64 bytes.
+///
+/// As text it is lower-case hexadecimal, with or without the tag of Django's form, `sha512$$` or `sha256$$`. A hash in
+/// another spelling, such as base64, is decoded by you ([`StoredHash::from_bytes`]).
+///
+/// ```
+/// use keygate::foreign::{InvalidHash, StoredHash};
+///
+/// let hex = "a3".repeat(64);
+/// assert!(hex.parse::<StoredHash>().is_ok() && format!("sha512$${hex}").parse::<StoredHash>().is_ok());
+/// // A slow hash would be computed for each request; its error says what to do instead.
+/// let slow = "pbkdf2_sha256$260000$hLk1$Yw0c";
+/// assert_eq!(slow.parse::<StoredHash>().err(), Some(InvalidHash::Slow));
+/// ```
+///
+/// # Security
+///
+/// There is no `Display` and no `==`, and `Debug` prints none of it.
+#[derive(Clone, Copy)]
+pub struct StoredHash {
+    // INVARIANT: zero behind `length`, which is at most 64.
+    bytes: [u8; Self::MAX_LENGTH],
+    length: usize,
+}
+
+impl StoredHash {
+    /// The largest number of bytes: those of SHA-512.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// The smallest number of bytes. Fewer are no hash of a secret: two keys would soon have the same, and of a short one
+    /// a text that hashes to it is found.
+    pub const MIN_LENGTH: usize = 16;
+
+    /// Takes the bytes of a hash.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHash::Length`] if there are fewer than 16 or more than 64.
+    pub fn from_bytes(hash: &[u8]) -> Result<Self, InvalidHash> {
+        let mut bytes = [0; Self::MAX_LENGTH];
+        match bytes.get_mut(..hash.len()) {
+            Some(place) if hash.len() >= Self::MIN_LENGTH => place.copy_from_slice(hash),
+            _ => return Err(InvalidHash::Length),
+        }
+        Ok(Self { bytes, length: hash.len() })
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl FromStr for StoredHash {
+    type Err = InvalidHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHash> {
+        if SLOW.iter().any(|prefix| text.starts_with(prefix)) {
+            return Err(InvalidHash::Slow);
+        }
+        let (digits, length) = match text.split_once('$') {
+            None => (text, text.len()),
+            Some(("sha256", rest)) => (unsalted(rest)?, 2 * 32),
+            Some(("sha512", rest)) => (unsalted(rest)?, 2 * 64),
+            Some(_) => return Err(InvalidHash::Tag),
+        };
+        let is_even = length % 2 == 0;
+        if digits.len() != length || !is_even || length > 2 * Self::MAX_LENGTH {
+            return Err(InvalidHash::Length);
+        }
+        let mut bytes = [0; Self::MAX_LENGTH];
+        for (place, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            [*place] = read_hex(pair).ok_or(InvalidHash::Digits)?;
+        }
+        Self::from_bytes(bytes.get(..length / 2).unwrap_or_default())
+    }
+}
+
+/// What follows the first `$` of Django's form is the salt, which random keys have none of, and another `$`.
+fn unsalted(rest: &str) -> Result<&str, InvalidHash> {
+    rest.strip_prefix('$').ok_or(InvalidHash::Salted)
+}
+
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredHash([redacted])")
+    }
+}
+
+/// Why a text or bytes are no hash that can be imported; it holds nothing of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidHash {
+    /// A symbol is no lower-case hexadecimal digit.
+    #[error("a stored hash has lower-case hexadecimal digits")]
+    Digits,
+    /// It is shorter or longer than the hash that it should be.
+    #[error("a stored hash has the length of its algorithm: 16 to 64 bytes, two digits for each")]
+    Length,
+    /// It is salted, so that nobody can compute it from what is presented alone.
+    ///
+    /// Do as for [`InvalidHash::Slow`].
+    #[error("a salted hash tells nothing of a key alone: import the key when it is presented, or replace it")]
+    Salted,
+    /// It is one that was made to be slow, or an old form of one.
+    ///
+    /// Slowness protects what people choose, and a random key does not need it. Here it would be computed for every
+    /// request, valid or not, which is a way to overload the service; and what is looked up by such a hash cannot be
+    /// found, since each has a salt. See [what to do instead](crate::docs::migration#slow-hashes).
+    #[error("a slow hash would be computed for each request: import the key when it is presented, or replace it")]
+    Slow,
+    /// It says that it is of an algorithm that is not known here.
+    #[error("a stored hash is bare hexadecimal digits, or they follow `sha256$$` or `sha512$$`")]
+    Tag,
+}
+
+/// How the text forms of slow hashes begin: those of crypt(3) and the PHC format, of Django, and of Werkzeug.
+const SLOW: &[&str] = &[
+    "$1$", "$2a$", "$2b$", "$2x$", "$2y$", "$5$", "$6$", "$7$", "$argon2", "$bcrypt", "$gy$", "$md5$", "$pbkdf2",
+    "$scrypt$", "$sha1$", "$y$", "argon2", "bcrypt", "pbkdf2", "scrypt",
+];
