@@ -112,8 +112,11 @@ impl ForeignFormat {
     /// Keys of the form `prefix.secret`, of 8 and 32 letters and digits, stored as the hash of the whole beside the
     /// prefix.
     ///
-    /// It is the form of [`djangorestframework-api-key`](https://florimondmanca.github.io/djangorestframework-api-key/security/)
-    /// and its ports, which store SHA-512 since version 3 (`src/rest_framework_api_key/crypto.py`). The handle is the prefix.
+    /// It is the form of [`djangorestframework-api-key`][drf] and its ports. Since version 3 they store SHA-512, as
+    /// `sha512$$` and hexadecimal digits (`crypto.py`, `Sha512ApiKeyHasher`); before, by one of Django's slow hashes. The
+    /// handle is the prefix.
+    ///
+    /// [drf]: https://florimondmanca.github.io/djangorestframework-api-key/security/
     #[must_use]
     pub const fn prefix_secret(hash: ForeignHash) -> Self {
         Self(Shape::PrefixSecret(hash))
@@ -151,8 +154,8 @@ impl ForeignFormat {
 
     /// Keys of any other shape, or stored in another way.
     ///
-    /// `parse` is asked for texts of [`ForeignFormat::MIN_LENGTH`] to [`ForeignFormat::MAX_LENGTH`] visible ASCII symbols
-    /// and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
+    /// `parse` is asked for texts of [`ForeignFormat::MIN_LENGTH`] to [`ForeignFormat::MAX_LENGTH`] visible ASCII
+    /// symbols and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
     /// `name` goes into the ids of the keys, so it must never change, and be another for each custom format.
     ///
     /// ```

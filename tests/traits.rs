@@ -10,12 +10,14 @@ use std::sync::Arc;
 use common::{KG, at, operator, personal, request, rng, text};
 use keygate::{
     Action, ActionKind, Actor, Allow, Authorization, BoxError, BoxedKeyStore, BoxedManagedKeyStore, Create, Decision,
-    Denial, Event, Found, Gate, GenerateError, Grant, InvalidKey, InvalidText, Issued, Issuer, KeyId, KeyManager,
-    KeyName, KeyRecord, KeyStore, List, Lookup, ManageDenial, ManageError, MemoryStandings, MemoryStore, NewKey, Owner,
-    PageRequest, ParseTokenError, Permission, PermissionLevel, Permit, PublicToken, Question, Reason, RecordParts,
-    RedactingWriter, Refusal, Reminted, Request, Revoke, Rotate, Rotation, Scanner, Scope, SecretChange, SecretDigest,
-    Standing, Status, Token, Unauthenticated, Unavailable, UnixTime, UnverifiedToken, Uses, Validity, Verdict,
-    VerifiedKey, may_manage,
+    Denial, Event, Found, Gate, GenerateError, Grant, Import, InvalidKey, InvalidText, Issued, Issuer, KeyId,
+    KeyManager, KeyName, KeyRecord, KeyStore, List, Lookup, ManageDenial, ManageError, MemoryStandings, MemoryStore,
+    NewKey, Owner, PageRequest, ParseTokenError, Permission, PermissionLevel, Permit, PublicToken, Question, Reason,
+    RecordParts, RedactingWriter, Refusal, Reminted, Request, Revoke, Rotate, Rotation, Scanner, Scope, SecretChange,
+    SecretDigest, Standing, Status, Token, Unauthenticated, Unavailable, UnixTime, UnverifiedToken, Upgrade, Uses,
+    Validity, Verdict, VerifiedKey,
+    foreign::{Fingerprint, ForeignFormat, InvalidForeign, InvalidHash, StoredHash, UnverifiedForeign},
+    may_manage,
 };
 
 /// What is so where no inherent constant goes before it.
@@ -68,6 +70,8 @@ fn all_types_are_send_and_sync() {
     assert_has!(Sync: MemoryStore, MemoryStandings, KeyManager<MemoryStore>, Reminted, BoxError, Scope<KeyName>);
     assert_has!(Send: Scanner, Found<'static>, RedactingWriter<String>);
     assert_has!(Sync: Scanner, Found<'static>, RedactingWriter<String>);
+    assert_has!(Send: ForeignFormat, UnverifiedForeign, Fingerprint, StoredHash, Upgrade);
+    assert_has!(Sync: ForeignFormat, UnverifiedForeign, Fingerprint, StoredHash, Upgrade);
     assert_has!(UnwindSafe: Token, KeyRecord, VerifiedKey, Decision<'static>, Authorization);
 }
 
@@ -78,6 +82,11 @@ fn what_secrets_and_proofs_are_not() {
     assert_has_not!(Clone: Token, UnverifiedToken, Issued, Reminted);
     assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Reminted, VerifiedKey, KeyRecord, Found<'static>);
     assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, Reminted, NewKey, SecretChange);
+    // Nor has what was hashed elsewhere a way out but into a record.
+    assert_has_not!(Clone: UnverifiedForeign, Upgrade);
+    assert_has_not!(core::fmt::Display: UnverifiedForeign, Fingerprint, StoredHash);
+    assert_has_not!(serde::Serialize: UnverifiedForeign, Fingerprint, StoredHash);
+    assert_has_not!(PartialEq: UnverifiedForeign, Fingerprint, StoredHash);
     assert_has_not!(AsRef<str>: Token);
     assert_has_not!(core::ops::Deref: Token);
     assert_has_not!(core::borrow::Borrow<str>: Token);
@@ -97,6 +106,7 @@ fn what_secrets_and_proofs_are_not() {
 #[test]
 fn values_are_what_maps_and_tests_need() {
     assert_has!(Copy: KeyId, Issuer, UnixTime, SecretDigest, Denial, ManageDenial, Decision<'static>, Allow<'static>);
+    assert_has!(Copy: ForeignFormat, Fingerprint, StoredHash);
     assert_has!(Copy: Gate, Reason, ActionKind, PermissionLevel, Standing, Status, Validity, PublicToken, SecretChange);
     assert_has!(Hash: KeyId, KeyName, Issuer, UnixTime, Owner, PermissionLevel, Reason, PublicToken, Denial);
     assert_has!(Ord: KeyId, KeyName, Issuer, UnixTime, Owner, PermissionLevel);
@@ -112,6 +122,7 @@ fn errors_are_errors_that_may_go_anywhere() {
     }
     errors!(InvalidText, ParseTokenError, GenerateError, InvalidKey, Denial, ManageDenial, Unauthenticated, Refusal);
     errors!(keygate::InvalidDigest, keygate::UnknownKind, keygate::UnknownLevel, keygate::InvalidScope, BoxError);
+    errors!(InvalidForeign, InvalidHash, keygate::ImportError);
     errors!(keygate::InvalidValidity, keygate::InvalidRecord, keygate::RotateError, ManageError<BoxError>);
     errors!(Unavailable<BoxError, core::convert::Infallible>);
 }
@@ -176,6 +187,12 @@ fn futures_may_move_between_threads() {
     let authorize = async { gate.authorize(&standings, &key, &asked, now).await.map(|decision| decision.is_allowed()) };
     assert!(elsewhere(authorize).unwrap());
     assert!(elsewhere(gate.exposed(&store, issued.token.expose_secret(), now)).unwrap().is_some());
+
+    assert!(elsewhere(manager.upgrade(&key, now)).unwrap().is_none());
+    let fingerprint = ForeignFormat::custom("old", |_| None).stored(None, text(&"5c".repeat(32))).unwrap();
+    let import = Import { fingerprint, name: text("old"), validity: Validity::UNLIMITED, created_at: now };
+    let create = may_manage(&operator(), Create(personal("bob")), None, now).unwrap();
+    elsewhere(manager.import(create, import, now)).unwrap();
 
     let permit = |record: Arc<KeyRecord>| may_manage(&operator(), Rotate(record), None, now).unwrap();
     let rotate = manager.rotate(permit(find()), Rotation::CutOver, &mut source, now);

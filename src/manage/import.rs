@@ -108,15 +108,23 @@ impl ImportError {
 
 /// A better digest of a secret that was imported by its hash and has been presented since.
 ///
-/// What is saved is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and whatever
-/// else: nobody notices. It needs no permit, since it changes neither who opens the key nor what the key opens, and only
-/// a verified key gives it. What it is good for: after it, nothing rests on the old hash any more, be it SHA-512 or the
-/// MD5 of a custom format, and records that were not upgraded in a year are of keys that nobody uses.
+/// What is saved is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and all else:
+/// nobody notices. After it, nothing rests on the old hash any more, be it SHA-512 or the MD5 of a custom format.
+///
+/// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a verified key gives it.
 ///
 /// # Security
 ///
 /// The store makes the change only if the digest is still the one that was verified, and only of an active key, in one
 /// step ([`ManagedKeyStore::rotate`](crate::ManagedKeyStore::rotate)). So no rotation or revocation is ever undone by it.
+/// Nobody else can make one:
+///
+/// ```compile_fail
+/// use keygate::{Event, SecretChange, Upgrade};
+/// fn forge(change: SecretChange, event: Event) -> Upgrade {
+///     Upgrade { change, event }
+/// }
+/// ```
 ///
 /// ```
 /// # use keygate::*;

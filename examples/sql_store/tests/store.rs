@@ -7,8 +7,11 @@ use core::error::Error as _;
 
 use common::{ISSUER, Members, NOW, Place, found, mint, permit, personal, stored};
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, KeyId, KeyRecord, KeyStore, ListBy, ManagedKeyStore, ModelScope, NewKey,
-    PageRequest, Permission, Rotate, Rotation, Standing, Standings, Status, SysRng, UnixTime, Validity, may_manage,
+    Actor, Create, EnvironmentScope, Gate, Grant, Import, KeyId, KeyManager, KeyRecord, KeyStore, ListBy,
+    ManagedKeyStore, ModelScope, NewKey, PageRequest, Permission, Rotate, Rotation, Slot, Standing, Standings, Status,
+    SysRng, UnixTime, Validity,
+    foreign::{ForeignFormat, ForeignHash},
+    may_manage,
 };
 use keygate_sql_store::{CorruptRow, StoreError};
 
@@ -18,6 +21,8 @@ both!(
     sees_what_others_changed,
     opens_again_and_all_at_once,
     takes_no_row_for_a_record,
+    keeps_the_algorithms_of_digests,
+    takes_no_digest_of_an_unknown_algorithm,
     says_that_the_tables_are_gone,
     reads_standings,
 );
@@ -163,6 +168,51 @@ const NO_RECORDS: &[(Guard, &str, &str)] = {
         (Constraint, "not_before = expires_at", "not_before, expires_at, previous_ends_at"),
     ]
 };
+
+/// A key that was made elsewhere, upgraded and rotated: each step is another algorithm in a column.
+async fn keeps_the_algorithms_of_digests<P: Place>(place: &P) {
+    const OLD: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha512);
+    static FORMATS: [ForeignFormat; 1] = [OLD];
+    let (store, text) = (place.open().await, "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK");
+    let (gate, manager) = (Gate::new(ISSUER).accepting(&FORMATS), KeyManager::new(ISSUER, store.clone()));
+    let hash = "e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
+                6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d";
+    let fingerprint = OLD.stored(Some("Xj6zVG9w"), hash.parse().unwrap()).unwrap();
+    let import = Import { fingerprint, name: "old".parse().unwrap(), validity: Validity::UNLIMITED, created_at: NOW };
+    let imported = permit(Create(personal("ada"))).import(import.clone(), NOW).unwrap();
+    assert_eq!(store.insert(imported.key.clone()).await.unwrap(), Ok(()));
+    let again = manager.import(permit(Create(personal("ada"))), import, NOW).await;
+    assert_eq!(again.unwrap_err().to_string(), "the store refused the change");
+
+    let algorithms = async || {
+        let record = found(&store, fingerprint.id()).await;
+        [Some(record.current()), record.previous().map(|previous| previous.digest)]
+            .map(|digest| digest.map_or("none", |digest| digest.algorithm().as_str()))
+    };
+    let opens = async || gate.authenticate(&store, text, NOW).await.unwrap();
+    assert_eq!(found(&store, fingerprint.id()).await, *imported.key.record());
+    assert_eq!(algorithms().await, ["sha512-v1", "none"]);
+    let key = opens().await.unwrap();
+    assert!(manager.upgrade(&key, NOW).await.unwrap().is_some());
+    assert_eq!(manager.upgrade(&key, NOW).await.unwrap(), None);
+    assert_eq!(algorithms().await, ["foreign-v1", "none"]);
+    rotate_shortly(&store, fingerprint.id()).await;
+    assert_eq!(algorithms().await, ["v1", "foreign-v1"]);
+    assert_eq!(opens().await.unwrap().slot(), Slot::Previous);
+    assert_eq!(manager.upgrade(&key, NOW).await.unwrap(), None);
+    assert_eq!(algorithms().await, ["v1", "foreign-v1"]);
+}
+
+async fn takes_no_digest_of_an_unknown_algorithm<P: Place>(place: &P) {
+    let store = place.open().await;
+    let key = stored(&store, personal("ada"), "laptop").await;
+    let is_postgres = place.url().starts_with("postgres");
+    let unknown = if is_postgres { "decode(repeat('00', 29), 'hex')" } else { "zeroblob(29)" };
+    let update = format!("UPDATE keygate_keys SET current_digest = {unknown} WHERE id = '{}'", key.id());
+    place.execute(&update).await.unwrap();
+    let error = store.find(key.id()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(CorruptRow { column: "current_digest", .. })), "{error:?}");
+}
 
 async fn rotate_shortly(store: &impl ManagedKeyStore<Error = StoreError>, id: KeyId) {
     let start = Rotation::Start { overlap: core::time::Duration::from_secs(60) };
