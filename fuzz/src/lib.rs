@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod decide;
+mod foreign;
 mod header;
 mod parse;
 mod record;
 mod scan;
 
 pub use decide::decide;
+pub use foreign::foreign;
 pub use header::header;
 pub use parse::parse;
 pub use record::record;
@@ -21,7 +23,7 @@ pub use scan::scan;
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::{decide, header, parse, record, scan};
+    use super::{decide, foreign, header, parse, record, scan};
 
     /// Replays a corpus. A seed is named `outcome.what_it_is`; what a fuzzer added has a hash for a name, and no dot.
     fn replay(target: &str, run: fn(&[u8]) -> &'static str, outcomes: &[&str]) {
@@ -60,6 +62,11 @@ mod tests {
             "standing_required",
         ];
         replay("decide", decide, &outcomes);
+    }
+
+    #[test]
+    fn the_corpus_of_foreign() {
+        replay("foreign", foreign, &["opaque", "prefix_secret", "refused", "stored_hash"]);
     }
 
     #[test]
