@@ -28,7 +28,7 @@ use crate::encoding::{read_hex, write_hex};
 /// assert_eq!(format!("{digest:?}"), "SecretDigest([redacted])");
 /// assert!(text.to_uppercase().parse::<SecretDigest>().is_err());
 ///
-/// assert_eq!(digest.algorithm(), DigestAlgorithm::Token);
+/// assert_eq!(digest.algorithm(), DigestAlgorithm::Native);
 /// assert_eq!(SecretDigest::from_bytes(digest.to_bytes())?, digest);
 /// assert_ne!(text.replace("v1$", "sha512-v1$").parse(), Ok(digest));
 /// # Ok::<(), keygate::InvalidDigest>(())
@@ -42,7 +42,7 @@ impl SecretDigest {
 
     /// Compared where a record has no digest to compare, so that absence costs what presence costs. Nobody knows a
     /// text that hashes to it, and what it is compared for is refused whatever the comparison says.
-    pub(crate) const DUMMY: Self = Self([0; Self::HASH_LENGTH], DigestAlgorithm::Token);
+    pub(crate) const DUMMY: Self = Self([0; Self::HASH_LENGTH], DigestAlgorithm::Native);
 
     const HASH_LENGTH: usize = 28;
     const CHECKSUM_LENGTH: usize = 4;
@@ -51,7 +51,7 @@ impl SecretDigest {
     #[inline]
     pub(crate) fn of(body: &[u8]) -> ([u8; Self::CHECKSUM_LENGTH], Self) {
         let [a, b, c, d, digest @ ..] = sha256(body);
-        ([a, b, c, d], Self(digest, DigestAlgorithm::Token))
+        ([a, b, c, d], Self(digest, DigestAlgorithm::Native))
     }
 
     /// Takes the first bytes of a hash.
@@ -167,7 +167,7 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 #[non_exhaustive]
 pub enum DigestAlgorithm {
     /// `v1`: of a token of this crate.
-    Token,
+    Native,
     /// `foreign-v1`: of the text of a key made elsewhere.
     ForeignText,
     /// `sha256-v1`: of the SHA-256 of the text of a key made elsewhere.
@@ -181,13 +181,13 @@ pub enum DigestAlgorithm {
 impl DigestAlgorithm {
     /// Every algorithm.
     pub const ALL: &'static [Self] =
-        &[Self::Token, Self::ForeignText, Self::ForeignSha256, Self::ForeignSha512, Self::ForeignCustom];
+        &[Self::Native, Self::ForeignText, Self::ForeignSha256, Self::ForeignSha512, Self::ForeignCustom];
 
     /// Returns the tag used in the text form, which is stable.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Token => "v1",
+            Self::Native => "v1",
             Self::ForeignText => "foreign-v1",
             Self::ForeignSha256 => "sha256-v1",
             Self::ForeignSha512 => "sha512-v1",
@@ -198,13 +198,13 @@ impl DigestAlgorithm {
     /// Tells whether the key was made elsewhere.
     #[must_use]
     pub const fn is_foreign(self) -> bool {
-        !matches!(self, Self::Token)
+        !matches!(self, Self::Native)
     }
 
     /// The first byte of the form in bytes, which is stable.
     const fn code(self) -> u8 {
         match self {
-            Self::Token => 1,
+            Self::Native => 1,
             Self::ForeignText => 2,
             Self::ForeignSha256 => 3,
             Self::ForeignSha512 => 4,

@@ -140,7 +140,7 @@ fn a_foreign_key_and_a_token_side_by_side() {
     let token = world.issue("batch", batch(), 1);
 
     for (text, name, algorithm) in
-        [(&old, "old-batch", DigestAlgorithm::ForeignSha512), (&token, "batch", DigestAlgorithm::Token)]
+        [(&old, "old-batch", DigestAlgorithm::ForeignSha512), (&token, "batch", DigestAlgorithm::Native)]
     {
         let key = world.open(text, at(200)).unwrap();
         assert_eq!((key.name().as_str(), key.slot(), key.algorithm()), (name, Slot::Current, algorithm));
@@ -202,7 +202,7 @@ fn no_algorithm_stands_for_another() {
         for record in [record, &in_previous] {
             for algorithm in DigestAlgorithm::ALL {
                 let record = relabelled(record, *algorithm);
-                let opens = if own == DigestAlgorithm::Token {
+                let opens = if own == DigestAlgorithm::Native {
                     verify(&token, Some(record), at(200)).is_ok()
                 } else {
                     verify_foreign(&foreign, Some(record), at(200)).is_ok()

@@ -68,7 +68,7 @@ impl Keys {
                 *byte = drawn;
             }
         }
-        let algorithm = self.algorithms.next().unwrap_or(&DigestAlgorithm::Token);
+        let algorithm = self.algorithms.next().unwrap_or(&DigestAlgorithm::Native);
         SecretDigest::truncated(hash, *algorithm)
     }
 
@@ -110,8 +110,8 @@ pub(super) fn relabelled(digest: SecretDigest) -> SecretDigest {
     let [_, hash @ ..] = digest.to_bytes();
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
-    let is_token = digest.algorithm() == DigestAlgorithm::Token;
-    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::ForeignSha512 } else { DigestAlgorithm::Token })
+    let is_token = digest.algorithm() == DigestAlgorithm::Native;
+    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::ForeignSha512 } else { DigestAlgorithm::Native })
 }
 
 const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use keygate::{KeyRecord, Slot, VerifiedKey};
 
 fn forge(record: Arc<KeyRecord>) -> VerifiedKey {
-    VerifiedKey { record, slot: Slot::Current }
+    VerifiedKey { record, slot: Slot::Current, of_text: None }
 }
 
 fn main() {}
