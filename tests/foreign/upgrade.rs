@@ -49,6 +49,19 @@ fn formats_without_handle_are_upgraded_too() {
     assert_eq!(world.open(old, at(200)).unwrap().algorithm(), DigestAlgorithm::ForeignText);
 }
 
+/// Rotation leaves no imported secret behind a previous one; where a record has both, the upgrade is of the current alone.
+#[test]
+fn a_previous_secret_is_kept_as_it_is_in_the_store() {
+    let world = World::new();
+    let old = prefix_secret(1);
+    let record = world.find(world.import(&old, "old", batch()));
+    let previous = PreviousSecret { digest: text(&format!("v1${}", "5c".repeat(28))), ends_at: at(1000) };
+    let record = changed(&record, |parts| parts.previous = Some(previous));
+    let key = verify_foreign(&PREFIX_512.parse(&old).unwrap(), Some(record), at(200)).unwrap();
+    let change = Upgrade::of(&key, at(200)).unwrap().change;
+    assert_eq!((change.id(), change.previous()), (key.id(), keygate::PreviousChange::Keep));
+}
+
 #[test]
 fn where_no_upgrade_is_due() {
     let world = World::new();
