@@ -68,8 +68,6 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::encoding::is_alphanumeric;
-
 mod fingerprint;
 mod hash;
 
@@ -370,7 +368,8 @@ pub enum InvalidForeign {
 }
 
 fn is_word(text: &str) -> bool {
-    is_alphanumeric(text.as_bytes())
+    // All of them are looked at, whatever they are.
+    text.bytes().fold(true, |all, symbol| all & symbol.is_ascii_alphanumeric())
 }
 
 fn is_custom_handle(handle: &str) -> bool {

@@ -537,7 +537,7 @@ fn token_of_each_length_of_issuer() {
     for issuer in (2..=10).map(a) {
         let body = format!("{issuer}t1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1");
         let presented = UnverifiedToken::parse(text(&issuer), &sealed(&body)).unwrap();
-        assert_eq!(presented.digest().as_bytes(), &Sha256::digest(&body)[4..], "{issuer}");
+        assert_eq!(presented.digest().to_bytes()[1..], Sha256::digest(&body)[4..], "{issuer}");
     }
 }
 

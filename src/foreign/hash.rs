@@ -75,7 +75,9 @@ impl FromStr for StoredHash {
         }
         let mut bytes = [0; Self::MAX_LENGTH];
         for (place, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            [*place] = read_hex(pair).ok_or(InvalidHash::Digits)?;
+            let [high, low] = pair else { return Err(InvalidHash::Length) };
+            [.., *place] =
+                read_hex::<4>(&[b'0', b'0', b'0', b'0', b'0', b'0', *high, *low]).ok_or(InvalidHash::Digits)?;
         }
         Self::from_bytes(bytes.get(..length / 2).unwrap_or_default())
     }
