@@ -163,6 +163,14 @@ fn issuers_that_begin_or_end_alike() {
     assert_eq!(SCANNER.redact(&glued), "akgt1_wk59pfKL0jFi2YYv_[redacted]");
 }
 
+/// From one end of the longest token to the other.
+#[test]
+fn the_longest_issuer() {
+    let scanner = Scanner::new(text("a234567890")).and(KG);
+    let token = T.replacen("kg", "a234567890", 1);
+    assert_redacts(&scanner, &format!("x{token}x"), "xa234567890t1_wk59pfKL0jFi2YYv_[redacted]x");
+}
+
 /// In the table, `{T}` stands for the token, `{D}` for what is shown of it, and `{S}` for its secret.
 #[test]
 fn redaction_is_wider_than_finding() {
@@ -320,6 +328,8 @@ fn a_writer_that_takes_little_or_fails_gets_all_the_same() {
         }
     }
     assert!(failed > 10);
+    // What it does not take is looked at again, so it is not shown too much at once.
+    assert!(io::Write::write(&mut SCANNER.writer(io::sink()), &[b' '; 1 << 20]).unwrap() <= 64 * 1024);
     io::Write::flush(&mut writer).unwrap();
     let inner = writer.into_inner();
     assert_eq!(String::from_utf8(inner.taken).unwrap(), SCANNER.redact(&text));

@@ -53,9 +53,10 @@ impl<'s, 't> Shapes<'s, 't> {
 
     fn at(&self, kind: usize) -> Option<Shape> {
         let (before, head) = self.text.split_at_checked(kind)?;
-        let [symbol, version, b'_', rest @ ..] = head else { return None };
-        let (id, rest) = rest.split_first_chunk::<{ KeyId::LENGTH }>()?;
-        if rest.first() != Some(&b'_') || !is_version(*version) || !is_alphanumeric(id) {
+        // The separators are where they should be.
+        let [symbol, version, _, rest @ ..] = head else { return None };
+        let (id, _) = rest.split_first_chunk::<{ KeyId::LENGTH }>()?;
+        if !is_version(*version) || !is_alphanumeric(id) {
             return None;
         }
         // Of two issuers of which one ends with the other, the longer: a shorter one would be glued to its beginning.
