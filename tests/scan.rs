@@ -410,7 +410,7 @@ static EXPRESSION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(&format!("(?-u:\\b){}(?-u:\\b)", Pattern::new(KG))).unwrap());
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn finding_is_what_the_model_says(text in hard(), (issuers, scanner) in scanners()) {
