@@ -111,7 +111,8 @@ fn linear(name: &str, once: &str, four_times: &str, rounds: u32) {
     for _ in 0..rounds {
         for (text, least) in [(once, &mut short), (four_times, &mut long)] {
             let start = Instant::now();
-            black_box((scanner.find(text).count(), scanner.redact(text)));
+            black_box(scanner.find(text).count());
+            scanner.writer(io::sink()).write_all(text.as_bytes()).unwrap();
             *least = (*least).min(start.elapsed());
         }
     }

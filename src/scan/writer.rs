@@ -70,9 +70,9 @@ impl<W> RedactingWriter<W> {
 
     /// Says how the next bytes are treated. At least one is, unless there is none.
     fn step(&mut self, text: &[u8]) -> Step {
-        // What began before reaches only so far into this text.
+        // What began before goes on for one word at most, and reaches only so far into it.
         let kept = self.tail.len();
-        self.tail.extend(text.iter().take(REACH));
+        self.tail.extend(text.iter().take(REACH).take_while(|byte| is_word(byte)));
         let near = self.scanner.hidden(&self.tail).find(|hidden| hidden.end > kept);
         self.tail.truncate(kept);
         if let Some(hidden) = near {
