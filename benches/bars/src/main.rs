@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p keygate-bench-bars
+//! cargo run --release -p keygate-bench-bars -- growth      # the points of the plots in docs/performance.md
 //! RUSTFLAGS='--cfg sha2_256_backend="soft"' cargo run --release -p keygate-bench-bars     # without SHA extensions
 //! ```
 //!
@@ -9,12 +10,13 @@
 //! alike, and the fastest rounds of both are compared. The bars against other crates are in `benches/peers`, that of the
 //! layers in `benches/layers`.
 
+mod growth;
 mod load;
 mod scattered;
 mod threads;
 mod timing;
 
-use std::{error::Error, hint::black_box};
+use std::{env, error::Error, hint::black_box};
 
 use allocation_counter::measure;
 use keygate::{Issuer, KeyKind, SysRng, Token};
@@ -27,6 +29,10 @@ use timing::{ratio, seconds};
 
 fn main() -> Result<(), Box<dyn Error>> {
     if run_if_asked(&scenario::all())? {
+        return Ok(());
+    }
+    if env::args().nth(1).as_deref() == Some("growth") {
+        growth::print();
         return Ok(());
     }
     println!("6 threads and memory");

@@ -176,7 +176,9 @@ fn scope(size: u32) -> Work {
     })
 }
 
-fn decision(size: u32) -> Work {
+/// A decision for a key with that many models.
+#[must_use]
+pub fn decision(size: u32) -> Work {
     let (key, request) = (key(caller_of(size)), call(size.midpoint(0)));
     Box::new(move || assert!(decide(black_box(&key), None, black_box(&request), black_box(NOW)).is_allowed()))
 }

@@ -1,0 +1,46 @@
+//! Loading a record from its serialized form, with its checks and its set of models ready to be asked.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up is not run")]
+
+use core::hint::black_box;
+
+use criterion::Criterion;
+use keygate::{
+    Actor, Create, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Operator, Permission, UnixTime, Validity,
+    may_manage,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for size in [1, 1_000, 100_000] {
+        let models: Vec<_> = (0..size).map(|number| format!("model-{number:06}")).collect();
+        let record = serde_json::to_string(&record(&models)).unwrap();
+        criterion.bench_function(&format!("keygate/load/record/{size}"), |bencher| {
+            bencher.iter(|| {
+                let record: KeyRecord = serde_json::from_str(black_box(&record)).unwrap();
+                assert_eq!(record.grant().permission().unwrap().models().members().unwrap().len(), models.len());
+            });
+        });
+        // The same models as texts of which nothing is known.
+        let list = serde_json::to_string(&models).unwrap();
+        criterion.bench_function(&format!("keygate/load/texts/{size}"), |bencher| {
+            bencher.iter(|| assert_eq!(serde_json::from_str::<Vec<String>>(black_box(&list)).unwrap(), models));
+        });
+    }
+    criterion.final_summary();
+}
+
+fn record(models: &[String]) -> KeyRecord {
+    let permission = Permission::InferenceOnly {
+        environments: EnvironmentScope::All,
+        models: ModelScope::only(models.iter().map(|model| model.parse().unwrap())).unwrap(),
+    };
+    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let grant = Grant::Team { team: "core".parse().unwrap(), permission };
+    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    let issued = permit.issue(Issuer::from_static("kg"), "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng, NOW);
+    issued.unwrap().key.record().clone()
+}
