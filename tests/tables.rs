@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test that panics has failed, and its counts are for docs/assurance.md"
+    reason = "a test that panics has failed, and what was done is told"
 )]
 
 mod common;

@@ -1,0 +1,66 @@
+//! Both stores follow the model of the lifecycle, and answer many tasks at once as if one came after the other.
+//!
+//! The sequences and the races are those that the stores of the library pass: `tests/lifecycle` and `tests/linearizability`.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod common;
+#[path = "../../../tests/linearizability/history.rs"]
+mod history;
+#[path = "../../../tests/lifecycle/model.rs"]
+mod model;
+#[path = "../../../tests/lifecycle/sequence.rs"]
+mod sequence;
+
+use std::env;
+
+use common::Place;
+use keygate::store::conformance::{Race, Task};
+
+both!(follows_the_model, is_linearizable);
+
+const STEPS: usize = 150;
+
+fn count(variable: &str, otherwise: u64) -> u64 {
+    env::var(variable).map_or(otherwise, |count| count.parse().unwrap())
+}
+
+async fn follows_the_model<P: Place>(place: &P) {
+    let sequences = count("SQL_LIFECYCLE_SEQUENCES", 3);
+    let mut refused = 0;
+    for seed in 0..sequences {
+        let run = sequence::run(&place.open_empty().await, seed, STEPS).await;
+        refused += run.unwrap_or_else(|difference| panic!("{difference}"));
+    }
+    println!("lifecycle: {}: {sequences} sequences of {STEPS}, {refused} steps refused", scheme(place));
+}
+
+async fn is_linearizable<P: Place>(place: &P) {
+    let rounds = count("SQL_LINEARIZABILITY_ROUNDS", 5);
+    let checked = history::check(async || place.open_empty().await, &Tokio, rounds).await;
+    let count = checked.unwrap_or_else(|fault| panic!("{fault}"));
+    println!("linearizability: {}: {count} operations", scheme(place));
+}
+
+fn scheme<P: Place>(place: &P) -> &'static str {
+    if place.url().starts_with("postgres") { "PostgresStore" } else { "SqliteStore" }
+}
+
+/// Runs each task on the runtime of the test, which has several threads.
+struct Tokio;
+
+impl Race for Tokio {
+    async fn race(&self, tasks: Vec<Task>) {
+        let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+        for task in running {
+            task.await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The order of things: random sequences of operations, clock moves and presented tokens, on each store that ships.
+//!
+//! `LIFECYCLE_SEQUENCES` is how many for each store; the stores on databases run the same in `examples/sql_store`.
+#![cfg(all(feature = "cache", feature = "conformance"))]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails, and what was done is told"
+)]
+
+#[path = "lifecycle/model.rs"]
+mod model;
+#[path = "lifecycle/sequence.rs"]
+mod sequence;
+
+#[path = "store_conformance/fault.rs"]
+#[expect(dead_code, reason = "the test of the conformance suite has more of them")]
+mod fault;
+#[path = "store_conformance/plain.rs"]
+mod plain;
+#[path = "store_conformance/row.rs"]
+mod row;
+
+use core::time::Duration;
+use std::{env, time::Instant};
+
+use keygate::{CachedStore, ManagedKeyStore, MemoryStore};
+
+use fault::Fault;
+use plain::PlainStore;
+
+const STEPS: usize = 150;
+
+fn sequences() -> u64 {
+    env::var("LIFECYCLE_SEQUENCES").map_or(60, |count| count.parse().unwrap())
+}
+
+#[track_caller]
+fn assert_follows_the_model<S: ManagedKeyStore>(name: &str, fresh: impl Fn() -> S) {
+    let mut refused = 0;
+    for seed in 0..sequences() {
+        let run = pollster::block_on(sequence::run(&fresh(), seed, STEPS));
+        refused += run.unwrap_or_else(|difference| panic!("{difference}"));
+    }
+    let steps = STEPS * usize::try_from(sequences()).unwrap();
+    println!("lifecycle: {name}: {} sequences of {STEPS}, {refused} of {steps} steps refused", sequences());
+    assert!(refused > steps / 10 && refused < steps / 2);
+}
+
+#[test]
+fn a_store_in_memory_follows_the_model() {
+    assert_follows_the_model("MemoryStore", MemoryStore::new);
+}
+
+/// All changes go through it, so its answers are never stale.
+#[test]
+fn a_cached_store_follows_the_model() {
+    let fresh = || CachedStore::new(MemoryStore::new(), Duration::from_secs(3600), 100, 100, Instant::now);
+    assert_follows_the_model("CachedStore", fresh);
+}
+
+#[test]
+fn a_plain_store_follows_the_model() {
+    assert_follows_the_model("PlainStore", || PlainStore::new(None));
+}
+
+/// The control: what can go wrong one step after the other, and no sequence may miss.
+#[test]
+fn faults_are_found() {
+    const FAULTS: [Fault; 16] = [
+        Fault::AnswersDisabledAsDone,
+        Fault::CachesFinds,
+        Fault::ClearsPreviousOnRename,
+        Fault::DryRunRevokes,
+        Fault::ForgetsNameConflicts,
+        Fault::KeepsNamesOfRevoked,
+        Fault::ListsByIdAlone,
+        Fault::OmitsRevoked,
+        Fault::RepeatsAtPageBorders,
+        Fault::RevivesRevoked,
+        Fault::RevokesOverFirst,
+        Fault::RotatesWithoutComparing,
+        Fault::SetsPreviousToNothing,
+        Fault::SkipsAtPageBorders,
+        Fault::TouchesBackwards,
+        Fault::TouchesPastNow,
+    ];
+    let finds = |fault| {
+        (0..60).any(|seed| {
+            let store = PlainStore::new(Some(fault));
+            pollster::block_on(sequence::run(&store, seed, STEPS)).is_err()
+        })
+    };
+    let missed: Vec<_> = FAULTS.into_iter().filter(|fault| !finds(*fault)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}

@@ -1,0 +1,75 @@
+//! What many threads do at once could have been done one after the other: revoke against verify, rotate against rotate,
+//! create against create, touch against revoke, on each store that ships.
+//!
+//! `LINEARIZABILITY_ROUNDS` is how often each race is run; the stores on databases run the same in `examples/sql_store`.
+#![cfg(all(feature = "cache", feature = "conformance"))]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails, and what was done is told"
+)]
+
+#[path = "linearizability/history.rs"]
+mod history;
+
+#[path = "store_conformance/fault.rs"]
+#[expect(dead_code, reason = "the test of the conformance suite has more of them")]
+mod fault;
+#[path = "store_conformance/plain.rs"]
+mod plain;
+#[path = "store_conformance/row.rs"]
+mod row;
+
+use core::time::Duration;
+use std::{env, sync::Arc, time::Instant};
+
+use keygate::{CachedStore, ManagedKeyStore, MemoryStore, store::conformance::Threads};
+
+use fault::Fault;
+use plain::PlainStore;
+
+fn rounds() -> u64 {
+    env::var("LINEARIZABILITY_ROUNDS").map_or(50, |count| count.parse().unwrap())
+}
+
+#[track_caller]
+fn assert_linearizable<S: ManagedKeyStore + 'static>(name: &str, fresh: impl Fn() -> S) {
+    let checked = pollster::block_on(history::check(async || Arc::new(fresh()), &Threads, rounds()));
+    let count = checked.unwrap_or_else(|fault| panic!("{fault}"));
+    println!("linearizability: {name}: {count} operations");
+}
+
+#[test]
+fn a_store_in_memory_is_linearizable() {
+    assert_linearizable("MemoryStore", MemoryStore::new);
+}
+
+/// All changes go through it. One that others change behind it is late by its bound, which it says.
+#[test]
+fn a_cached_store_is_linearizable() {
+    let fresh = || CachedStore::new(MemoryStore::new(), Duration::from_secs(3600), 100, 100, Instant::now);
+    assert_linearizable("CachedStore", fresh);
+}
+
+/// The control: what goes wrong only when two come together.
+#[test]
+fn faults_are_found() {
+    const FAULTS: [Fault; 6] = [
+        Fault::CachesFinds,
+        Fault::NamesInTwoSteps,
+        Fault::RevokesInTwoSteps,
+        Fault::RotatesInTwoSteps,
+        Fault::SavesWholeRecords,
+        Fault::SweepsInTwoSteps,
+    ];
+    let finds = |fault| {
+        let fresh = async || Arc::new(PlainStore::new(Some(fault)));
+        pollster::block_on(history::check(fresh, &Threads, 100)).is_err()
+    };
+    let missed: Vec<_> = FAULTS.into_iter().filter(|fault| !finds(*fault)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
