@@ -122,10 +122,10 @@ impl KeyRecord {
         self.previous
     }
 
-    /// Returns the previous secret if it still opens the key at `now`.
+    /// Lends the previous secret if it still opens the key at `now`.
     #[must_use]
-    pub fn live_previous(&self, now: UnixTime) -> Option<PreviousSecret> {
-        self.previous.filter(|previous| now < previous.ends_at)
+    pub fn live_previous(&self, now: UnixTime) -> Option<&PreviousSecret> {
+        self.previous.as_ref().filter(|previous| now < previous.ends_at)
     }
 
     pub(crate) fn minted(

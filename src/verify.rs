@@ -108,7 +108,7 @@ impl Claim<'_> {
 fn match_secret(claim: &Claim<'_>, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, InvalidKey> {
     let found = record.as_deref();
     let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
-    let live_previous = found.and_then(|record| record.previous.as_ref()).filter(|previous| now < previous.ends_at);
+    let live_previous = found.and_then(|record| record.live_previous(now));
     let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
 
     // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
