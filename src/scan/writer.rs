@@ -70,19 +70,27 @@ impl<W> RedactingWriter<W> {
 
     /// Says how the next bytes are treated. At least one is, unless there is none.
     fn step(&mut self, text: &[u8]) -> Step {
-        // What began before goes on for one word at most, and reaches only so far into it.
+        self.step_of_word(text).unwrap_or_else(|| {
+            let hidden = self.scanner.hidden(text).next();
+            Step { length: hidden.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
+        })
+    }
+
+    /// Says how a word that began before goes on, if something is hidden of what it goes on with.
+    fn step_of_word(&mut self, text: &[u8]) -> Option<Step> {
         let kept = self.tail.len();
-        self.tail.extend(text.iter().take(REACH).take_while(|byte| is_word(byte)));
-        let near = self.scanner.hidden(&self.tail).find(|hidden| hidden.end > kept);
-        self.tail.truncate(kept);
-        if let Some(hidden) = near {
-            return match hidden.start.checked_sub(kept) {
-                None | Some(0) => Step { length: hidden.end.saturating_sub(kept), is_hidden: true },
-                Some(length) => Step { length, is_hidden: false },
-            };
+        if kept == 0 || !text.first().is_some_and(is_word) {
+            return None;
         }
-        let far = self.scanner.hidden(text).next();
-        Step { length: far.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
+        // A token reaches only so far.
+        self.tail.extend(text.iter().take(REACH).take_while(|byte| is_word(byte)));
+        let hidden = self.scanner.hidden(&self.tail).find(|hidden| hidden.end > kept);
+        self.tail.truncate(kept);
+        let hidden = hidden?;
+        Some(match hidden.start.checked_sub(kept) {
+            None | Some(0) => Step { length: hidden.end.saturating_sub(kept), is_hidden: true },
+            Some(length) => Step { length, is_hidden: false },
+        })
     }
 
     /// Remembers what a step was about.
