@@ -71,8 +71,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scattered = ratio(&mut scattered::decision(100_000), &mut scattered::decision(10));
     let hash_set = ratio(&mut scattered::hash_set(100_000), &mut scattered::hash_set(10));
     println!("    other models each time: {scattered:.2}; the standard library's hash set alone: {hash_set:.2}");
-    let both = ratio(&mut scattered::decision(100_000), &mut scattered::hash_set(100_000));
-    println!("    other models each time, deciding to asking that hash set, both with 100,000: {both:.2}");
     bar("allocations", allocations(many), 0.0);
     let loading = ratio(&mut load::record(100_000), &mut load::plain(100_000));
     bar("loading a record with 100,000 models to loading a list of texts, time", loading, 3.0);
