@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Looks at the compiled library: what branches on secret bytes, what is left of a secret in memory, what can panic. Each
+# check has a control, which must fail.
+#
+#   tests/native/check.sh            all of them
+#   tests/native/check.sh timing     the statistical test of time as well, which wants a quiet machine
+set -euo pipefail
+cd "$(dirname "$0")"
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../../target}/native
+export CARGO_TARGET_DIR
+release=$CARGO_TARGET_DIR/release
+
+main() {
+    cargo build --quiet --release
+    constant_time
+    wiped
+    no_panic
+    if [ "${1:-}" = timing ]; then timing; fi
+}
+
+# Where memcheck reports a branch or an address that depends on secret bytes: one source file a report.
+reports() {
+    valgrind --quiet "$release/secret_bytes" "$1" 2>&1 >/dev/null | sed -nE \
+        '/Conditional jump|Use of uninit|points to uninit/ { n; s/^==[0-9]+== +at 0x[0-9A-F]+: ([^ ]*).*\(([^)]*)\)$/\2 \1/p }'
+}
+
+constant_time() {
+    if ! command -v valgrind >/dev/null; then
+        echo "native: no valgrind: what depends on secret bytes is not checked"
+        [ "${CI:-}" != true ]
+        return
+    fi
+    if ! reports planted | grep -q ' bcmp$'; then
+        echo "native: valgrind does not report the control" >&2
+        return 1
+    fi
+    local found
+    found=$(reports compare)
+    if [ -n "$found" ]; then
+        echo "$found" >&2
+        echo "native: the comparison depends on secret bytes" >&2
+        return 1
+    fi
+    # What may be known: is it well-formed, is its checksum right, does it open the key? One report for each, and one
+    # more where the program asks for the verdict.
+    found=$(reports verify)
+    local allowed='^src/token\.rs:|^token\.rs:|^src/verify\.rs:|^verify\.rs:|^secret_bytes\.rs:|^src/bin/secret_bytes\.rs:'
+    if grep -vE "$allowed" <<<"$found" || [ "$(wc -l <<<"$found")" -gt 4 ]; then
+        echo "$found" >&2
+        echo "native: more depends on secret bytes than may be known" >&2
+        return 1
+    fi
+    echo "native: the comparison depends on no secret byte; parsing and verifying branch only on what may be known:" \
+        "$(cut -d' ' -f1 <<<"$found" | paste -sd' ')"
+}
+
+wiped() {
+    "$release/wiped" used
+    local control
+    for control in copied on_stack; do
+        if "$release/wiped" "$control" >/dev/null; then
+            echo "native: a secret that was $control is not found in memory" >&2
+            return 1
+        fi
+    done
+    echo "native: nothing of a dropped token is left in memory; what is left on purpose is found on heap and stack"
+}
+
+no_panic() {
+    "$release/no_panic" >/dev/null
+    local log
+    if log=$(cargo build --quiet --release --features panics --bin no_panic 2>&1); then
+        echo "native: what can panic links" >&2
+        return 1
+    fi
+    case $log in
+        *'detected panic in function `parse`'*) ;;
+        *)
+            echo "$log" >&2
+            echo "native: the control of no_panic fails for another reason" >&2
+            return 1
+            ;;
+    esac
+    echo "native: parse, verify and decide cannot panic; the control does not link"
+}
+
+# Beyond 4.5 the times of two classes differ. A machine that does other work is noisy: the best of three runs counts.
+timing() {
+    local name best run t is_planted log=$CARGO_TARGET_DIR/timing.log
+    : >"$log"
+    for run in 1 2 3; do "$release/timing" >>"$log"; done
+    for name in $(sed -n 's/^bench \([a-z_]*\) .*max t.*/\1/p' "$log" | sort -u); do
+        best=$(grep "^bench $name " "$log" | grep -oE 'max t = [-+.0-9]+' | grep -oE '[.0-9]+$' | sort -g | head -n 1)
+        echo "timing: $name: |t| at least $best in three runs"
+        t=${best%.*}
+        is_planted=$(case $name in planted_*) echo 1 ;; *) echo 0 ;; esac)
+        case $name in information_*) continue ;; esac
+        if [ "$is_planted" = 1 ] && [ "$t" -lt 5 ]; then
+            echo "native: the time of the control does not tell" >&2
+            return 1
+        fi
+        if [ "$is_planted" = 0 ] && [ "$t" -ge 5 ]; then
+            echo "native: the time tells" >&2
+            return 1
+        fi
+    done
+}
+
+main "$@"

@@ -1,0 +1,81 @@
+//! Does anything branch on secret bytes, or index by them? To be run by valgrind, see `constant_time.sh`.
+//!
+//! A secret is marked as undefined, so memcheck reports each branch and each address that depends on it (Langley's
+//! ctgrind, 2010). What must depend on it is reported as well: whether a text is a token, and whether it opens the key.
+
+use core::{arch::asm, hint::black_box};
+use std::env;
+
+use keygate::{Action, Request, SecretDigest, UnixTime, UnverifiedToken, decide, verify};
+use keygate_native::{KG, NOW, issued, record};
+use subtle::ConstantTimeEq;
+
+/// `VG_USERREQ_TOOL_BASE('M', 'C')`, and the number of the request.
+const MAKE_UNDEFINED: usize = 0x4d43_0001;
+const MAKE_DEFINED: usize = 0x4d43_0002;
+
+/// A client request of valgrind's: a sequence of instructions that does nothing elsewhere (`valgrind.h`, amd64).
+fn request(code: usize, bytes: &mut [u8]) {
+    let arguments: [usize; 6] = [code, bytes.as_mut_ptr() as usize, bytes.len(), 0, 0, 0];
+    // SAFETY: the rotations add up to 128 bits, and the exchange is with itself; valgrind reads `arguments`, which live.
+    unsafe {
+        asm!(
+            "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
+            in("rax") arguments.as_ptr(), inout("rdx") 0_usize => _, inout("rdi") 0_usize => _,
+        );
+    }
+}
+
+fn secret(bytes: &mut [u8]) {
+    request(MAKE_UNDEFINED, bytes);
+}
+
+fn public<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
+    request(MAKE_DEFINED, &mut bytes);
+    bytes
+}
+
+fn main() {
+    let issued = issued(1);
+    let mut stored = *issued.token.digest().as_bytes();
+    match env::args().nth(1).as_deref() {
+        // The comparison by itself: nothing may be reported.
+        Some("compare") => {
+            secret(&mut stored);
+            for mut other in [[0; 28], *issued.token.digest().as_bytes()] {
+                secret(&mut other);
+                let left = black_box(SecretDigest::from_bytes(stored));
+                let equal = left.ct_eq(black_box(&SecretDigest::from_bytes(other)));
+                println!("equal: {:?}", public([equal.unwrap_u8()]));
+            }
+        }
+        // From the text to the verdict: the symbols of the secret, and what is stored of it.
+        Some("verify") => {
+            secret(&mut stored);
+            let mut text = issued.token.expose_secret().as_bytes().to_vec();
+            let start = text.len() - 32 - 1 - 8;
+            secret(&mut text[start..start + 32]);
+            // SAFETY: it was a text, and marking it changes no byte; checking it would be a branch of this file's own.
+            let text = unsafe { core::str::from_utf8_unchecked(&text) };
+            let presented = UnverifiedToken::parse(KG, black_box(text)).expect("a token");
+            let other = [7; 28];
+            let digests = [(stored, None), (other, Some(stored)), (other, None), (other, Some(other))];
+            for (current, previous) in digests {
+                let record = record(&issued, SecretDigest::from_bytes(current), previous.map(SecretDigest::from_bytes));
+                if let Ok(key) = black_box(verify(&presented, Some(record), NOW)) {
+                    // Deciding looks at no secret any more.
+                    let request = Request::new("core".parse().expect("a team"), Action::Deploy);
+                    println!("allowed: {}", decide(&key, None, &request, NOW).is_allowed());
+                }
+            }
+            println!("unknown id: {:?}", verify(&presented, None, UnixTime::MIN).is_ok());
+        }
+        // The control: the slices are compared by a function that leaves at the first difference.
+        Some("planted") => {
+            secret(&mut stored);
+            let other = black_box(vec![7; 28]);
+            println!("equal: {}", black_box(&stored[..]) == &other[..]);
+        }
+        _ => panic!("compare, verify or planted"),
+    }
+}
