@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# What a release is made of: the package, its dependencies and their oldest versions, and the public API.
+#
+#   .ci/releases.sh              the short form
+#   .ci/releases.sh powerset     every set of features as well
+#
+# `UPDATE_GOLDEN=1 .ci/releases.sh api` writes the snapshot of the public API anew: read the difference before you commit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+export CARGO_TARGET_DIR=$target
+
+main() {
+    case ${1:-} in
+        api) public_api ;;
+        powerset) powerset ;;
+        *)
+            package
+            dependencies
+            minimal_versions
+            public_api
+            semver
+            ;;
+    esac
+}
+
+# Packs the library, and builds what was packed. All that follows looks at this, which is what users get.
+package() {
+    # What is not committed yet is packed as well: the check is of this tree.
+    cargo package --quiet --allow-dirty --package keygate --all-features
+    packed=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-*' | sort -V | tail -n 1)
+    cp deny.toml "$packed/"
+    echo "releases: $(find "$packed" -name '*.rs' | wc -l) source files packed, and built with all features"
+}
+
+# Licences, duplicates and sources. Advisories need a database, which is not here.
+dependencies() {
+    local deny
+    deny=$(.ci/tool.sh cargo-deny 0.20.2)/cargo-deny
+    # A tree of its own, or cargo would look for the workspace around it.
+    rm -rf "$target/packed"
+    cp -r "$packed" "$target/packed"
+    packed=$target/packed
+    grep -q '^\[workspace\]' "$packed/Cargo.toml" || printf '\n[workspace]\n' >>"$packed/Cargo.toml"
+    (cd "$packed" && cargo fetch --quiet && "$deny" --offline --all-features check licenses bans sources)
+    # The control: without the licences that are allowed, it must complain.
+    if (cd "$packed" && sed 's/^allow = .*/allow = ["Zlib"]/' deny.toml >none.toml &&
+        "$deny" --offline --all-features check --config none.toml licenses) >/dev/null 2>&1; then
+        echo "releases: cargo deny allows whatever there is" >&2
+        return 1
+    fi
+}
+
+# The oldest versions that the manifest allows. Only nightly can choose them; it is stable that builds.
+minimal_versions() {
+    if ! cargo +nightly --version >/dev/null 2>&1; then
+        echo "releases: no nightly toolchain: the oldest versions of dependencies are not built"
+        return
+    fi
+    (
+        cd "$packed"
+        # Users do not have what only the tests need; it would rule out versions that the library itself allows.
+        awk '/^\[/ { inside = /^\[dev-dependencies/ } !inside' Cargo.toml >without.toml
+        mv without.toml Cargo.toml
+        cargo +nightly update --quiet -Zdirect-minimal-versions
+        CARGO_TARGET_DIR=$target/minimal cargo check --quiet --lib --all-features
+    )
+    echo "releases: builds with the oldest direct dependencies that the manifest allows"
+}
+
+# The public API as text, and the crates whose types are in it: those that Cargo.toml calls public, and no others.
+public_api() {
+    if ! cargo +nightly --version >/dev/null 2>&1; then
+        echo "releases: no nightly toolchain: the public API is not compared"
+        return
+    fi
+    local tools now=$target/public_api.txt foreign
+    tools=$(.ci/tool.sh cargo-public-api 0.52.0)
+    PATH=$PATH:$tools CARGO_TARGET_DIR=$target/nightly \
+        cargo +nightly public-api --package keygate --all-features -sss >"$now" 2>"$now.log" || {
+        cat "$now.log" >&2
+        return 1
+    }
+    if [ "${UPDATE_GOLDEN:-}" = 1 ]; then cp "$now" .ci/public_api.txt; fi
+    diff .ci/public_api.txt "$now" || {
+        echo "releases: the public API changed: say so in the changelog, and write the snapshot anew" >&2
+        return 1
+    }
+    # A path of a foreign type begins with its crate. `__private` is how pin-project-lite says when a future is `Unpin`.
+    foreign=$(grep -v 'pin_project_lite::__private' "$now" |
+        grep -oE '(^|[^A-Za-z0-9_:])[a-z_0-9]+::[A-Za-z_]' | grep -oE '[a-z_0-9]+::' | sort -u |
+        grep -vxE '(alloc|core|std|keygate|getrandom|http|rand_core|serde_core|subtle|tower_layer|tower_service|zeroize)::' || true)
+    if [ -n "$foreign" ]; then
+        echo "releases: types of these crates are public, and Cargo.toml does not say so:" $foreign >&2
+        return 1
+    fi
+    echo "releases: the public API is the one of the snapshot, $(wc -l <"$now") lines; its foreign types are those allowed"
+}
+
+# Nothing to compare with before the first release; from then on, with the newest tag.
+semver() {
+    local tag
+    tag=$(git tag --list 'v[0-9]*' --sort=-v:refname | head -n 1)
+    if [ -z "$tag" ]; then
+        echo "releases: there is no release yet to compare with"
+        return
+    fi
+    PATH=$PATH:$(.ci/tool.sh cargo-semver-checks 0.51.0) cargo semver-checks --package keygate --baseline-rev "$tag"
+}
+
+powerset() {
+    local features=() set place count=0 bits
+    mapfile -t features < <(awk '/^\[/ { inside = ($0 == "[features]") } inside && /^[a-z_-]+ *=/ && !/^default / { print $1 }' Cargo.toml)
+    for ((bits = 0; bits < 1 << ${#features[@]}; bits++)); do
+        set=
+        for place in "${!features[@]}"; do
+            if ((bits >> place & 1)); then set+=${features[place]},; fi
+        done
+        cargo check --quiet --package keygate --lib --no-default-features --features "$set" ||
+            { echo "releases: does not build with features $set" >&2; return 1; }
+        count=$((count + 1))
+    done
+    echo "releases: builds with each of $count sets of features"
+}
+
+main "$@"
