@@ -139,7 +139,7 @@ fn log(size: usize, every: usize) -> (String, usize) {
         write!(
             log,
             "2026-05-04T11:22:{second:02}.{micros:06}Z  INFO http_request{{method=GET path={path} request_id={id:016x}}}: \
-             served status={status} latency_ms={} user_agent=\"acme-client/1.4.2\" bytes_sent={}",
+             served status={status} latency_ms={} user_agent=\"curl/8.5.0\" bytes_sent={}",
             number % 977,
             number % 65_537,
         )

@@ -142,6 +142,12 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
     fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
         self.recall(id)
     }
+
+    async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
+        // What is remembered may be what was just found to be out of date.
+        self.evict(id);
+        self.store.find_current(id).await
+    }
 }
 
 impl<S: KeyStore> CachedStore<S> {

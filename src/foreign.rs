@@ -156,6 +156,10 @@ impl ForeignFormat {
     /// symbols and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
     /// `name` goes into the ids of the keys, so it must never change, and be another for each custom format.
     ///
+    /// One key must have one text: if several texts have one hash, as where case does not count, whichever is presented
+    /// first would be the only one after an [upgrade](crate::KeyManager::upgrade), or after an import of the text
+    /// ([`UnverifiedForeign::fingerprint`]). Take only one spelling for a key, or never do either.
+    ///
     /// ```
     /// use keygate::foreign::{ForeignFormat, ForeignParts, StoredHash};
     /// # fn sha1(text: &str) -> [u8; 20] { [text.len() as u8; 20] }
@@ -218,7 +222,8 @@ impl ForeignFormat {
     ///
     /// # Errors
     ///
-    /// - [`InvalidForeign::Handle`] if the format has handles and this is none, or has none and there is one.
+    /// - [`InvalidForeign::Handle`] if the format has handles and this is none, or has none and there is one. Of a custom
+    ///   format this is not known: give what its `parse` gives, or the record is never found.
     /// - [`InvalidForeign::Hash`] if the hash has another length than those of the format.
     pub fn stored(&self, handle: Option<&str>, hash: StoredHash) -> Result<Fingerprint, InvalidForeign> {
         let is_handle = match self.0 {

@@ -174,8 +174,9 @@ impl Gate {
         text: &str,
         now: UnixTime,
     ) -> Result<Option<Permit<Revoke>>, S::Error> {
-        let key = self.authenticate(store, text, now).await?;
-        Ok(key.ok().map(|key| Permit::exposed(&key)))
+        let Ok(lookup) = self.read(text) else { return Ok(None) };
+        let record = store.find_current(lookup.id()).await?;
+        Ok(lookup.found(record, now).ok().map(|key| Permit::exposed(&key)))
     }
 
     /// Decides a request of a verified key; asks for the user's standing only if that is what decides.

@@ -206,7 +206,7 @@ pub use manage::{
     Permit, Reminted, Rename, Revoke, Rotate, RotateError, Rotation, Upgrade, may_manage,
 };
 pub use name::{EnvironmentName, Issuer, KeyName};
-pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Sufficient, decide};
+pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Sufficient, decide, usable};
 pub use reason::{Class, Reason};
 pub use record::{
     Creator, InvalidCreator, InvalidRecord, InvalidStatus, KeyRecord, NewKey, PreviousChange, PreviousSecret,

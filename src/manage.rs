@@ -26,7 +26,7 @@ use crate::{
     id::{KeyId, UserId},
     issue,
     name::{Issuer, KeyName},
-    policy::check_usable,
+    policy::usable,
     reason::{Class, Reason},
     record::{Creator, KeyRecord, NewKey, PreviousChange, PreviousSecret, SecretChange, Status},
     standing::Standing,
@@ -91,7 +91,7 @@ fn check<O: Operation>(
         Actor::Operator(_) => return Ok(()),
         Actor::User(_) => None,
         Actor::Key(key) => {
-            check_usable(key.status(), key.validity(), now)?;
+            usable(key, now)?;
             Some(*key)
         }
     };

@@ -20,7 +20,7 @@ use core::fmt;
 
 use crate::{
     action::{Action, ActionKind, Request},
-    grant::{Grant, Permission, Validity},
+    grant::{Grant, Permission},
     id::{KeyId, ModelId, TeamId, UserId},
     level::PermissionLevel,
     name::EnvironmentName,
@@ -63,7 +63,7 @@ pub fn decide<'a>(
 }
 
 fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> Result<(), Reason> {
-    check_usable(key.status(), key.validity(), now)?;
+    usable(key, now)?;
     let action = request.action.kind();
     match key.grant() {
         // Rule 3: a personal key acts as its user, so what the user is in the request's team decides.
@@ -84,13 +84,36 @@ fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: 
     }
 }
 
-/// Rules 1 and 2: may the key be used at all?
-pub(crate) fn check_usable(status: Status, validity: Validity, now: UnixTime) -> Result<(), Reason> {
-    match status {
+/// Checks rules 1 and 2: may the key be used at all, whatever for?
+///
+/// [`decide`] does so first. Alone it is for what comes before there is a request to decide upon: a route of which
+/// nothing is said, or that needs no more than a key.
+///
+/// # Errors
+///
+/// [`Reason::Revoked`], [`Reason::Disabled`], [`Reason::NotYetValid`] or [`Reason::Expired`]: "not authenticated", 401.
+///
+/// ```
+/// # use keygate::*;
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
+/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// # let issuer = Issuer::from_static("acme");
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::until(UnixTime::from_secs(200)), &mut rng, now)?;
+/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
+/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
+/// // `key` expires at 200.
+/// assert_eq!(usable(&key, UnixTime::from_secs(199)), Ok(()));
+/// assert_eq!(usable(&key, UnixTime::from_secs(200)), Err(Reason::Expired));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub fn usable(key: &VerifiedKey, now: UnixTime) -> Result<(), Reason> {
+    match key.status() {
         Status::Revoked { .. } => Err(Reason::Revoked),
         Status::Disabled => Err(Reason::Disabled),
-        Status::Active if validity.is_before_start(now) => Err(Reason::NotYetValid),
-        Status::Active if validity.is_expired(now) => Err(Reason::Expired),
+        Status::Active if key.validity().is_before_start(now) => Err(Reason::NotYetValid),
+        Status::Active if key.validity().is_expired(now) => Err(Reason::Expired),
         Status::Active => Ok(()),
     }
 }

@@ -10,7 +10,8 @@
 //! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
 //! UTF-8 sequences included: text need not be UTF-8 to be searched.
 //!
-//! Both take time in proportion to the text, whatever it is, and the same time for one issuer as for many.
+//! Both take time in proportion to the text, whatever it is. There is one search for all issuers; each place that looks
+//! like a token is then held against each of them.
 //!
 //! What is encoded is not seen: a token in Base64, wrapped over two lines, or with a `_` that is written as `%5F`.
 //! Redact before text is encoded. How leaks are dealt with as a whole is told in [`docs::leaks`](crate::docs::leaks).

@@ -86,6 +86,18 @@ pub trait KeyStore: Send + Sync {
         let _ = id;
         None
     }
+
+    /// As [`find`](Self::find), past every cache: what the store holds now.
+    ///
+    /// A store that remembers what it found overrides this, and so does a wrapper of one. It is asked where a decision
+    /// cannot be taken back, such as that a leaked token ends its key.
+    ///
+    /// # Errors
+    ///
+    /// As `find`.
+    fn find_current(&self, id: KeyId) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, Self::Error>> + Send {
+        self.find(id)
+    }
 }
 
 /// Changes keys, by narrow operations of which each is atomic.
@@ -206,7 +218,7 @@ pub trait ManagedKeyStore: KeyStore {
 /// # Contract
 ///
 /// The answer is what is so now. A cache in front of it bounds how long a removed user keeps access. A user who is not
-/// known is [`Standing::Deprovisioned`], not an error. A failure is answered with 503, never with access.
+/// known is [`Standing::Deprovisioned`], not an error, and so in every team, also in one that does not exist. A failure is answered with 503, never with access.
 ///
 /// ```
 /// use core::convert::Infallible;

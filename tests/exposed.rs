@@ -1,19 +1,22 @@
 //! A token that was found somewhere ends its key, and nothing less than a token does.
-#![cfg(feature = "memory")]
-#![expect(clippy::string_slice, clippy::unwrap_used, reason = "these are tests")]
+#![cfg(all(feature = "cache", feature = "memory"))]
+#![expect(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "these are tests")]
 
 mod common;
 
-use core::time::Duration;
+use core::{convert::Infallible, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use common::{KG, at, full, operator, personal, rng, team, text};
 use keygate::{
-    By, Create, Disable, Event, EventKind, Gate, Grant, KeyId, KeyKind, KeyManager, KeyStore, MemoryStore, Rotate,
-    Rotation, Slot, Status, Token, UnixTime, Validity, may_manage,
+    By, CachedStore, Changed, Create, Disable, Event, EventKind, Gate, Grant, KeyId, KeyKind, KeyManager, KeyName,
+    KeyRecord, KeyStore, ListBy, ManageError, ManagedKeyStore, MemoryStore, NewKey, Owner, Page, PageRequest, Rotate,
+    Rotation, Run, SecretChange, Slot, Status, Token, UnixTime, Validity, may_manage,
 };
 use pollster::block_on;
 
 const NOW: UnixTime = UnixTime::from_secs(150);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn create(manager: &KeyManager<MemoryStore>, grant: Grant, validity: Validity, seed: u8) -> Token {
     let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
@@ -28,11 +31,14 @@ fn rotate(manager: &KeyManager<MemoryStore>, id: KeyId, seed: u8) -> Token {
     block_on(manager.rotate(permit, start, &mut rng(seed), at(100))).unwrap().token
 }
 
-fn report(manager: &KeyManager<MemoryStore>, text: &str, now: UnixTime) -> Option<Event> {
-    block_on(manager.revoke_exposed(Gate::new(KG), text, now)).unwrap()
+fn report<S: ManagedKeyStore>(manager: &KeyManager<S>, texts: &[&str], now: UnixTime) -> Vec<Event> {
+    block_on(manager.revoke_exposed(Gate::new(KG), texts.iter().copied(), now))
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
 }
 
-fn status(manager: &KeyManager<MemoryStore>, id: KeyId) -> Status {
+fn status<S: ManagedKeyStore>(manager: &KeyManager<S>, id: KeyId) -> Status {
     block_on(manager.store().find(id)).unwrap().unwrap().status()
 }
 
@@ -55,14 +61,14 @@ fn either_live_secret_ends_the_key_whatever_its_state() {
         (&previous, Slot::Previous),
     ];
     for (token, slot) in cases {
-        let event = report(&manager, token.expose_secret(), NOW).unwrap();
+        let events = report(&manager, &[token.expose_secret(); 3], NOW);
+        let [event] = events.try_into().unwrap();
         assert_eq!(event.by, By::Key { id: token.id(), slot });
         assert_eq!((event.key, event.kind), (Some(token.id()), EventKind::Revoked { first_at: NOW }));
         assert_eq!(status(&manager, token.id()), Status::Revoked { at: NOW });
 
-        // Found again somewhere else: nothing changes, and it is told.
-        let again = report(&manager, token.expose_secret(), at(160)).unwrap();
-        assert_eq!((again.at, again.kind), (at(160), EventKind::Revoked { first_at: NOW }));
+        // Found again somewhere else: nothing changes, and there is nothing to tell.
+        assert_eq!(report(&manager, &[token.expose_secret()], at(160)), []);
         assert_eq!(status(&manager, token.id()), Status::Revoked { at: NOW });
     }
 }
@@ -80,10 +86,112 @@ fn nothing_less_than_a_live_secret_ends_a_key() {
     let (public, spaced) = (first.public().to_string(), format!("{own} "));
     let texts = [guessed.expose_secret(), other_kind.expose_secret(), unknown.expose_secret(), id.as_str(), &public];
     for text in texts.into_iter().chain([&own[..own.len() - 1], &spaced, "", "Bearer"]) {
-        assert_eq!(report(&manager, text, NOW), None);
+        assert_eq!(report(&manager, &[text], NOW), []);
     }
     // A previous secret whose end has come is a wrong one.
-    assert_eq!(report(&manager, own, at(200)), None);
+    assert_eq!(report(&manager, &[own], at(200)), []);
     assert_eq!(status(&manager, id), Status::Active);
-    assert!(report(&manager, own, at(199)).is_some());
+    // Among others of the same id, the right one counts.
+    assert_eq!(report(&manager, &[guessed.expose_secret(), &public, own], at(199)).len(), 1);
+}
+
+/// What another process changed counts, whatever a cache remembers: the new secret ends the key, and the one that was cut
+/// over does not.
+#[test]
+fn no_cache_is_believed() {
+    let shared = Arc::new(MemoryStore::new());
+    let here = KeyManager::new(KG, CachedStore::new(Arc::clone(&shared), HOUR, 10, 10, Instant::now));
+    let elsewhere = KeyManager::new(KG, Arc::clone(&shared));
+    let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
+    let old =
+        block_on(elsewhere.create(permit, text("laptop"), Validity::UNLIMITED, &mut rng(1), at(0))).unwrap().token;
+    let record = block_on(here.store().find(old.id())).unwrap().unwrap();
+    let permit = may_manage(&operator(), Rotate(record), None, at(100)).unwrap();
+    let new = block_on(elsewhere.rotate(permit, Rotation::CutOver, &mut rng(2), at(100))).unwrap().token;
+
+    assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "the cache is behind");
+    assert_eq!(report(&here, &[old.expose_secret()], NOW), []);
+    assert_eq!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Active);
+    block_on(here.store().find(old.id())).unwrap();
+    assert_eq!(report(&here, &[new.expose_secret()], NOW).len(), 1);
+    assert!(matches!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Revoked { .. }));
+    assert!(block_on(Gate::new(KG).exposed(here.store(), old.expose_secret(), NOW)).unwrap().is_none());
+}
+
+/// What failed is told for each key, and ends nothing else.
+#[test]
+fn a_failed_look_up_is_told_and_the_others_go_on() {
+    let manager = KeyManager::new(KG, Flaky(MemoryStore::new()));
+    let create = |seed: u8| {
+        let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
+        let name = text(&format!("key-{seed}"));
+        block_on(manager.create(permit, name, Validity::UNLIMITED, &mut rng(seed), at(0))).unwrap().token
+    };
+    let tokens: Vec<_> = (1..=20).map(create).collect();
+    let texts = tokens.iter().map(Token::expose_secret);
+    let results = block_on(manager.revoke_exposed(Gate::new(KG), texts.collect::<Vec<_>>(), NOW));
+    assert_eq!(results.len(), tokens.len());
+    for token in &tokens {
+        let is_down = Flaky::is_down(token.id());
+        assert_eq!(status(&manager, token.id()) == Status::Active, is_down);
+        let is_told = |result: &Result<Event, _>| result.as_ref().is_ok_and(|event| event.key == Some(token.id()));
+        assert_eq!(results.iter().any(is_told), !is_down);
+    }
+    let failed = results.iter().filter(|result| matches!(result, Err(ManageError::Store(Down)))).count();
+    assert!((1..tokens.len()).contains(&failed), "{failed}");
+}
+
+/// A store that cannot look up some ids.
+struct Flaky(MemoryStore);
+
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("down")]
+struct Down;
+
+impl Flaky {
+    fn is_down(id: KeyId) -> bool {
+        id.as_str().as_bytes()[0] % 2 == 0
+    }
+}
+
+impl KeyStore for Flaky {
+    type Error = Down;
+
+    async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
+        Ok(sure(self.0.find(id).await))
+    }
+
+    async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
+        if Self::is_down(id) { Err(Down) } else { self.find(id).await }
+    }
+}
+
+macro_rules! delegate {
+    ($($operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl ManagedKeyStore for Flaky {
+            $(async fn $operation(&self, $($argument: $type),*) -> Result<$answer, Down> {
+                Ok(sure(self.0.$operation($($argument),*).await))
+            })*
+        }
+    };
+}
+
+delegate! {
+    insert(new: NewKey) -> Changed;
+    rename(id: KeyId, name: KeyName) -> Changed;
+    disable(id: KeyId) -> Changed;
+    enable(id: KeyId) -> Changed;
+    revoke(id: KeyId, now: UnixTime) -> Changed<UnixTime>;
+    rotate(change: SecretChange) -> Changed;
+    end_overlap(id: KeyId) -> Changed;
+    touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
+    list(by: ListBy, page: PageRequest) -> Page;
+    revoke_all(owner: Owner, now: UnixTime, run: Run) -> Vec<KeyId>;
+}
+
+fn sure<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
 }

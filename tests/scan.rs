@@ -8,6 +8,8 @@
 )]
 
 mod common;
+#[path = "scan/failing.rs"]
+mod failing;
 #[path = "scan/model.rs"]
 mod model;
 
@@ -287,7 +289,7 @@ fn a_writer_holds_nothing_back() {
     assert_eq!(writer.into_inner(), seen);
 }
 
-/// Takes a few bytes at a time, and fails every third time.
+/// Takes a few bytes at a time, and is interrupted every third time.
 #[derive(Default)]
 struct Reluctant {
     taken: Vec<u8>,
@@ -299,7 +301,7 @@ impl io::Write for Reluctant {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
         if self.calls % 3 == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(io::ErrorKind::Interrupted.into());
         }
         // All of a mark, so that a retry does not repeat it.
         let taken = if bytes == b"[redacted]" { bytes } else { &bytes[..bytes.len().min(5)] };
@@ -322,7 +324,7 @@ fn a_writer_that_takes_little_or_fails_gets_all_the_same() {
         match io::Write::write(&mut writer, rest) {
             Ok(taken) => rest = &rest[taken..],
             Err(error) => {
-                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                assert_eq!(error.kind(), io::ErrorKind::Interrupted);
                 failed += 1;
             }
         }

@@ -7,7 +7,7 @@ mod common;
 use core::{
     convert::Infallible,
     fmt,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 use std::sync::{Arc, mpsc::Receiver};
@@ -484,6 +484,82 @@ fn what_needs_no_waiting_is_answered_in_the_same_way() {
     }
     for status in ["200", "401", "403", "404", "503"] {
         assert!(seen.iter().any(|one| one.starts_with(&format!("({status},"))), "{status}");
+    }
+}
+
+/// Who is gone does not learn what exists: one answer, whatever was asked for.
+#[test]
+fn a_deprovisioned_user_gets_one_answer_everywhere() {
+    let setup = Setup::new();
+    let gone = setup.key(1, personal("bob"));
+    let routes = [Route::Call("m1"), Route::Deploy("labs"), Route::NotFound, Route::Unlisted];
+    for is_function in [false, true] {
+        let send = |route: &Route| {
+            let request = bearer(&gone, route.clone());
+            let (edge, world) = (setup.edge.clone(), Arc::clone(&setup.world));
+            let response = if is_function {
+                let authorize = AuthorizeLayer::concealing(edge, world, resolve, not_found);
+                setup.send_through_both(setup.authenticate(), authorize, request)
+            } else {
+                setup.send(request)
+            };
+            format!("{:?}", (response.status(), response.headers(), response.body()))
+        };
+        let seen: Vec<_> = routes.iter().map(send).collect();
+        assert!(seen.iter().all(|one| one.starts_with("(401,") && *one == seen[0]), "{seen:#?}");
+        assert_eq!(setup.notes().len(), routes.len(), "each is told");
+    }
+    // Nor does an outage tell what exists: a broken look-up has one answer, too.
+    let member = setup.key(2, personal("ada"));
+    for route in routes {
+        setup.world.is_warm.store(true, Ordering::SeqCst);
+        setup.world.is_down.store(true, Ordering::SeqCst);
+        assert_eq!(setup.send(bearer(&member, route)).status(), StatusCode::SERVICE_UNAVAILABLE);
+        setup.world.is_down.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What ends while a look-up is under way has ended when it answers.
+#[test]
+fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
+    static SECONDS: AtomicI64 = AtomicI64::new(100);
+    fn clock() -> UnixTime {
+        at(SECONDS.load(Ordering::SeqCst))
+    }
+    /// Answers a hundred seconds later.
+    struct Slow(Arc<World>);
+    impl KeyStore for Slow {
+        type Error = Infallible;
+
+        async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Infallible> {
+            SECONDS.fetch_add(100, Ordering::SeqCst);
+            self.0.keys.find(id).await
+        }
+    }
+    impl Standings for Slow {
+        type Error = Infallible;
+
+        async fn standing(&self, _: UserId, _: TeamId) -> Result<Standing, Infallible> {
+            SECONDS.fetch_add(100, Ordering::SeqCst);
+            Ok(Standing::Member)
+        }
+    }
+
+    let setup = Setup::new();
+    let ends_at_150 = setup.key_valid(1, team("core", full("all")), Validity::until(at(150)));
+    let ends_at_250 = setup.key_valid(2, personal("ada"), Validity::until(at(250)));
+    let lasts = setup.key(3, personal("ada"));
+    let edge = Edge::new(Gate::new(common::KG), Answers::new("models").unwrap(), setup.outbox.clone(), clock);
+    for (token, expected) in [(ends_at_150, 401), (ends_at_250, 401), (lasts, 200)] {
+        SECONDS.store(100, Ordering::SeqCst);
+        let store = Arc::new(Slow(Arc::clone(&setup.world)));
+        let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+        let service = ServiceBuilder::new()
+            .layer(AuthenticateLayer::new(edge.clone(), Arc::clone(&store)))
+            .layer(AuthorizeLayer::new(edge.clone(), store, Routes, not_found))
+            .service(handler);
+        let response = block_on(service.oneshot(bearer(&token, Route::Deploy("core")))).unwrap();
+        assert_eq!(response.status().as_u16(), expected);
     }
 }
 

@@ -60,13 +60,19 @@ impl FromStr for StoredHash {
     type Err = InvalidHash;
 
     fn from_str(text: &str) -> Result<Self, InvalidHash> {
-        if SLOW.iter().any(|prefix| text.starts_with(prefix)) {
+        let begins_with = |prefix: &&str| {
+            text.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        if SLOW.iter().any(begins_with) {
             return Err(InvalidHash::Slow);
         }
         let (digits, length) = match text.split_once('$') {
             None => (text, text.len()),
             Some(("sha256", rest)) => (unsalted(rest)?, 2 * 32),
             Some(("sha512", rest)) => (unsalted(rest)?, 2 * 64),
+            Some(("md5" | "sha1" | "sha224" | "sha384", rest)) if !rest.starts_with('$') => {
+                return Err(InvalidHash::Salted);
+            }
             Some(_) => return Err(InvalidHash::Tag),
         };
         let is_even = length % 2 == 0;
@@ -121,8 +127,39 @@ pub enum InvalidHash {
     Tag,
 }
 
-/// How the text forms of slow hashes begin: those of crypt(3) and the PHC format, of Django, and of Werkzeug.
+/// How the text forms of slow hashes begin, in lower case: those of crypt(3), with its dialects of phpass and Drupal, of
+/// the PHC format, of Django, Werkzeug, Dovecot and `OpenLDAP`, and of Mosquitto.
 const SLOW: &[&str] = &[
-    "$1$", "$2a$", "$2b$", "$2x$", "$2y$", "$5$", "$6$", "$7$", "$argon2", "$bcrypt", "$gy$", "$md5$", "$pbkdf2",
-    "$scrypt$", "$sha1$", "$y$", "argon2", "bcrypt", "pbkdf2", "scrypt",
+    "$1$",
+    "$2$",
+    "$2a$",
+    "$2b$",
+    "$2x$",
+    "$2y$",
+    "$5$",
+    "$6$",
+    "$7$",
+    "$argon2",
+    "$bcrypt",
+    "$gy$",
+    "$h$",
+    "$md5$",
+    "$p$",
+    "$pbkdf2",
+    "$s$",
+    "$s0$",
+    "$scrypt$",
+    "$sha1$",
+    "$y$",
+    "argon2",
+    "bcrypt",
+    "pbkdf2",
+    "scrypt",
+    "{argon2",
+    "{bcrypt",
+    "{blf-crypt",
+    "{crypt}",
+    "{pbkdf2",
+    "{scrypt",
+    "{x-pbkdf2",
 ];

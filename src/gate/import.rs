@@ -35,6 +35,9 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// Call it off the request's path, and never fail a request because of it. If somebody upgraded or rotated the key in
     /// the meantime, theirs stays, and there is no event.
     ///
+    /// Of a [custom format](crate::foreign::ForeignFormat::custom) that gives several texts one hash, only the text that was
+    /// presented opens the key afterwards.
+    ///
     /// # Errors
     ///
     /// - [`ManageError::Refused`] if the key was revoked or disabled in the meantime.

@@ -1,11 +1,11 @@
 //! Managing keys in a store: permits on one side, narrow operations on the other.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::error::Error;
 
 use rand_core::TryCryptoRng;
 
-use super::Gate;
+use super::{Gate, Lookup};
 use crate::{
     event::{Asked, Event, EventKind, OperationKind},
     grant::{Owner, Validity},
@@ -15,7 +15,7 @@ use crate::{
         RotateError, Rotation,
     },
     name::{Issuer, KeyName},
-    record::Creator,
+    record::{Creator, Status},
     store::{Changed, ListBy, ManagedKeyStore, Page, PageRequest, Refusal, Run},
     time::UnixTime,
     token::GenerateError,
@@ -173,40 +173,51 @@ impl<S: ManagedKeyStore> KeyManager<S> {
         Ok(permit.event(EventKind::Revoked { first_at }, now))
     }
 
-    /// Ends the key whose token was found where it should not be; whoever holds a token may end its key.
+    /// Ends the keys whose tokens were found where they should not be; whoever holds a token may end its key.
     ///
-    /// `None` if the text opens no key. Answer whoever reported it the same either way.
-    ///
-    /// # Errors
-    ///
-    /// As [`KeyManager::rename`]. Report the text again then: to end a key twice changes nothing.
+    /// There is a result for each key that one of the texts opens, and for each that could not be looked up or ended: an
+    /// event, or why not. Nothing comes of texts that open no key, and of keys that were ended before. Answer whoever
+    /// reported them the same whatever there is, but for a failure, after which the report has to be made again.
     ///
     /// # Security
     ///
-    /// Only a matching secret ends a key ([`Gate::exposed`]), so neither can somebody end a key of which they know the
-    /// public id, nor find out by this which ids exist. A store that caches does not know a secret that is newer than
-    /// its bound on staleness.
+    /// Only a matching secret ends a key, so nobody can end one of which they know just the public id. Each id is looked up
+    /// once, however often it is among the texts, and past every cache: neither is a new secret overlooked, nor does one
+    /// that was cut over still count.
     ///
     /// ```
     /// use keygate::{Gate, Issuer, KeyManager, MemoryStore, UnixTime};
     ///
     /// let kg = Issuer::from_static("kg");
     /// let manager = KeyManager::new(kg, MemoryStore::new());
-    /// let found = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
-    /// let event = pollster::block_on(manager.revoke_exposed(Gate::new(kg), found, UnixTime::now()))?;
-    /// assert_eq!(event, None); // no such key
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// let found = ["kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d"];
+    /// let events = pollster::block_on(manager.revoke_exposed(Gate::new(kg), found, UnixTime::now()));
+    /// assert_eq!(events, []); // no such key
     /// ```
     pub async fn revoke_exposed(
         &self,
         gate: Gate,
-        text: &str,
+        texts: impl IntoIterator<Item = &str, IntoIter: Send> + Send,
         now: UnixTime,
-    ) -> Result<Option<Event>, ManageError<S::Error>> {
-        match gate.exposed(&self.store, text, now).await.map_err(ManageError::Store)? {
-            Some(permit) => self.revoke(permit, now).await.map(Some),
-            None => Ok(None),
+    ) -> Vec<Result<Event, ManageError<S::Error>>> {
+        let mut presented = BTreeMap::<KeyId, Vec<Lookup>>::new();
+        for lookup in texts.into_iter().filter_map(|text| gate.read(text).ok()) {
+            presented.entry(lookup.id()).or_default().push(lookup);
         }
+        let mut results = Vec::new();
+        for (id, lookups) in presented {
+            let record = match self.store.find_current(id).await {
+                Ok(record) => record.filter(|record| !matches!(record.status(), Status::Revoked { .. })),
+                Err(error) => {
+                    results.push(Err(ManageError::Store(error)));
+                    continue;
+                }
+            };
+            if let Some(key) = lookups.iter().find_map(|lookup| lookup.found(record.clone(), now).ok()) {
+                results.push(self.revoke(Permit::exposed(&key), now).await);
+            }
+        }
+        results
     }
 
     /// Lists the owner's keys.

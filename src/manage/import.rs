@@ -7,7 +7,7 @@ use crate::{
     grant::Validity,
     issue,
     name::KeyName,
-    policy::check_usable,
+    policy::usable,
     record::{NewKey, SecretChange},
     time::UnixTime,
     verify::VerifiedKey,
@@ -164,7 +164,7 @@ impl Upgrade {
     /// of a key that may not be used.
     #[must_use]
     pub fn of(key: &VerifiedKey, now: UnixTime) -> Option<Self> {
-        check_usable(key.status(), key.validity(), now).ok()?;
+        usable(key, now).ok()?;
         let change = issue::rehash(key.record(), key.upgraded()?);
         Some(Self { change, event: Event::new(now, By::key(key), Some(key.id()), EventKind::Upgraded) })
     }

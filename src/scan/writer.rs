@@ -36,7 +36,9 @@ use super::{Scanner, is_word, redact::MARK, shape::Shape};
 /// # Security
 ///
 /// What it keeps may hold a part of a secret, and is wiped on drop. `std::io::Write::write` may take less than it is
-/// given, as ever; if the inner writer fails in the middle of `[redacted]`, a retry writes that again.
+/// given, as ever; if the inner writer fails in the middle of `[redacted]`, a retry writes that again. Whether what failed
+/// is tried again or given up, nobody can tell: after a failure, other than that it was interrupted, the rest of the word
+/// that goes on is left out.
 pub struct RedactingWriter<W> {
     scanner: Scanner,
     inner: W,
@@ -44,6 +46,8 @@ pub struct RedactingWriter<W> {
     tail: Zeroizing<Vec<u8>>,
     /// Whether the last byte that came was left out.
     is_hiding: bool,
+    /// Whether it is unknown what came last: a write failed, and may be given up or tried again.
+    is_lost: bool,
 }
 
 /// The next bytes that are treated alike.
@@ -55,7 +59,13 @@ struct Step {
 impl<W> RedactingWriter<W> {
     pub(super) fn new(scanner: Scanner, inner: W) -> Self {
         // Enough for what is kept and as much again: growing would leave copies behind.
-        Self { scanner, inner, tail: Zeroizing::new(Vec::with_capacity(REACH.saturating_mul(2))), is_hiding: false }
+        Self {
+            scanner,
+            inner,
+            tail: Zeroizing::new(Vec::with_capacity(REACH.saturating_mul(2))),
+            is_hiding: false,
+            is_lost: false,
+        }
     }
 
     /// Lends the inner writer, which has got everything.
@@ -70,6 +80,15 @@ impl<W> RedactingWriter<W> {
 
     /// Says how the next bytes are treated. At least one is, unless there is none.
     fn step(&mut self, text: &[u8]) -> Step {
+        if self.is_lost {
+            let word = text.iter().take_while(|byte| is_word(byte)).count();
+            if word > 0 {
+                return Step { length: word, is_hidden: true };
+            }
+            self.is_lost = false;
+            self.is_hiding = false;
+            self.tail.clear();
+        }
         self.step_of_word(text).unwrap_or_else(|| {
             let hidden = self.scanner.hidden(text).next();
             Step { length: hidden.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
@@ -113,11 +132,14 @@ impl<W: fmt::Write> fmt::Write for RedactingWriter<W> {
             let Step { length, is_hidden } = self.step(rest.as_bytes());
             // INVARIANT: what is hidden is ASCII, so a text is cut between characters.
             let (piece, after) = rest.split_at_checked(length).ok_or(fmt::Error)?;
-            match (is_hidden, self.is_hiding) {
-                (false, _) => self.inner.write_str(piece)?,
-                (true, false) => self.inner.write_str(MARK)?,
-                (true, true) => {}
-            }
+            let was_hiding = core::mem::replace(&mut self.is_hiding, is_hidden);
+            let written = match (is_hidden, was_hiding) {
+                (false, _) => self.inner.write_str(piece),
+                (true, false) => self.inner.write_str(MARK),
+                (true, true) => Ok(()),
+            };
+            self.is_lost |= written.is_err();
+            written?;
             self.took(piece.as_bytes(), is_hidden);
             rest = after;
         }
@@ -135,15 +157,20 @@ impl<W: std::io::Write> std::io::Write for RedactingWriter<W> {
         if text.is_empty() {
             return Ok(0);
         }
-        let Step { mut length, is_hidden } = self.step(text);
+        let Step { length, is_hidden } = self.step(text);
         let piece = text.get(..length).unwrap_or_default();
-        match (is_hidden, self.is_hiding) {
-            (false, _) => length = self.inner.write(piece)?,
-            (true, false) => self.inner.write_all(MARK.as_bytes())?,
-            (true, true) => {}
+        let written = match (is_hidden, self.is_hiding) {
+            (false, _) => self.inner.write(piece),
+            (true, false) => self.inner.write_all(MARK.as_bytes()).map(|()| length),
+            (true, true) => Ok(length),
+        };
+        match written {
+            Ok(length) => self.took(piece.get(..length).unwrap_or(piece), is_hidden),
+            // Everybody tries that again with the same bytes.
+            Err(ref error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => self.is_lost = true,
         }
-        self.took(piece.get(..length).unwrap_or(piece), is_hidden);
-        Ok(length)
+        written
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -93,6 +93,7 @@ boxed! {
     BoxedKeyStore, ObjectKeyStore, KeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+            fn find_current(id: KeyId) -> Option<Arc<KeyRecord>>;
             now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
         }
     ]
@@ -112,6 +113,7 @@ boxed! {
     BoxedManagedKeyStore, ObjectManagedKeyStore, ManagedKeyStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
+            fn find_current(id: KeyId) -> Option<Arc<KeyRecord>>;
             now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
         }
         ManagedKeyStore {

@@ -25,6 +25,10 @@ macro_rules! forward {
             fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
                 (**self).find_now(id)
             }
+
+            async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, T::Error> {
+                (**self).find_current(id).await
+            }
         }
 
         impl<T: ManagedKeyStore + ?Sized> ManagedKeyStore for $pointer {

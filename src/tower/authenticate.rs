@@ -12,7 +12,7 @@ use crate::{
     event::By,
     gate::Lookup,
     http::{CredentialError, Fields, X_API_KEY, credential},
-    policy::{Authorization, check_usable},
+    policy::{Authorization, usable},
     record::KeyRecord,
     store::KeyStore,
     time::UnixTime,
@@ -146,6 +146,8 @@ where
         let config = Arc::clone(config);
         let check = async move {
             let found = config.store.find(lookup.id()).await;
+            // Not as it was before the look-up: a secret or a key may have ended meanwhile.
+            let now = (config.edge.clock)();
             config.admit(&mut parts, &lookup, found, now)?;
             Ok(parts)
         };
@@ -203,7 +205,7 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
             sink.refused(unauthenticated.refused(now));
             Reply::new(answers.invalid_key())
         })?;
-        if let Err(reason) = check_usable(key.status(), key.validity(), now) {
+        if let Err(reason) = usable(&key, now) {
             self.edge.refused(By::key(&key), reason.as_str(), now);
             return Err(answers.unusable_key(reason).into());
         }

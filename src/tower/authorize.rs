@@ -19,8 +19,11 @@ use crate::{
     action::Request,
     event::By,
     gate::Question,
+    grant::Grant,
     http::CredentialError,
-    policy::{Authorization, Decision},
+    policy::{Authorization, Decision, decide},
+    reason::Reason,
+    standing::Standing,
     store::Standings,
     time::UnixTime,
     verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
@@ -164,15 +167,14 @@ where
                 let config = Arc::clone(&self.config);
                 Box::pin(async move {
                     let resolved = config.resolve.resolve(&mut parts).await;
-                    let request = config.resolved(&key, resolved)?;
-                    parts.extensions.insert(config.authorize(&key, &request).await?);
+                    parts.extensions.insert(config.authorize(&key, resolved).await?);
                     Ok(parts)
                 })
             }
-            Begun::Asking(key, request) => {
+            Begun::Asking(key, resolved) => {
                 let config = Arc::clone(&self.config);
                 Box::pin(async move {
-                    parts.extensions.insert(config.authorize(&key, &request).await?);
+                    parts.extensions.insert(config.authorize(&key, resolved).await?);
                     Ok(parts)
                 })
             }
@@ -185,7 +187,7 @@ where
 enum Begun {
     Decided(Result<Authorization, Reply>),
     /// The standing of the key's user has to be looked up.
-    Asking(VerifiedKey, Request),
+    Asking(VerifiedKey, Result<Request, Unresolved>),
     /// What the request is about has to be looked up.
     Resolving(VerifiedKey),
 }
@@ -199,21 +201,64 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
             self.edge.refused(By::Unverified { claimed: None }, CredentialError::Missing.as_str(), clock());
             return Begun::Decided(Err(answers.no_credential(CredentialError::Missing).into()));
         };
-        let Some(resolved) = self.resolve.resolve_now(parts) else { return Begun::Resolving(key) };
-        let request = match self.resolved(&key, resolved) {
-            Ok(request) => request,
-            Err(reply) => return Begun::Decided(Err(reply)),
-        };
-        let now = clock();
-        match Question::of(&key, &request, now) {
-            Err(decision) => Begun::Decided(self.decided(&key, decision, now)),
-            Ok(_) => Begun::Asking(key, request),
+        match self.resolve.resolve_now(parts) {
+            None => Begun::Resolving(key),
+            Some(resolved) => match self.decide(&key, &resolved) {
+                Some(result) => Begun::Decided(result),
+                None => Begun::Asking(key, resolved),
+            },
         }
     }
 
-    fn resolved(&self, key: &VerifiedKey, resolved: Result<Request, Unresolved>) -> Result<Request, Reply> {
+    /// Decides, if no standing has to be looked up for that.
+    fn decide(
+        &self,
+        key: &VerifiedKey,
+        resolved: &Result<Request, Unresolved>,
+    ) -> Option<Result<Authorization, Reply>> {
+        let now = (self.edge.clock)();
+        match (resolved, key.grant()) {
+            (Ok(request), _) => Question::of(key, request, now).err().map(|decision| self.decided(key, decision, now)),
+            (Err(unresolved), Grant::Team { .. }) => Some(Err(self.unresolved(key, unresolved))),
+            // A key whose user is gone is refused as such, and learns nothing of what exists.
+            (Err(_), Grant::Personal { .. }) => None,
+        }
+    }
+
+    async fn authorize(
+        &self,
+        key: &VerifiedKey,
+        resolved: Result<Request, Unresolved>,
+    ) -> Result<Authorization, Reply> {
+        if let Some(result) = self.decide(key, &resolved) {
+            return result;
+        }
+        let Grant::Personal { user } = key.grant() else { return Err(self.edge.answers.unavailable().into()) };
+        let team = match &resolved {
+            Ok(request) => Ok(request.team.clone()),
+            // Who is deprovisioned is so in every team, and that is all that is asked.
+            Err(_) => NOBODYS_TEAM.parse(),
+        };
+        let Ok(team) = team else { return Err(self.edge.answers.unavailable().into()) };
+        let standing = self.standings.standing(user.clone(), team).await.map_err(|error| {
+            self.edge.sink.failed(&error);
+            Reply::new(self.edge.answers.unavailable())
+        })?;
+        // Not as it was before the look-up: the key may have expired meanwhile.
+        let now = (self.edge.clock)();
+        match &resolved {
+            Ok(request) => self.decided(key, decide(key, Some(standing), request, now), now),
+            Err(_) if standing == Standing::Deprovisioned => {
+                self.edge.refused(By::key(key), Reason::OwnerDeprovisioned.as_str(), now);
+                Err(self.edge.answers.unusable_key(Reason::OwnerDeprovisioned).into())
+            }
+            Err(unresolved) => Err(self.unresolved(key, unresolved)),
+        }
+    }
+
+    fn unresolved(&self, key: &VerifiedKey, unresolved: &Unresolved) -> Reply {
         let Edge { answers, sink, clock, .. } = &self.edge;
-        resolved.map_err(|unresolved| match unresolved {
+        match unresolved {
             Unresolved::NotFound => {
                 // Told as well: who asks for many that are not there is looking for some that are.
                 self.edge.refused(By::key(key), "not_found", clock());
@@ -224,20 +269,8 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
                 answers.closed().into()
             }
             Unresolved::Failed(_) => {
-                sink.failed(&unresolved);
+                sink.failed(unresolved);
                 answers.unavailable().into()
-            }
-        })
-    }
-
-    async fn authorize(&self, key: &VerifiedKey, request: &Request) -> Result<Authorization, Reply> {
-        let Edge { gate, answers, sink, clock } = &self.edge;
-        let now = clock();
-        match gate.authorize(&self.standings, key, request, now).await {
-            Ok(decision) => self.decided(key, decision, now),
-            Err(error) => {
-                sink.failed(&error);
-                Err(answers.unavailable().into())
             }
         }
     }
@@ -260,3 +293,6 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
         }
     }
 }
+
+/// A team of which nobody is a member.
+const NOBODYS_TEAM: &str = "-";

@@ -164,6 +164,20 @@ fn stored_hashes() {
         ("$5$salt$hash", InvalidHash::Slow),
         ("$1$salt$hash", InvalidHash::Slow),
         ("$y$j9T$salt$hash", InvalidHash::Slow),
+        ("$Argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", InvalidHash::Slow),
+        ("$2$10$abc", InvalidHash::Slow),
+        ("$s0$e0801$salt$hash", InvalidHash::Slow),
+        // phpass, Drupal, Mosquitto, Dovecot, OpenLDAP.
+        ("$P$B12345678", InvalidHash::Slow),
+        ("$H$912345678", InvalidHash::Slow),
+        ("$S$D12345678", InvalidHash::Slow),
+        ("PBKDF2$sha256$901$salt$hash", InvalidHash::Slow),
+        ("{PBKDF2-SHA512}10000$salt$hash", InvalidHash::Slow),
+        ("{ARGON2}$argon2id$v=19", InvalidHash::Slow),
+        ("{x-pbkdf2}AAAnEAAAAB", InvalidHash::Slow),
+        ("{CRYPT}$2y$10$abc", InvalidHash::Slow),
+        ("sha1$salt$0123", InvalidHash::Salted),
+        ("md5$salt$0123", InvalidHash::Salted),
     ];
     for (refused, expected) in refused {
         let error = refused.parse::<StoredHash>().unwrap_err();

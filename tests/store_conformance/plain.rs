@@ -143,6 +143,14 @@ impl KeyStore for PlainStore {
         Ok(found.map(record))
     }
 
+    async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, OutOfOrder> {
+        let seen = self.seen.lock().unwrap().get(&id).cloned();
+        match seen {
+            Some(seen) if self.has(Fault::FindsCurrentInTheCache) => Ok(Some(record(seen))),
+            _ => self.find(id).await,
+        }
+    }
+
     fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
         let seen = self.seen.lock().unwrap();
         self.has(Fault::KnowsWhatWas).then(|| seen.get(&id).cloned().map(record))

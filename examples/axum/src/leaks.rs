@@ -1,5 +1,6 @@
 //! Reports of leaked tokens: whoever found one ends its key, and learns nothing by it.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
@@ -9,6 +10,7 @@ use axum::{
 };
 use keygate::{UnixTime, tower::Sink};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::{
     app::App,
@@ -28,25 +30,33 @@ pub(crate) struct Found {
 /// Ends the keys of all tokens that open one. Open to everybody, for a token is all the leave that is needed.
 ///
 /// The answer is the same for known and unknown tokens. It comes when all are ended: after a 204 none of them opens
-/// anything. After a 503 some may still do, so that the report has to be made again.
+/// anything here, nor elsewhere once the caches there are out of date. After a 503 some may still do, so that the report
+/// has to be made again.
 pub(crate) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>) -> Result<Response, Reply> {
     if found.tokens.is_empty() || found.tokens.len() > MAX_TOKENS {
         return Err(Problem::body(format_args!("there are 1 to {MAX_TOKENS} tokens")).into());
     }
-    // Anybody may ask, so a few at a time: reports must not take the database away from requests.
-    let Ok(_place) = app.reports.try_acquire() else { return Err(app.answers.unavailable().into()) };
-    for token in &found.tokens {
-        match app.manager.revoke_exposed(app.gate, token, UnixTime::now()).await {
-            Ok(event) => event.iter().for_each(audit::tell),
+    // Anybody may ask, so a few at a time, and the others wait for their turn: reports must not take the database away
+    // from requests.
+    let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.acquire()).await else {
+        return Err(app.answers.unavailable().into());
+    };
+    let texts = found.tokens.iter().map(String::as_str);
+    let mut is_done = true;
+    for result in app.manager.revoke_exposed(app.gate, texts, UnixTime::now()).await {
+        match result {
+            Ok(event) => audit::tell(&event),
             Err(error) => {
                 app.outbox.failed(&error);
-                return Err(app.answers.unavailable().into());
+                is_done = false;
             }
         }
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    if is_done { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(app.answers.unavailable().into()) }
 }
 
 /// How many reports are looked at at once.
 pub(crate) const MAX_REPORTS: usize = 2;
 const MAX_TOKENS: usize = 1000;
+/// How long a report waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);

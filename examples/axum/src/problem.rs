@@ -47,6 +47,10 @@ impl Problem {
         Self { detail: Some(detail.to_string()), ..problem }
     }
 
+    pub(crate) const fn too_large() -> Self {
+        Self::new("urn:example:problem:too_large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE)
+    }
+
     pub(crate) fn conflict(detail: impl ToString) -> Self {
         let problem = Self::new("urn:example:problem:conflict", "The key cannot be changed so", StatusCode::CONFLICT);
         Self { detail: Some(detail.to_string()), ..problem }
@@ -116,7 +120,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !is_json {
             return Err(Problem::body("the content type is not application/json").into_response());
         }
-        let bytes = Bytes::from_request(request, app).await.map_err(IntoResponse::into_response)?;
+        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large().into_response(),
+            _ => Problem::body("the body did not arrive whole").into_response(),
+        })?;
+        // A struct would be read from a list as well, its fields by their places.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::body("the body is no JSON object").into_response());
+        }
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             Problem::body(format_args!("line {}, column {}", error.line(), error.column())).into_response()
         })?;

@@ -7,6 +7,7 @@ use keygate::{
     Authorization, By, Decision, Event, Gate, KeyStore, MemoryStandings, MemoryStore, Question, Request, Standing,
     Standings, UnixTime,
     http::{Answers, Fields, credential},
+    usable,
 };
 
 use crate::keys::ACME;
@@ -54,6 +55,12 @@ impl Guard {
         let key = lookup.found(record, now).map_err(|why| {
             tell(&why.refused(now));
             answers.invalid_key()
+        })?;
+
+        // The state: a key that is revoked, disabled or out of its time gets its 401 everywhere.
+        usable(&key, now).map_err(|reason| {
+            tell(&Event::refused(now, By::key(&key), reason.as_str()));
+            answers.unusable_key(reason)
         })?;
 
         // The request: what the router says this is about. Where it says nothing, nothing is allowed.

@@ -10,6 +10,7 @@ use http::{
 use keygate::{
     Action, Authorization, By, EnvironmentName, Event, Gate, Standing, TeamId, UnixTime, UserId, Verdict,
     http::{Answers, Fields, credential},
+    usable,
 };
 use serde_json::json;
 
@@ -69,7 +70,12 @@ impl Service {
             // Nothing is said about this route. Who asks is looked at first all the same: a key that is not valid gets
             // its 401 everywhere.
             return Err(Box::new(match self.gate.authenticate_blocking(find, text, now) {
-                Ok(Ok(key)) => told(&Event::refused(now, By::key(&key), "closed"), answers.closed()),
+                Ok(Ok(key)) => match usable(&key, now) {
+                    Err(reason) => {
+                        told(&Event::refused(now, By::key(&key), reason.as_str()), answers.unusable_key(reason))
+                    }
+                    Ok(()) => told(&Event::refused(now, By::key(&key), "closed"), answers.closed()),
+                },
                 Ok(Err(why)) => told(&why.refused(now), answers.invalid_key()),
                 Err(error) => self.unavailable(&error),
             }));

@@ -58,7 +58,10 @@ async fn require_seen(
 /// Finds, and holds what is known without waiting against it; that is asked first, so that no look-up refreshes it.
 async fn find(trial: &mut Trial<'_>, change: &str, id: KeyId) -> Outcome<Option<RecordParts>> {
     let known = trial.store.find_now(id);
+    let current = trial.store.find_current(id).await?;
     let found = trial.store.find(id).await?;
+    trial
+        .require(current == found, Rule::FindCurrent, || format!("find_current after {change}: not what find answers"));
     let agrees = known.is_none_or(|known| known == found);
     trial.require(agrees, Rule::FindNow, || format!("find_now after {change}: not what find answers"));
     Ok(found)

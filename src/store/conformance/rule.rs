@@ -57,6 +57,8 @@ rules! {
         "`find` answers `None` for an id that is not stored.";
     FindSeesAcknowledged = "find_sees_acknowledged":
         "A `find` that starts after a change was acknowledged sees the change.";
+    FindCurrent = "find_current":
+        "`find_current` answers what is stored, whatever was found before.";
     FindNow = "find_now":
         "`find_now` knows nothing, or what `find` answers.";
     RoundTrip = "round_trip":

@@ -35,6 +35,11 @@ impl Subject {
         Ok(found.map(parts))
     }
 
+    pub(super) async fn find_current(&self, id: KeyId) -> Outcome<Option<RecordParts>> {
+        let found = self.0.find_current(id).await.map_err(|error| Violation::failure("find_current", &error))?;
+        Ok(found.map(parts))
+    }
+
     pub(super) fn find_now(&self, id: KeyId) -> Option<Option<RecordParts>> {
         self.0.find_now(id).map(|known| known.map(parts))
     }

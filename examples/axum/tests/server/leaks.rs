@@ -36,7 +36,10 @@ fn a_found_token_ends_its_key_and_the_answer_is_the_same_for_any_other() {
         assert_eq!(report(&server, &[&found]).seen(), expected, "and it may be reported again");
         server.ask("inference", "POST", PREDICT, "{}").expect(200);
 
+        // Each key once, however often it is reported.
+        assert_eq!(report(&server, &vec![server.keys["inference"].as_str(); 1000]).seen(), expected);
         let (_, log) = server.terminate();
+        assert_eq!(log.matches(r#""event":"revoked""#).count(), 2, "{log}");
         let told = format!(r#""by":{{"kind":"key","id":"{id}","slot":"current"}},"key":"{id}","event":"revoked""#);
         assert!(log.contains(&told), "{told} is not in {log}");
         assert!(!log.contains(found.rsplit('_').nth(1).unwrap()), "{log}");
@@ -52,5 +55,7 @@ fn a_report_has_a_bound() {
     report(&server, &[]).expect(400);
     server.send("POST", "/leaks", &[], r#"{"tokens": "x"}"#).expect(400);
     server.send("POST", "/leaks", &[], r#"{"tokens": ["x"], "revoke": false}"#).expect(400);
-    report(&server, &["x".repeat(300 * 1024).as_str()]).expect(413);
+    server.send("POST", "/leaks", &[], r#"[["x"]]"#).expect(400);
+    let reply = report(&server, &["x".repeat(300 * 1024).as_str()]).expect(413);
+    assert_eq!(reply.json()["type"], "urn:example:problem:too_large");
 }

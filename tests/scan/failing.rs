@@ -1,0 +1,72 @@
+//! Inner writers that fail: what comes after it must show no secret.
+
+use core::fmt;
+use std::io;
+
+use crate::{P, SCANNER, SECRET, T};
+
+/// Fails once, in one call of many.
+struct FailsOnce {
+    taken: String,
+    calls_before: usize,
+}
+
+impl FailsOnce {
+    fn take(&mut self, text: &str) -> Result<(), ()> {
+        if self.calls_before == 0 {
+            self.calls_before = usize::MAX;
+            return Err(());
+        }
+        self.calls_before -= 1;
+        self.taken.push_str(text);
+        Ok(())
+    }
+}
+
+impl io::Write for FailsOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = core::str::from_utf8(bytes).unwrap();
+        self.take(text).map(|()| bytes.len()).map_err(|()| io::ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Write for FailsOnce {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.take(text).map_err(|()| fmt::Error)
+    }
+}
+
+/// A logger drops what it could not write, and goes on; or tries it again. Neither lets the rest of a token through.
+#[test]
+fn what_comes_after_a_failure_shows_no_secret() {
+    let text = format!("one {T} two {P} three");
+    for size in 1..=text.len() {
+        for calls_before in 0..=text.len().div_ceil(size) {
+            for tries in [1, 2] {
+                let inner = || FailsOnce { taken: String::new(), calls_before };
+                let mut written = SCANNER.writer(inner());
+                let mut formatted = SCANNER.writer(inner());
+                for piece in text.as_bytes().chunks(size).map(|piece| core::str::from_utf8(piece).unwrap()) {
+                    let _ = (0..tries).find(|_| io::Write::write_all(&mut written, piece.as_bytes()).is_ok());
+                    let _ = (0..tries).find(|_| fmt::Write::write_str(&mut formatted, piece).is_ok());
+                }
+                // At most one of these fails.
+                for piece in [" it goes on", " it goes on"] {
+                    let _ = io::Write::write_all(&mut written, piece.as_bytes());
+                    let _ = fmt::Write::write_str(&mut formatted, piece);
+                }
+                for seen in [written.into_inner().taken, formatted.into_inner().taken] {
+                    for part in SECRET.as_bytes().windows(8) {
+                        let part = core::str::from_utf8(part).unwrap();
+                        assert!(!seen.contains(part), "{size} {calls_before} {tries}: {seen}");
+                    }
+                    assert!(seen.contains("it goes on"), "{seen}");
+                }
+            }
+        }
+    }
+}
