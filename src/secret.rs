@@ -1,7 +1,6 @@
 //! Text that must not be seen: one door out, wiped on drop.
 
 use alloc::string::String;
-use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -10,7 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// # Security
 ///
 /// - The content leaves by [`SecretText::expose_secret`] only. There is no `Display`, `Clone`, `Serialize`, `Deref`,
-///   `AsRef` or `Borrow`, and `Debug` prints none of it.
+///   `AsRef`, `Borrow` or `Debug`.
 /// - Dropping it overwrites the bytes. They are on the heap, so that moving the value leaves no copy behind.
 /// - There is no `==`: what is compared are digests.
 pub(crate) struct SecretText(String);
@@ -25,12 +24,6 @@ impl SecretText {
     #[must_use]
     pub(crate) fn expose_secret(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText([redacted])")
     }
 }
 

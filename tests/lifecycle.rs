@@ -28,11 +28,21 @@ use core::time::Duration;
 use std::{env, time::Instant};
 
 use keygate::{CachedStore, ManagedKeyStore, MemoryStore};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
 
 use fault::Fault;
 use plain::PlainStore;
 
 const STEPS: usize = 150;
+
+/// The choices of one of the random sequences; equal seeds give equal sequences.
+fn choices(seed: u64) -> impl Iterator<Item = u8> {
+    let mut dice = ChaCha20Rng::seed_from_u64(seed);
+    core::iter::repeat_with(move || dice.next_u32().to_le_bytes()[0])
+}
 
 fn sequences() -> u64 {
     env::var("LIFECYCLE_SEQUENCES").map_or(60, |count| count.parse().unwrap())
@@ -42,8 +52,8 @@ fn sequences() -> u64 {
 fn assert_follows_the_model<S: ManagedKeyStore>(name: &str, fresh: impl Fn() -> S) {
     let mut refused = 0;
     for seed in 0..sequences() {
-        let run = pollster::block_on(sequence::run(&fresh(), seed, STEPS));
-        refused += run.unwrap_or_else(|difference| panic!("{difference}"));
+        let run = pollster::block_on(sequence::run(&fresh(), choices(seed), STEPS));
+        refused += run.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
     let steps = STEPS * usize::try_from(sequences()).unwrap();
     println!("lifecycle: {name}: {} sequences of {STEPS}, {refused} of {steps} steps refused", sequences());
@@ -91,7 +101,7 @@ fn faults_are_found() {
     let finds = |fault| {
         (0..60).any(|seed| {
             let store = PlainStore::new(Some(fault));
-            pollster::block_on(sequence::run(&store, seed, STEPS)).is_err()
+            pollster::block_on(sequence::run(&store, choices(seed), STEPS)).is_err()
         })
     };
     let missed: Vec<_> = FAULTS.into_iter().filter(|fault| !finds(*fault)).collect();

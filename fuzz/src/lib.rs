@@ -11,6 +11,7 @@ mod header;
 mod parse;
 mod record;
 mod scan;
+mod store;
 
 pub use decide::decide;
 pub use foreign::foreign;
@@ -18,12 +19,13 @@ pub use header::header;
 pub use parse::parse;
 pub use record::record;
 pub use scan::scan;
+pub use store::store;
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::{decide, foreign, header, parse, record, scan};
+    use super::{decide, foreign, header, parse, record, scan, store};
 
     /// Replays a corpus. A seed is named `outcome.what_it_is`; what a fuzzer added has a hash for a name, and no dot.
     fn replay(target: &str, run: fn(&[u8]) -> &'static str, outcomes: &[&str]) {
@@ -89,5 +91,10 @@ mod tests {
     #[test]
     fn the_corpus_of_scan() {
         replay("scan", scan, &["found", "invalid_issuer", "redacted", "unchanged"]);
+    }
+
+    #[test]
+    fn the_corpus_of_store() {
+        replay("store", store, &["nothing_refused", "something_refused"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Shared by the tests of all stores, those of the examples among them, so it uses the public API and nothing else.
 
-use core::time::Duration;
+use core::{iter::Peekable, time::Duration};
 use std::sync::Arc;
 
 use keygate::{
@@ -11,10 +11,7 @@ use keygate::{
     Request, Revoke, Rotate, Rotation, Standing, Status, Token, Unauthenticated, UnixTime, Validity, Verdict,
     may_manage,
 };
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::model::{Key, Model, Secret};
 
@@ -23,22 +20,31 @@ pub(crate) const USERS: [&str; 2] = ["ada", "bob"];
 const TEAMS: [&str; 2] = ["core", "labs"];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// Runs one sequence, and returns how many operations were refused in it, which should be neither none nor all.
+/// Runs one sequence, until its choices or its steps end, and returns how many operations were refused in it, which
+/// should be neither none nor all.
 ///
 /// # Errors
 ///
 /// The operations up to the one that store and model answer differently.
-pub(crate) async fn run<S: ManagedKeyStore>(store: &S, seed: u64, steps: usize) -> Result<usize, String> {
+pub(crate) async fn run<S: ManagedKeyStore>(
+    store: &S,
+    choices: impl Iterator<Item = u8>,
+    steps: usize,
+) -> Result<usize, String> {
     let mut sequence = Sequence {
         manager: KeyManager::new(ISSUER, store),
         model: Model::default(),
-        dice: ChaCha20Rng::seed_from_u64(seed),
+        choices: choices.peekable(),
+        rng: ChaCha20Rng::from_seed([1; 32]),
         secrets: Vec::new(),
         snapshots: Vec::new(),
         trace: Vec::new(),
         refused: 0,
     };
     for _ in 0..steps {
+        if sequence.choices.peek().is_none() {
+            break;
+        }
         let step = sequence.step().await;
         let step = match step {
             Ok(()) => sequence.compare().await,
@@ -46,16 +52,18 @@ pub(crate) async fn run<S: ManagedKeyStore>(store: &S, seed: u64, steps: usize) 
         };
         if let Err(difference) = step {
             let trace = sequence.trace.join("\n  ");
-            return Err(format!("seed {seed}: {difference}, after\n  {trace}"));
+            return Err(format!("{difference}, after\n  {trace}"));
         }
     }
     Ok(sequence.refused)
 }
 
-struct Sequence<'a, S> {
+struct Sequence<'a, S, C: Iterator<Item = u8>> {
     manager: KeyManager<&'a S>,
     model: Model,
-    dice: ChaCha20Rng,
+    choices: Peekable<C>,
+    /// Of the keys: it chooses nothing.
+    rng: ChaCha20Rng,
     /// Every token that was ever shown: the key's place and the number of its secret are those of the model.
     secrets: Vec<(usize, Secret, Token)>,
     /// Records as they once were: someone looked and did not act yet.
@@ -64,7 +72,7 @@ struct Sequence<'a, S> {
     refused: usize,
 }
 
-impl<S: ManagedKeyStore> Sequence<'_, S> {
+impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
     async fn step(&mut self) -> Result<(), String> {
         let choice = self.below(28);
         if self.model.keys.is_empty() || choice < 3 {
@@ -101,7 +109,7 @@ impl<S: ManagedKeyStore> Sequence<'_, S> {
         let bounds = (start.map(|span: i64| now + span), end.map(|span: i64| now + span));
         let validity = Validity::new(bounds.0.map(at), bounds.1.map(at)).unwrap();
         let permit = permit(Create(grant(owner)));
-        let answer = self.manager.create(permit, named(name), validity, &mut self.dice, at(now)).await;
+        let answer = self.manager.create(permit, named(name), validity, &mut self.rng, at(now)).await;
         let expected = self.model.create(owner, name, bounds);
         self.agree(format!("create {owner} {name} {bounds:?}"), &expected, &told(&answer))?;
         if let Ok(issued) = answer {
@@ -132,7 +140,7 @@ impl<S: ManagedKeyStore> Sequence<'_, S> {
             let snapshot = self.below(self.snapshots.len());
             self.snapshots.swap_remove(snapshot)
         };
-        let answer = self.manager.rotate(permit(Rotate(record)), rotation, &mut self.dice, at(self.model.now)).await;
+        let answer = self.manager.rotate(permit(Rotate(record)), rotation, &mut self.rng, at(self.model.now)).await;
         let expected = self.model.rotate(place, &seen, rotation, overlap);
         self.agree(format!("rotate {place} {rotation:?} as of {:?}", seen.current), &expected, &told(&answer))?;
         if let Ok(reminted) = answer {
@@ -223,7 +231,7 @@ impl<S: ManagedKeyStore> Sequence<'_, S> {
             let id = self.id(place);
             let kind = grant(self.model.keys[place].owner).kind();
             secret = Secret::MAX;
-            text = Token::generate_secret(ISSUER, kind, id, &mut self.dice).unwrap().expose_secret().to_owned();
+            text = Token::generate_secret(ISSUER, kind, id, &mut self.rng).unwrap().expose_secret().to_owned();
         }
         let action =
             if call { Action::Call { model: "m1".parse().unwrap(), environment: None } } else { Action::Deploy };
@@ -344,7 +352,7 @@ impl<S: ManagedKeyStore> Sequence<'_, S> {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.dice.next_u32()).unwrap() % bound
+        usize::from(self.choices.next().unwrap_or(0)) % bound
     }
 }
 

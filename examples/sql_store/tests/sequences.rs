@@ -23,10 +23,20 @@ use std::env;
 
 use common::Place;
 use keygate::store::conformance::{Race, Task};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
 
 both!(follows_the_model, is_linearizable);
 
 const STEPS: usize = 150;
+
+/// The choices of one of the random sequences; equal seeds give equal sequences.
+fn choices(seed: u64) -> impl Iterator<Item = u8> {
+    let mut dice = ChaCha20Rng::seed_from_u64(seed);
+    core::iter::repeat_with(move || dice.next_u32().to_le_bytes()[0])
+}
 
 fn count(variable: &str, otherwise: u64) -> u64 {
     env::var(variable).map_or(otherwise, |count| count.parse().unwrap())
@@ -36,8 +46,8 @@ async fn follows_the_model<P: Place>(place: &P) {
     let sequences = count("SQL_LIFECYCLE_SEQUENCES", 3);
     let mut refused = 0;
     for seed in 0..sequences {
-        let run = sequence::run(&place.open_empty().await, seed, STEPS).await;
-        refused += run.unwrap_or_else(|difference| panic!("{difference}"));
+        let run = sequence::run(&place.open_empty().await, choices(seed), STEPS).await;
+        refused += run.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
     println!("lifecycle: {}: {sequences} sequences of {STEPS}, {refused} steps refused", scheme(place));
 }

@@ -1,0 +1,156 @@
+//! The gate: who is asked, and what a leaked token is good for. And what nothing but a mutant would show.
+#![cfg(feature = "memory")]
+
+mod common;
+
+use core::convert::Infallible;
+use std::sync::Arc;
+
+use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team};
+use keygate::{
+    Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStore,
+    ParseTokenError, PreviousSecret, Question, Reason, RotateError, SecretDigest, Slot, Standing, Status, Token,
+    UnverifiedToken, Validity, Verdict, decide, verify,
+};
+use pollster::block_on;
+
+const GATE: Gate = Gate::new(KG);
+
+#[test]
+fn a_leaked_token_ends_its_key_and_a_public_id_does_not() {
+    let manager = KeyManager::new(KG, MemoryStore::new());
+    let issued = issue(personal("ada"), Validity::until(at(10)), 1);
+    block_on(manager.store().insert(issued.key.clone())).unwrap().unwrap();
+    let guess = Token::generate_secret(KG, KeyKind::Personal, issued.token.id(), &mut rng(2)).unwrap();
+    for wrong in [guess.expose_secret(), "no token", issued.token.id().as_str()] {
+        assert!(block_on(GATE.exposed(manager.store(), wrong, at(5))).unwrap().is_none());
+    }
+    // Expired or not: it has leaked.
+    let permit = block_on(GATE.exposed(manager.store(), issued.token.expose_secret(), at(50))).unwrap().unwrap();
+    assert_eq!(permit.operation().0.id(), issued.token.id());
+    block_on(manager.revoke(permit, at(60))).unwrap();
+    let found = block_on(manager.store().find(issued.token.id())).unwrap().unwrap();
+    assert_eq!(found.status(), Status::Revoked { at: at(60) });
+}
+
+#[test]
+fn standings_are_asked_only_where_they_decide() {
+    let request = request("core", Action::Deploy);
+    let unasked = |_: &_, _: &_| -> Result<Standing, Infallible> { panic!("nobody had to be asked") };
+    for (grant, status, validity) in [
+        (personal("ada"), Status::Revoked { at: at(1) }, Validity::UNLIMITED),
+        (personal("ada"), Status::Disabled, Validity::UNLIMITED),
+        (personal("ada"), Status::Active, Validity::until(at(5))),
+        (personal("ada"), Status::Active, Validity::from(at(50))),
+        (team("core", full("all")), Status::Active, Validity::UNLIMITED),
+    ] {
+        let key = key(grant, validity, status, 1);
+        assert!(Question::of(&key, &request, at(10)).is_err());
+        let decision = GATE.authorize_blocking(unasked, &key, &request, at(10)).unwrap();
+        assert_eq!(decision.is_allowed(), key.kind() == KeyKind::Team);
+    }
+    let key = key(personal("ada"), Validity::UNLIMITED, Status::Active, 1);
+    let asked = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Outsider);
+    let denial = GATE.authorize_blocking(asked, &key, &request, at(10)).unwrap().into_result().unwrap_err();
+    assert_eq!(denial.reason(), Reason::OtherTeam);
+}
+
+#[test]
+fn every_refusal_is_an_event_and_no_allow_is() {
+    let issued = issue(team("core", full("all")), Validity::UNLIMITED, 1);
+    let record = Arc::new(issued.key.record().clone());
+    let member = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Member);
+    let check = |text: &str, team: &str| {
+        let found = |_| Ok::<_, Infallible>(Some(Arc::clone(&record)));
+        let request = request(team, Action::Deploy);
+        GATE.check_blocking(found, member, text, &request, at(1)).unwrap()
+    };
+    let allowed = check(issued.token.expose_secret(), "core");
+    assert!(matches!(allowed, Verdict::Allowed(_)) && allowed.refused(at(1)).is_none());
+    let denied = check(issued.token.expose_secret(), "labs");
+    assert_eq!(denied.refused(at(1)).unwrap().key, Some(issued.token.id()));
+    let guess = Token::generate_secret(KG, KeyKind::Team, issued.token.id(), &mut rng(2)).unwrap();
+    assert!(check(guess.expose_secret(), "core").refused(at(1)).is_some());
+    assert!(check("no token", "core").refused(at(1)).is_some());
+}
+
+/// Differences of several words must not cancel each other out.
+#[test]
+fn digests_that_differ_in_several_places_differ() {
+    let digest = *issue(personal("ada"), Validity::UNLIMITED, 1).token.digest().as_bytes();
+    for first in 0..digest.len() {
+        for second in 0..first {
+            let mut other = digest;
+            for place in [first, second] {
+                *other.get_mut(place).unwrap() ^= 0x10;
+            }
+            assert!(SecretDigest::from_bytes(other) != SecretDigest::from_bytes(digest), "{first} {second}");
+        }
+    }
+}
+
+/// A store may hold one secret in both slots: it opens the key, as the current one.
+#[test]
+fn a_secret_in_both_slots_is_the_current_one() {
+    let issued = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let record = changed(issued.key.record(), |parts| {
+        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(100) });
+    });
+    let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
+    assert_eq!(verify(&presented, Some(record), at(0)).unwrap().slot(), Slot::Current);
+}
+
+#[test]
+fn scopes_with_other_members_are_not_equal() {
+    assert_ne!(environments("prod"), environments("stage"));
+    assert_ne!(environments("prod"), environments("prod stage"));
+    assert_ne!(models("m1"), models("m2"));
+    assert_eq!(models("m1 m2"), models("m2 m1 m2"));
+}
+
+/// `Debug` says what may be said: an empty text would be of no use to whoever looks for a mistake.
+#[test]
+fn what_may_be_shown_is_shown() {
+    let issued = issue(team("core", full("prod")), Validity::UNLIMITED, 1);
+    let record = Arc::new(issued.key.record().clone());
+    let key = format!("{:?}", open(&issued.token, &record, at(0)));
+    for part in [issued.token.id().as_str(), "core", "prod", "Active", "Current"] {
+        assert!(key.contains(part), "{part} is not in {key}");
+    }
+    let public = issued.token.public().to_string();
+    assert_eq!(format!("{:?}", issued.token), format!("Token({public}, [redacted])"));
+    assert_eq!(format!("{:?}", issued.token.digest()), "SecretDigest([redacted])");
+    let members = format!("{:?}", models("m1 m2").members().unwrap());
+    assert!(members.contains("m1") && members.contains("m2"), "{members}");
+}
+
+#[test]
+fn names_for_logs_are_as_documented() {
+    let names: Vec<_> = ActionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(names, ["call", "deploy", "export_metrics", "manage"]);
+    assert!(ActionKind::ALL.iter().all(|kind| kind.to_string() == kind.as_str()));
+    let key = key(team("core", full("prod")), Validity::UNLIMITED, Status::Active, 1);
+    let request = request("core", call("m1", None));
+    let denial = decide(&key, None, &request, at(0)).into_result().unwrap_err();
+    assert_eq!(denial.to_string(), "call denied: environment_required");
+
+    let parse = [
+        ParseTokenError::ChecksumMismatch,
+        ParseTokenError::ForeignIssuer,
+        ParseTokenError::Malformed,
+        ParseTokenError::UnsupportedVersion,
+    ];
+    assert_eq!(
+        parse.map(ParseTokenError::as_str),
+        ["checksum_mismatch", "foreign_issuer", "malformed", "unsupported_version"]
+    );
+    let rotate = [
+        RotateError::Disabled,
+        RotateError::Expired,
+        RotateError::Generate(GenerateError::Stuck),
+        RotateError::InProgress,
+        RotateError::Revoked,
+    ];
+    let names = rotate.map(RotateError::as_str);
+    assert_eq!(names, ["disabled", "expired", "generator_failed", "rotation_in_progress", "revoked"]);
+}
