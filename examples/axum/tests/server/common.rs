@@ -88,6 +88,8 @@ fn denies(server: &Server) {
     // Nobody has said who may read logs.
     server.ask("full", "GET", "/models/abcd1234/logs", "").expect_challenge(403, insufficient, None);
     server.send("GET", "/models/abcd1234/logs", &[], "").expect_challenge(401, None, None);
+    let revoked = server.ask("revoked", "GET", "/models/abcd1234/logs", "");
+    revoked.expect_challenge(401, Some("invalid_token"), Some("revoked"));
 }
 
 /// Another team's model is answered byte for byte as one that does not exist.
