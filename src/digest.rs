@@ -233,16 +233,21 @@ pub enum InvalidDigest {
 
 /// SHA-256.
 ///
-/// A token fits one block or two, which are padded here (FIPS 180-4, section 5.1.1) and compressed by `sha2`. Its
-/// hasher takes texts of any length in pieces, and on a text of one block spends a third of its instructions on that.
+/// A token fits one block or two, which are padded here and compressed by `sha2`. Its hasher takes texts of any length in
+/// pieces, and on a text of one block spends a third of its instructions on that.
 #[inline]
 fn sha256(text: &[u8]) -> [u8; 32] {
-    let mut blocks = [[0; 64]; 2];
-    let blocks = match text.len() {
-        0..=55 => &mut blocks[..1],
-        56..=119 => &mut blocks[..],
-        _ => return Sha256::digest(text).into(),
-    };
+    match text.len() {
+        0..=55 => sha256_of_blocks::<1>(text),
+        56..=119 => sha256_of_blocks::<2>(text),
+        _ => Sha256::digest(text).into(),
+    }
+}
+
+/// SHA-256 of a text that fits `N` blocks with its padding (FIPS 180-4, section 5.1.1).
+#[inline]
+fn sha256_of_blocks<const N: usize>(text: &[u8]) -> [u8; 32] {
+    let mut blocks = [[0; 64]; N];
     let padded = blocks.as_flattened_mut();
     if let Some((start, [end, ..])) = padded.split_at_mut_checked(text.len()) {
         start.copy_from_slice(text);
@@ -252,11 +257,11 @@ fn sha256(text: &[u8]) -> [u8; 32] {
         *bits = (text.len() as u64).wrapping_mul(8).to_be_bytes();
     }
     let mut state = INITIAL;
-    compress256(&mut state, blocks);
-    // They hold the secret. `zeroize` would write byte by byte, which costs a quarter of the hash; a fill costs next to
+    compress256(&mut state, &blocks);
+    // They hold the secret. `zeroize` would write byte by byte, which costs a quarter of the hash; so it costs next to
     // nothing, and the compiler must think that somebody looks at it.
-    blocks.fill([0; 64]);
-    black_box(blocks);
+    blocks = [[0; 64]; N];
+    black_box(&blocks);
     let mut hash = [0; 32];
     hash.copy_from_slice(state.map(u32::to_be_bytes).as_flattened());
     hash

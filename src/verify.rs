@@ -50,11 +50,9 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
-    match_secret(
-        &Claim { id: presented.id(), kind: Some(presented.kind()), digest: &presented.digest(), of_text: None },
-        record,
-        now,
-    )
+    let as_stored = |_: &SecretDigest| presented.lend_digest();
+    let (record, slot) = match_secret(presented.id(), Some(presented.kind()), as_stored, record, now)?;
+    Ok(VerifiedKey { record, slot, of_text: None })
 }
 
 /// As [`verify`], for a key that was made elsewhere: the text of one does not say its kind, so the record's counts.
@@ -82,48 +80,51 @@ pub fn verify_foreign(
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
     let (digest, of_text) = presented.digests();
-    match_secret(&Claim { id: presented.id(), kind: None, digest: &digest, of_text: Some(of_text) }, record, now)
+    match_foreign(presented.id(), None, &digest, Some(&of_text), record, now)
 }
 
-/// What was presented: the id and the kind that it claims, and its digest.
-struct Claim<'a> {
+/// As [`match_secret`], where the digest of the text may be what is stored: of a foreign key that was upgraded.
+fn match_foreign(
     id: KeyId,
-    /// Nothing where the text does not say it.
     kind: Option<KeyKind>,
-    digest: &'a SecretDigest,
-    /// Of a foreign key, the digest that a record has once it was upgraded.
-    of_text: Option<SecretDigest>,
+    digest: &SecretDigest,
+    of_text: Option<&SecretDigest>,
+    record: Option<Arc<KeyRecord>>,
+    now: UnixTime,
+) -> Result<VerifiedKey, InvalidKey> {
+    let as_stored = |stored: &SecretDigest| match of_text {
+        Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
+        _ => digest,
+    };
+    let (record, slot) = match_secret(id, kind, as_stored, record, now)?;
+    let key = VerifiedKey { record, slot, of_text: None };
+    let may_be_saved = key.presented().algorithm() != DigestAlgorithm::ForeignText;
+    Ok(VerifiedKey { of_text: of_text.filter(|_| may_be_saved).copied().map(Arc::new), ..key })
 }
 
-impl Claim<'_> {
-    /// Returns what to compare with a stored digest: what its algorithm makes of what was presented.
-    fn as_stored(&self, stored: &SecretDigest) -> &SecretDigest {
-        match &self.of_text {
-            Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
-            _ => self.digest,
-        }
-    }
-}
-
-fn match_secret(claim: &Claim<'_>, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, InvalidKey> {
+/// Compares what was presented with both secrets; `as_stored` is it as the algorithm of the stored one gives it, and no
+/// kind is claimed where the text does not say it.
+fn match_secret<'p>(
+    id: KeyId,
+    kind: Option<KeyKind>,
+    as_stored: impl Fn(&SecretDigest) -> &'p SecretDigest,
+    record: Option<Arc<KeyRecord>>,
+    now: UnixTime,
+) -> Result<(Arc<KeyRecord>, Slot), InvalidKey> {
     let found = record.as_deref();
     let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
     let live_previous = found.and_then(|record| record.live_previous(now));
     let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
 
     // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
-    let is_record =
-        found.is_some_and(|record| record.id == claim.id && claim.kind.is_none_or(|kind| record.kind() == kind));
-    let is_current = bool::from(claim.as_stored(current).ct_eq(current)) & is_record;
-    let is_previous = bool::from(claim.as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
+    let is_record = found.is_some_and(|record| record.id == id && kind.is_none_or(|kind| record.kind() == kind));
+    let is_current = bool::from(as_stored(current).ct_eq(current)) & is_record;
+    let is_previous = bool::from(as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
 
-    if !(is_current | is_previous) {
-        return Err(InvalidKey);
-    }
-    let (slot, matched) = if is_current { (Slot::Current, current) } else { (Slot::Previous, previous) };
-    let of_text = claim.of_text.filter(|_| matched.algorithm() != DigestAlgorithm::ForeignText).map(Arc::new);
     match record {
-        Some(record) => Ok(VerifiedKey { record, slot, of_text }),
+        Some(record) if is_current | is_previous => {
+            Ok((record, if is_current { Slot::Current } else { Slot::Previous }))
+        }
         _ => Err(InvalidKey),
     }
 }
@@ -157,8 +158,7 @@ impl VerifiedKey {
     ///
     /// As [`verify`].
     pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        let of_text = self.of_text.as_deref().copied();
-        match_secret(&Claim { id: self.id(), kind: Some(self.kind()), digest: self.presented(), of_text }, record, now)
+        match_foreign(self.id(), Some(self.kind()), self.presented(), self.of_text.as_deref(), record, now)
     }
 
     /// Returns the digest of what was presented: by construction the one in the slot that matched.
