@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match what.as_str() {
         "copied" => drop(black_box(String::from(token().expose_secret()))),
         "on_stack" => copy_on_stack(),
-        _ => use_token(),
+        _ => use_tokens(),
     }
     let left = places(&canary);
     println!("left of the secret: {left:?}");
@@ -41,13 +41,14 @@ fn token() -> Token {
     Token::generate(KG, KeyKind::Team, &mut ChaCha20Rng::from_seed([9; 32])).expect("a token")
 }
 
-/// Makes a token, moves it, shows it and drops it.
+/// Makes tokens, moves them, shows them and drops them: many, since what looks for them takes some of the places where
+/// they were.
 #[inline(never)]
-fn use_token() {
-    let token = black_box(Box::new(black_box(token())));
-    let shown = token.expose_secret().len();
-    assert_eq!(black_box(shown), 63);
-    drop(black_box(token));
+fn use_tokens() {
+    let tokens: Vec<_> = (0..100).map(|_| black_box(Box::new(black_box(token())))).collect();
+    let shown = tokens.iter().map(|token| black_box(token.expose_secret()).len()).sum::<usize>();
+    assert_eq!(shown, 6300);
+    drop(black_box(tokens));
 }
 
 #[inline(never)]
