@@ -5,7 +5,7 @@ use core::{fmt, hint::black_box, str::FromStr};
 use sha2::{Digest as _, Sha256, block_api::compress256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::encoding::{read_hex, write_hex};
+use crate::encoding::{read_words, write_hex};
 
 /// The stored form of a secret: 28 bytes of hash, and the [algorithm](DigestAlgorithm) that made them.
 ///
@@ -34,31 +34,32 @@ use crate::encoding::{read_hex, write_hex};
 /// # Ok::<(), keygate::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct SecretDigest([u8; Self::HASH_LENGTH], DigestAlgorithm);
+pub struct SecretDigest {
+    // As numbers and not as bytes: so SHA-256 computes them, and so they are moved and compared in few steps.
+    hash: [u32; Self::WORDS],
+    algorithm: DigestAlgorithm,
+}
 
 impl SecretDigest {
     /// The number of bytes that a store holds: the algorithm and the hash.
-    pub const LENGTH: usize = 1 + Self::HASH_LENGTH;
+    pub const LENGTH: usize = 1 + Self::WORDS * 4;
 
     /// Compared where a record has no digest to compare, so that absence costs what presence costs. Nobody knows a
     /// text that hashes to it, and what it is compared for is refused whatever the comparison says.
-    pub(crate) const DUMMY: Self = Self([0; Self::HASH_LENGTH], DigestAlgorithm::Native);
+    pub(crate) const DUMMY: Self = Self { hash: [0; Self::WORDS], algorithm: DigestAlgorithm::Native };
 
-    const HASH_LENGTH: usize = 28;
-    const CHECKSUM_LENGTH: usize = 4;
+    const WORDS: usize = 7;
 
-    /// Hashes once: the first four bytes are the checksum, the others what is stored.
+    /// Hashes once: the first four bytes, as one number, are the checksum, the others what is stored.
     #[inline]
-    pub(crate) fn of(body: &[u8]) -> ([u8; Self::CHECKSUM_LENGTH], Self) {
-        let [a, b, c, d, digest @ ..] = sha256(body);
-        ([a, b, c, d], Self(digest, DigestAlgorithm::Native))
+    pub(crate) fn of(body: &[u8]) -> (u32, Self) {
+        let [checksum, hash @ ..] = sha256(body);
+        (checksum, Self { hash, algorithm: DigestAlgorithm::Native })
     }
 
     /// Takes the first bytes of a hash.
     pub(crate) fn truncated(hash: [u8; 32], algorithm: DigestAlgorithm) -> Self {
-        let mut digest = [0; Self::HASH_LENGTH];
-        digest.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
-        Self(digest, algorithm)
+        Self { hash: words(&hash), algorithm }
     }
 
     /// Takes the bytes that a store holds.
@@ -67,41 +68,46 @@ impl SecretDigest {
     ///
     /// [`InvalidDigest::Tag`] if the first byte names no algorithm known here.
     pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Result<Self, InvalidDigest> {
-        let [algorithm, hash @ ..] = bytes;
-        let is_meant = |one: &&DigestAlgorithm| one.code() == algorithm;
-        DigestAlgorithm::ALL.iter().find(is_meant).map(|one| Self(hash, *one)).ok_or(InvalidDigest::Tag)
-    }
-
-    /// The bytes as few numbers, of which the last overlaps the one before it.
-    fn words(&self) -> [u64; 4] {
-        [0, 8, 16, Self::HASH_LENGTH - 8].map(|start| {
-            self.0.get(start..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_ne_bytes(*bytes))
-        })
+        let [code, hash @ ..] = &bytes;
+        let is_meant = |one: &&DigestAlgorithm| one.code() == *code;
+        let algorithm = *DigestAlgorithm::ALL.iter().find(is_meant).ok_or(InvalidDigest::Tag)?;
+        Ok(Self { hash: words(hash), algorithm })
     }
 
     /// Returns the bytes for a store to hold: the algorithm, and the hash.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LENGTH] {
-        let mut bytes = [self.1.code(); Self::LENGTH];
-        bytes.iter_mut().skip(1).zip(self.0).for_each(|(place, byte)| *place = byte);
+        let mut bytes = [self.algorithm.code(); Self::LENGTH];
+        let [_, hash @ ..] = &mut bytes;
+        hash.copy_from_slice(self.hash.map(u32::to_be_bytes).as_flattened());
         bytes
     }
 
     /// Returns how the digest was made, which is no secret.
     #[must_use]
     pub const fn algorithm(&self) -> DigestAlgorithm {
-        self.1
+        self.algorithm
     }
 }
 
+/// Reads the first bytes as numbers.
+fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4).filter_map(<[u8]>::first_chunk)) {
+        *word = u32::from_be_bytes(*bytes);
+    }
+    words
+}
+
 impl ConstantTimeEq for SecretDigest {
+    #[inline]
     fn ct_eq(&self, other: &Self) -> Choice {
         // Differences are gathered in one number, which `subtle` compares with zero: its own comparison of slices
         // puts a barrier behind each byte and costs about as much as the hash.
+        let algorithms = u32::from(self.algorithm.code() ^ other.algorithm.code());
         let difference =
-            self.words().iter().zip(other.words()).fold(0, |difference, (left, right)| difference | (left ^ right));
-        let algorithms = u64::from(self.1.code() ^ other.1.code());
-        (difference | algorithms).ct_eq(&0)
+            self.hash.iter().zip(other.hash).fold(algorithms, |difference, (left, right)| difference | (left ^ right));
+        difference.ct_eq(&0)
     }
 }
 
@@ -120,14 +126,15 @@ impl FromStr for SecretDigest {
         let (tag, digits) = text.split_once('$').ok_or(InvalidDigest::Tag)?;
         let is_meant = |one: &&DigestAlgorithm| one.as_str() == tag;
         let algorithm = DigestAlgorithm::ALL.iter().find(is_meant).ok_or(InvalidDigest::Tag)?;
-        read_hex(digits.as_bytes()).map(|hash| Self(hash, *algorithm)).ok_or(InvalidDigest::Digits)
+        let hash = read_words(digits.as_bytes()).ok_or(InvalidDigest::Digits)?;
+        Ok(Self { hash, algorithm: *algorithm })
     }
 }
 
 impl fmt::Display for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}$", self.1)?;
-        write_hex(&self.0, f)
+        write!(f, "{}$", self.algorithm)?;
+        write_hex(self.hash.map(u32::to_be_bytes).as_flattened(), f)
     }
 }
 
@@ -231,22 +238,22 @@ pub enum InvalidDigest {
     Tag,
 }
 
-/// SHA-256.
+/// SHA-256, as the numbers whose bytes, each from its highest, are the hash.
 ///
 /// A token fits one block or two, which are padded here and compressed by `sha2`. Its hasher takes texts of any length in
 /// pieces, and on a text of one block spends a third of its instructions on that.
 #[inline]
-fn sha256(text: &[u8]) -> [u8; 32] {
+fn sha256(text: &[u8]) -> [u32; 8] {
     match text.len() {
         0..=55 => sha256_of_blocks::<1>(text),
         56..=119 => sha256_of_blocks::<2>(text),
-        _ => Sha256::digest(text).into(),
+        _ => words(&Sha256::digest(text)),
     }
 }
 
 /// SHA-256 of a text that fits `N` blocks with its padding (FIPS 180-4, section 5.1.1).
 #[inline]
-fn sha256_of_blocks<const N: usize>(text: &[u8]) -> [u8; 32] {
+fn sha256_of_blocks<const N: usize>(text: &[u8]) -> [u32; 8] {
     let mut blocks = [[0; 64]; N];
     let padded = blocks.as_flattened_mut();
     if let Some((start, [end, ..])) = padded.split_at_mut_checked(text.len()) {
@@ -262,9 +269,7 @@ fn sha256_of_blocks<const N: usize>(text: &[u8]) -> [u8; 32] {
     // nothing, and the compiler must think that somebody looks at it.
     blocks = [[0; 64]; N];
     black_box(&blocks);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(state.map(u32::to_be_bytes).as_flattened());
-    hash
+    state
 }
 
 /// FIPS 180-4, section 5.3.3.

@@ -69,20 +69,19 @@ fn hex_digit(nibble: u8) -> char {
     char::from(if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble))
 }
 
-/// Reads exactly `N` bytes of lower-case hexadecimal.
-pub(crate) fn read_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    const { assert!(N % 4 == 0, "four bytes are read at a time") }
-    let mut bytes = [0; N];
+/// Reads exactly `N` numbers of eight digits of lower-case hexadecimal.
+pub(crate) fn read_words<const N: usize>(text: &[u8]) -> Option<[u32; N]> {
+    let mut words = [0; N];
     let mut digits = text.chunks_exact(8);
-    for four in bytes.chunks_exact_mut(4) {
-        four.copy_from_slice(&read_four(digits.next()?.try_into().ok()?)?);
+    for word in &mut words {
+        *word = read_word(digits.next()?.first_chunk()?)?;
     }
-    (digits.next().is_none() && digits.remainder().is_empty()).then_some(bytes)
+    (digits.next().is_none() && digits.remainder().is_empty()).then_some(words)
 }
 
 /// Reads eight digits at once, as the bytes of one number.
 #[inline]
-fn read_four(digits: &[u8; 8]) -> Option<[u8; 4]> {
+pub(crate) fn read_word(digits: &[u8; 8]) -> Option<u32> {
     let beyond = digits.iter().fold(0, |beyond, digit| beyond | beyond_hex(*digit));
     if beyond != 0 {
         return None;
@@ -95,7 +94,7 @@ fn read_four(digits: &[u8; 8]) -> Option<[u8; 4]> {
     let bytes = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
     let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
     let [.., a, b, c, d] = (pairs | pairs >> 16).to_be_bytes();
-    Some([a, b, c, d])
+    Some(u32::from_be_bytes([a, b, c, d]))
 }
 
 fn beyond_hex(byte: u8) -> u8 {

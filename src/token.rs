@@ -7,7 +7,7 @@ use rand_core::TryCryptoRng;
 
 use crate::{
     digest::SecretDigest,
-    encoding::{DrawError, draw_text, is_alphanumeric, read_hex, write_hex},
+    encoding::{DrawError, draw_text, is_alphanumeric, read_word, write_hex},
     id::{KeyId, KeyKind},
     name::Issuer,
     secret::SecretText,
@@ -77,7 +77,7 @@ impl Token {
         text.push_str(core::str::from_utf8(secret.as_slice()).map_err(|_| GenerateError::Generator)?);
         let (checksum, digest) = SecretDigest::of(text.as_bytes());
         text.push_str(SEPARATOR);
-        write_hex(&checksum, &mut text).map_err(|fmt::Error| GenerateError::Generator)?;
+        write_hex(&checksum.to_be_bytes(), &mut text).map_err(|fmt::Error| GenerateError::Generator)?;
         Ok(Self { text: SecretText::new(text), issuer, kind, id, digest })
     }
 
@@ -204,7 +204,7 @@ impl UnverifiedToken {
 }
 
 /// Checks all but the hash, and returns what the token claims: kind, id and checksum.
-fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, [u8; CHECKSUM_LENGTH / 2]), ParseTokenError> {
+fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTokenError> {
     let (prefix, head) = text.split_at_checked(issuer.as_bytes().len()).ok_or(ParseTokenError::ForeignIssuer)?;
     // Byte by byte: they are few, and calling the C library's comparison costs more.
     if !prefix.iter().eq(issuer.as_bytes()) {
@@ -227,7 +227,7 @@ pub(crate) const fn is_version(symbol: u8) -> bool {
 }
 
 /// Checks `id "_" secret "_" checksum` and returns the first and the last.
-fn split(rest: &[u8]) -> Option<(KeyId, [u8; CHECKSUM_LENGTH / 2])> {
+fn split(rest: &[u8]) -> Option<(KeyId, u32)> {
     if rest.len() != KeyId::LENGTH + 1 + SECRET_LENGTH + 1 + CHECKSUM_LENGTH {
         return None;
     }
@@ -238,7 +238,7 @@ fn split(rest: &[u8]) -> Option<(KeyId, [u8; CHECKSUM_LENGTH / 2])> {
     if !(is_alphanumeric(id) & is_alphanumeric(secret)) {
         return None;
     }
-    Some((KeyId::from_checked(*id), read_hex(checksum)?))
+    Some((KeyId::from_checked(*id), read_word(checksum.first_chunk()?)?))
 }
 
 /// What lists and logs show of a token: `issuer kind version "_" id`.

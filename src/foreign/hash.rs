@@ -2,7 +2,7 @@
 
 use core::{fmt, str::FromStr};
 
-use crate::encoding::read_hex;
+use crate::encoding::read_word;
 
 /// The hash of a secret, as another system stored it: 16 to 64 bytes.
 ///
@@ -82,8 +82,8 @@ impl FromStr for StoredHash {
         let mut bytes = [0; Self::MAX_LENGTH];
         for (place, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
             let [high, low] = pair else { return Err(InvalidHash::Length) };
-            [.., *place] =
-                read_hex::<4>(&[b'0', b'0', b'0', b'0', b'0', b'0', *high, *low]).ok_or(InvalidHash::Digits)?;
+            let digits = [b'0', b'0', b'0', b'0', b'0', b'0', *high, *low];
+            [.., *place] = read_word(&digits).ok_or(InvalidHash::Digits)?.to_be_bytes();
         }
         Self::from_bytes(bytes.get(..length / 2).unwrap_or_default())
     }
