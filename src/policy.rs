@@ -26,7 +26,7 @@ use crate::{
     name::EnvironmentName,
     reason::{Class, Reason},
     record::Status,
-    scope::{NonEmptySet, Scope},
+    scope::{EnvironmentScope, ModelScope, NonEmptySet, Scope},
     standing::Standing,
     time::UnixTime,
     verify::VerifiedKey,
@@ -50,6 +50,7 @@ use crate::{
 /// }
 /// # let _ = handle;
 /// ```
+#[inline]
 pub fn decide<'a>(
     key: &'a VerifiedKey,
     standing: Option<Standing>,
@@ -64,23 +65,19 @@ pub fn decide<'a>(
 
 fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> Result<(), Reason> {
     usable(key, now)?;
-    let action = request.action.kind();
     match key.grant() {
         // Rule 3: a personal key acts as its user, so what the user is in the request's team decides.
         Grant::Personal { .. } => match standing.ok_or(Reason::StandingRequired)? {
             Standing::Deprovisioned => Err(Reason::OwnerDeprovisioned),
             Standing::Outsider => Err(Reason::OtherTeam),
-            standing @ (Standing::Admin | Standing::Member) => {
-                flag(standing_covers(standing, action), Reason::LevelInsufficient)
-            }
+            // Rule 4: who is in the team does the team's work; only managing keys tells admins from members.
+            Standing::Admin | Standing::Member => match &request.action {
+                Action::Call { .. } | Action::Deploy | Action::ExportMetrics { .. } | Action::Manage => Ok(()),
+            },
         },
         // Rule 3: a team key is confined to its team.
         Grant::Team { team, .. } if *team != request.team => Err(Reason::OtherTeam),
-        Grant::Team { permission, .. } => {
-            flag(level_covers(permission.level(), action), Reason::LevelInsufficient)?;
-            check_environment(permission, &request.action)?;
-            check_model(permission, &request.action)
-        }
+        Grant::Team { permission, .. } => check_permission(permission, &request.action),
     }
 }
 
@@ -118,62 +115,47 @@ pub fn usable(key: &VerifiedKey, now: UnixTime) -> Result<(), Reason> {
     }
 }
 
-/// Rule 4 for personal keys.
-const fn standing_covers(standing: Standing, action: ActionKind) -> bool {
-    match (standing, action) {
-        // Who is in the team does the team's work; only managing keys tells admins from members.
-        (
-            Standing::Admin | Standing::Member,
-            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
-        ) => true,
-        // Who is not in the team does nothing there.
-        (
-            Standing::Outsider | Standing::Deprovisioned,
-            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
-        ) => false,
-    }
-}
-
-/// Rule 4 for team keys. No arm has a wildcard: a new action is covered by nothing until it is written here.
-const fn level_covers(level: PermissionLevel, action: ActionKind) -> bool {
-    match (level, action) {
-        // Full access: deploy, call, manage and export.
-        (
-            PermissionLevel::Full,
-            ActionKind::Call | ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics,
-        ) => true,
+/// Rules 4 to 7: what each level covers, within the restrictions that it takes. No arm has a wildcard: a new action is
+/// covered by nothing until it is written here.
+fn check_permission(permission: &Permission, action: &Action) -> Result<(), Reason> {
+    match (permission, action) {
+        // Full access: call, deploy, manage and export.
+        (Permission::Full { environments }, Action::Call { environment, .. }) => {
+            check_environment(environments, environment.as_ref())
+        }
+        (Permission::Full { environments }, Action::Deploy | Action::ExportMetrics { .. } | Action::Manage) => {
+            // Rule 5: whatever is not a call reaches beyond an environment.
+            flag(*environments == Scope::All, Reason::EnvironmentScoped)
+        }
         // Inference only: call.
-        (PermissionLevel::InferenceOnly, ActionKind::Call) => true,
-        (PermissionLevel::InferenceOnly, ActionKind::Deploy | ActionKind::Manage | ActionKind::ExportMetrics) => false,
+        (Permission::InferenceOnly { environments, models }, Action::Call { environment, model }) => {
+            check_environment(environments, environment.as_ref())?;
+            check_model(models, Some(model))
+        }
+        (Permission::InferenceOnly { .. }, Action::Deploy | Action::ExportMetrics { .. } | Action::Manage) => {
+            Err(Reason::LevelInsufficient)
+        }
         // Metrics only: export.
-        (PermissionLevel::MetricsOnly, ActionKind::ExportMetrics) => true,
-        (PermissionLevel::MetricsOnly, ActionKind::Call | ActionKind::Deploy | ActionKind::Manage) => false,
-    }
-}
-
-/// Rules 5 and 6.
-fn check_environment(permission: &Permission, action: &Action) -> Result<(), Reason> {
-    match (permission.environments(), action) {
-        // Not restricted.
-        (Scope::All, _) => Ok(()),
-        // Rule 6: the deployment that serves the call is in one of the environments.
-        (Scope::Only(granted), Action::Call { environment: Some(environment), .. }) => {
-            flag(granted.contains(environment), Reason::EnvironmentNotInScope)
-        }
-        (Scope::Only(_), Action::Call { environment: None, .. }) => Err(Reason::EnvironmentRequired),
-        // Rule 5: whatever is not a call reaches beyond an environment.
-        (Scope::Only(_), Action::Deploy | Action::Manage | Action::ExportMetrics { .. }) => {
-            Err(Reason::EnvironmentScoped)
+        (Permission::MetricsOnly { models }, Action::ExportMetrics { model }) => check_model(models, model.as_ref()),
+        (Permission::MetricsOnly { .. }, Action::Call { .. } | Action::Deploy | Action::Manage) => {
+            Err(Reason::LevelInsufficient)
         }
     }
 }
 
-/// Rule 7.
-fn check_model(permission: &Permission, action: &Action) -> Result<(), Reason> {
-    match (permission.models(), action.model()) {
-        // Not restricted.
+/// Rule 6: the deployment that serves the call is in one of the environments.
+fn check_environment(granted: &EnvironmentScope, environment: Option<&EnvironmentName>) -> Result<(), Reason> {
+    match (granted, environment) {
         (Scope::All, _) => Ok(()),
-        // The model is one of those that the key names.
+        (Scope::Only(granted), Some(environment)) => flag(granted.contains(environment), Reason::EnvironmentNotInScope),
+        (Scope::Only(_), None) => Err(Reason::EnvironmentRequired),
+    }
+}
+
+/// Rule 7: the model is one of those that the key names.
+fn check_model(granted: &ModelScope, model: Option<&ModelId>) -> Result<(), Reason> {
+    match (granted, model) {
+        (Scope::All, _) => Ok(()),
         (Scope::Only(granted), Some(model)) => flag(granted.contains(model), Reason::ModelNotInScope),
         // Everything, or what is tied to no model, is more than the models that the key names.
         (Scope::Only(_), None) => Err(Reason::ModelRequired),
