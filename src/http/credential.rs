@@ -59,7 +59,7 @@ pub fn credential(headers: &HeaderMap, fields: Fields) -> Result<&str, Credentia
         (None, None) => Err(CredentialError::Missing),
         (Some(_), Some(_)) => Err(CredentialError::Multiple),
         (Some(value), None) => authorization(value),
-        (None, Some(value)) => token68(bounded(value)?),
+        (None, Some(value)) => token68(text(value)?),
     }
 }
 
@@ -74,28 +74,29 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, Creden
 
 fn authorization(value: &[u8]) -> Result<&str, CredentialError> {
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
-    let (scheme, rest) = value.split_at_checked(end).ok_or(CredentialError::Malformed)?;
+    let scheme = value.get(..end).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"api-key") {
         let is_scheme = !scheme.is_empty() && scheme.iter().copied().all(is_tchar);
         return Err(if is_scheme { CredentialError::Missing } else { CredentialError::Malformed });
     }
-    bounded(value)?;
-    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
-    token68(rest.get(blanks..).unwrap_or_default())
+    token68(text(value)?.get(end..).unwrap_or_default().trim_start_matches(' '))
 }
 
-const fn bounded(value: &[u8]) -> Result<&[u8], CredentialError> {
-    if value.len() > MAX_FIELD_LENGTH { Err(CredentialError::Malformed) } else { Ok(value) }
-}
-
-/// RFC 9110, section 11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, to the very end.
-fn token68(value: &[u8]) -> Result<&str, CredentialError> {
-    let padding = value.iter().rev().take_while(|byte| **byte == b'=').count();
-    let symbols = value.get(..value.len().saturating_sub(padding)).unwrap_or_default();
-    if symbols.is_empty() || !is_token68(symbols) {
+/// The whole value, which begins where an allocation does: so most of it is looked at by words.
+fn text(value: &[u8]) -> Result<&str, CredentialError> {
+    if value.len() > MAX_FIELD_LENGTH {
         return Err(CredentialError::Malformed);
     }
     core::str::from_utf8(value).map_err(|_| CredentialError::Malformed)
+}
+
+/// RFC 9110, section 11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, to the very end.
+fn token68(value: &str) -> Result<&str, CredentialError> {
+    let symbols = value.trim_end_matches('=').as_bytes();
+    if symbols.is_empty() || !is_token68(symbols) {
+        return Err(CredentialError::Malformed);
+    }
+    Ok(value)
 }
 
 /// Looks at sixteen symbols at a time; the last sixteen may overlap with those before them.
