@@ -34,10 +34,12 @@ use crate::encoding::{read_words, write_hex};
 /// # Ok::<(), keygate::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct SecretDigest {
-    // As numbers and not as bytes: so SHA-256 computes them, and so they are moved and compared in few steps.
-    hash: [u32; Self::WORDS],
+    // As numbers and not as bytes: so SHA-256 computes them, and so they are moved and compared in few steps. The
+    // algorithm stands where SHA-256 has the checksum.
     algorithm: DigestAlgorithm,
+    hash: [u32; Self::WORDS],
 }
 
 impl SecretDigest {
@@ -171,6 +173,7 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 /// # Ok::<(), keygate::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u32)]
 #[non_exhaustive]
 pub enum DigestAlgorithm {
     /// `v1`: of a token of this crate.

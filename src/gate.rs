@@ -9,10 +9,11 @@ use core::error::Error;
 
 use crate::{
     action::Request,
+    digest::SecretDigest,
     event::{Asked, By, Event, EventKind},
-    foreign::{ForeignFormat, UnverifiedForeign},
+    foreign::ForeignFormat,
     grant::Grant,
-    id::{KeyId, TeamId, UserId},
+    id::{KeyId, KeyKind, TeamId, UserId},
     manage::{Permit, Revoke},
     name::Issuer,
     policy::{Authorization, Decision, Denial, decide},
@@ -22,7 +23,7 @@ use crate::{
     store::{KeyStore, Standings},
     time::UnixTime,
     token::{ParseTokenError, UnverifiedToken},
-    verify::{InvalidKey, VerifiedKey, verify, verify_foreign},
+    verify::{InvalidKey, Presented, VerifiedKey},
 };
 
 mod import;
@@ -103,12 +104,17 @@ impl Gate {
     #[inline]
     pub fn read(self, credential: &str) -> Result<Lookup, Unauthenticated> {
         let error = match UnverifiedToken::parse(self.issuer, credential) {
-            Ok(token) => return Ok(Lookup { presented: Presented::Token(token) }),
+            Ok(token) => {
+                return Ok(Lookup { id: token.id(), kind: Some(token.kind()), digest: token.digest(), of_text: None });
+            }
             Err(error) => error,
         };
         let formats = if error == ParseTokenError::ForeignIssuer { self.formats } else { &[] };
         match formats.iter().find_map(|format| format.parse(credential).ok()) {
-            Some(foreign) => Ok(Lookup { presented: Presented::Foreign(foreign) }),
+            Some(foreign) => {
+                let (digest, of_text) = foreign.digests();
+                Ok(Lookup { id: foreign.id(), kind: None, digest, of_text: Some(of_text) })
+            }
             None => Err(Unauthenticated::NotAToken(error)),
         }
     }
@@ -126,8 +132,10 @@ impl Gate {
         credential: &str,
         now: UnixTime,
     ) -> Result<Result<VerifiedKey, Unauthenticated>, S::Error> {
-        match self.read(credential) {
-            Err(unauthenticated) => Ok(Err(unauthenticated)),
+        // Lent: to move it to where it outlives the waiting would cost more than the look-up in a table.
+        let lookup = self.read(credential);
+        match &lookup {
+            Err(unauthenticated) => Ok(Err(*unauthenticated)),
             Ok(lookup) => Ok(lookup.found(store.find(lookup.id()).await?, now)),
         }
     }
@@ -301,23 +309,17 @@ impl Gate {
 #[derive(Debug)]
 #[must_use = "nothing is verified until the record was found"]
 pub struct Lookup {
-    presented: Presented,
-}
-
-#[derive(Debug)]
-enum Presented {
-    Foreign(UnverifiedForeign),
-    Token(UnverifiedToken),
+    id: KeyId,
+    kind: Option<KeyKind>,
+    digest: SecretDigest,
+    of_text: Option<SecretDigest>,
 }
 
 impl Lookup {
     /// Returns the id to look up.
     #[must_use]
     pub const fn id(&self) -> KeyId {
-        match &self.presented {
-            Presented::Foreign(foreign) => foreign.id(),
-            Presented::Token(token) => token.id(),
-        }
+        self.id
     }
 
     /// Takes what was found, and verifies.
@@ -327,11 +329,10 @@ impl Lookup {
     /// [`Unauthenticated::InvalidKey`] if nothing was found or the secret does not match; which, is not told.
     #[inline]
     pub fn found(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, Unauthenticated> {
-        match &self.presented {
-            Presented::Foreign(foreign) => verify_foreign(foreign, record, now),
-            Presented::Token(token) => verify(token, record, now),
-        }
-        .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: self.id() })
+        let Self { id, kind, digest, of_text } = self;
+        Presented { id: *id, kind: *kind, digest, of_text: of_text.as_ref() }
+            .verify(record, now)
+            .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: *id })
     }
 }
 

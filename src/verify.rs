@@ -50,9 +50,8 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
-    let as_stored = |_: &SecretDigest| presented.lend_digest();
-    let (record, slot) = match_secret(presented.id(), Some(presented.kind()), as_stored, record, now)?;
-    Ok(VerifiedKey { record, slot, of_text: None })
+    let (id, kind) = (presented.id(), Some(presented.kind()));
+    Presented { id, kind, digest: presented.lend_digest(), of_text: None }.verify(record, now)
 }
 
 /// As [`verify`], for a key that was made elsewhere: the text of one does not say its kind, so the record's counts.
@@ -80,52 +79,61 @@ pub fn verify_foreign(
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
     let (digest, of_text) = presented.digests();
-    match_foreign(presented.id(), None, &digest, Some(&of_text), record, now)
+    Presented { id: presented.id(), kind: None, digest: &digest, of_text: Some(&of_text) }.verify(record, now)
 }
 
-/// As [`match_secret`], where the digest of the text may be what is stored: of a foreign key that was upgraded.
-fn match_foreign(
-    id: KeyId,
-    kind: Option<KeyKind>,
-    digest: &SecretDigest,
-    of_text: Option<&SecretDigest>,
-    record: Option<Arc<KeyRecord>>,
-    now: UnixTime,
-) -> Result<VerifiedKey, InvalidKey> {
-    let as_stored = |stored: &SecretDigest| match of_text {
-        Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
-        _ => digest,
-    };
-    let (record, slot) = match_secret(id, kind, as_stored, record, now)?;
-    let key = VerifiedKey { record, slot, of_text: None };
-    let may_be_saved = key.presented().algorithm() != DigestAlgorithm::ForeignText;
-    Ok(VerifiedKey { of_text: of_text.filter(|_| may_be_saved).copied().map(Arc::new), ..key })
+/// What somebody presented, to be held against a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    pub(crate) id: KeyId,
+    /// The text of a foreign key does not say it.
+    pub(crate) kind: Option<KeyKind>,
+    pub(crate) digest: &'a SecretDigest,
+    /// Of a foreign key, the digest of its text: what is stored of one that was upgraded.
+    pub(crate) of_text: Option<&'a SecretDigest>,
 }
 
-/// Compares what was presented with both secrets; `as_stored` is it as the algorithm of the stored one gives it, and no
-/// kind is claimed where the text does not say it.
-fn match_secret<'p>(
-    id: KeyId,
-    kind: Option<KeyKind>,
-    as_stored: impl Fn(&SecretDigest) -> &'p SecretDigest,
-    record: Option<Arc<KeyRecord>>,
-    now: UnixTime,
-) -> Result<(Arc<KeyRecord>, Slot), InvalidKey> {
-    let found = record.as_deref();
-    let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
-    let live_previous = found.and_then(|record| record.live_previous(now));
-    let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
+impl<'a> Presented<'a> {
+    /// What both secrets say, and the better digest of a foreign key where the record has none.
+    #[inline]
+    pub(crate) fn verify(self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, InvalidKey> {
+        let (record, slot) = self.match_secret(record, now)?;
+        let key = VerifiedKey { record, slot, of_text: None };
+        Ok(match self.of_text {
+            Some(of_text) if key.algorithm() != DigestAlgorithm::ForeignText => {
+                VerifiedKey { of_text: Some(Arc::new(*of_text)), ..key }
+            }
+            _ => key,
+        })
+    }
 
-    // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
-    let is_record = found.is_some_and(|record| record.id == id && kind.is_none_or(|kind| record.kind() == kind));
-    let is_current = bool::from(as_stored(current).ct_eq(current)) & is_record;
-    let is_previous = bool::from(as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
+    /// Compares with both secrets, and says which it is.
+    fn match_secret(self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<(Arc<KeyRecord>, Slot), InvalidKey> {
+        let found = record.as_deref();
+        let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
+        let live_previous = found.and_then(|record| record.live_previous(now));
+        let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
 
-    match record {
-        Some(record) if is_current | is_previous => {
-            Ok((record, if is_current { Slot::Current } else { Slot::Previous }))
+        // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
+        let is_record =
+            found.is_some_and(|record| record.id == self.id && self.kind.is_none_or(|kind| record.kind() == kind));
+        let is_current = bool::from(self.as_stored(current).ct_eq(current)) & is_record;
+        let is_previous = bool::from(self.as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
+
+        match record {
+            Some(record) if is_current | is_previous => {
+                Ok((record, if is_current { Slot::Current } else { Slot::Previous }))
+            }
+            _ => Err(InvalidKey),
         }
-        _ => Err(InvalidKey),
+    }
+
+    /// Lends what was presented as the algorithm of a stored digest gives it.
+    fn as_stored(self, stored: &SecretDigest) -> &'a SecretDigest {
+        match self.of_text {
+            Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
+            _ => self.digest,
+        }
     }
 }
 
@@ -158,10 +166,11 @@ impl VerifiedKey {
     ///
     /// As [`verify`].
     pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        match_foreign(self.id(), Some(self.kind()), self.presented(), self.of_text.as_deref(), record, now)
+        let (id, kind, of_text) = (self.id(), Some(self.kind()), self.of_text.as_deref());
+        Presented { id, kind, digest: self.presented(), of_text }.verify(record, now)
     }
 
-    /// Returns the digest of what was presented: by construction the one in the slot that matched.
+    /// Lends the digest of what was presented: by construction the one in the slot that matched.
     fn presented(&self) -> &SecretDigest {
         match (self.slot, &self.record.previous) {
             (Slot::Previous, Some(previous)) => &previous.digest,

@@ -133,11 +133,11 @@ fn sizes() {
     let word = size_of::<usize>();
     let table = [
         ("a reason and an action", size_of::<Denial>(), 2),
-        ("a denial and an optional id", size_of::<ManageDenial>(), 19),
+        ("a denial, and whether there is an id, in words as the id is", size_of::<ManageDenial>(), 16 + 16),
         ("two references, or a denial", size_of::<Decision<'_>>(), 2 * word),
         ("two references", size_of::<Allow<'_>>(), 2 * word),
         ("the symbols of an id, and no length", size_of::<KeyId>(), 16),
-        ("28 bytes of hash, and the algorithm", size_of::<SecretDigest>(), 29),
+        ("28 bytes of hash, and the algorithm where the other four were", size_of::<SecretDigest>(), 32),
         ("one word: as an integer", size_of::<UnixTime>(), 8),
         ("a shared record, a slot, and where a digest is that may be saved", size_of::<VerifiedKey>(), 3 * word),
         ("ten symbols and their number", size_of::<Issuer>(), 11),
