@@ -23,7 +23,7 @@ use crate::{
     store::{KeyStore, Standings},
     time::UnixTime,
     token::{ParseTokenError, UnverifiedToken},
-    verify::{InvalidKey, Presented, VerifiedKey},
+    verify::{InvalidKey, VerifiedKey, match_record},
 };
 
 mod import;
@@ -330,8 +330,7 @@ impl Lookup {
     #[inline]
     pub fn found(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, Unauthenticated> {
         let Self { id, kind, digest, of_text } = self;
-        Presented { id: *id, kind: *kind, digest, of_text: of_text.as_ref() }
-            .verify(record, now)
+        match_record(id, *kind, digest, of_text.as_ref(), record, now)
             .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: *id })
     }
 }

@@ -191,6 +191,11 @@ impl UnverifiedToken {
         PublicToken { issuer: self.issuer, kind: self.kind, id: self.id }
     }
 
+    /// Lends the public id.
+    pub(crate) const fn lend_id(&self) -> &KeyId {
+        &self.id
+    }
+
     /// Lends the digest of what was presented.
     pub(crate) const fn lend_digest(&self) -> &SecretDigest {
         &self.digest

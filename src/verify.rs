@@ -50,8 +50,7 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
-    let (id, kind) = (presented.id(), Some(presented.kind()));
-    Presented { id, kind, digest: presented.lend_digest(), of_text: None }.verify(record, now)
+    match_record(presented.lend_id(), Some(presented.kind()), presented.lend_digest(), None, record, now)
 }
 
 /// As [`verify`], for a key that was made elsewhere: the text of one does not say its kind, so the record's counts.
@@ -79,62 +78,58 @@ pub fn verify_foreign(
     now: UnixTime,
 ) -> Result<VerifiedKey, InvalidKey> {
     let (digest, of_text) = presented.digests();
-    Presented { id: presented.id(), kind: None, digest: &digest, of_text: Some(&of_text) }.verify(record, now)
+    match_record(&presented.id(), None, &digest, Some(&of_text), record, now)
 }
 
-/// What somebody presented, to be held against a record.
-#[derive(Clone, Copy)]
-pub(crate) struct Presented<'a> {
-    pub(crate) id: KeyId,
-    /// The text of a foreign key does not say it.
-    pub(crate) kind: Option<KeyKind>,
-    pub(crate) digest: &'a SecretDigest,
-    /// Of a foreign key, the digest of its text: what is stored of one that was upgraded.
-    pub(crate) of_text: Option<&'a SecretDigest>,
+/// Compares what was presented with both secrets: its digest, or, of a foreign key, that of its text, which is what is
+/// stored of one that was upgraded. No kind is claimed where the text does not say it.
+#[inline]
+pub(crate) fn match_record(
+    id: &KeyId,
+    kind: Option<KeyKind>,
+    digest: &SecretDigest,
+    of_text: Option<&SecretDigest>,
+    record: Option<Arc<KeyRecord>>,
+    now: UnixTime,
+) -> Result<VerifiedKey, InvalidKey> {
+    let (is_current, is_previous) = match_secrets(id, kind, digest, of_text, record.as_deref(), now);
+    let key = match record {
+        Some(record) if is_current | is_previous => {
+            VerifiedKey { record, slot: if is_current { Slot::Current } else { Slot::Previous }, of_text: None }
+        }
+        _ => return Err(InvalidKey),
+    };
+    // The record has no better digest than that of an imported hash: it may get one.
+    Ok(match of_text {
+        Some(of_text) if key.algorithm() != DigestAlgorithm::ForeignText => {
+            VerifiedKey { of_text: Some(Arc::new(*of_text)), ..key }
+        }
+        _ => key,
+    })
 }
 
-impl<'a> Presented<'a> {
-    /// What both secrets say, and the better digest of a foreign key where the record has none.
-    #[inline]
-    pub(crate) fn verify(self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<VerifiedKey, InvalidKey> {
-        let (record, slot) = self.match_secret(record, now)?;
-        let key = VerifiedKey { record, slot, of_text: None };
-        Ok(match self.of_text {
-            Some(of_text) if key.algorithm() != DigestAlgorithm::ForeignText => {
-                VerifiedKey { of_text: Some(Arc::new(*of_text)), ..key }
-            }
-            _ => key,
-        })
-    }
+/// Tells whether the current secret was presented, and whether a live previous one.
+fn match_secrets(
+    id: &KeyId,
+    kind: Option<KeyKind>,
+    digest: &SecretDigest,
+    of_text: Option<&SecretDigest>,
+    record: Option<&KeyRecord>,
+    now: UnixTime,
+) -> (bool, bool) {
+    let current = record.map_or(&SecretDigest::DUMMY, |record| &record.current);
+    let live_previous = record.and_then(|record| record.live_previous(now));
+    let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
+    let as_stored = |stored: &SecretDigest| match of_text {
+        Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
+        _ => digest,
+    };
 
-    /// Compares with both secrets, and says which it is.
-    fn match_secret(self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<(Arc<KeyRecord>, Slot), InvalidKey> {
-        let found = record.as_deref();
-        let current = found.map_or(&SecretDigest::DUMMY, |record| &record.current);
-        let live_previous = found.and_then(|record| record.live_previous(now));
-        let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
-
-        // `&` and `|`, not `&&` and `||`: those would branch on what the comparisons say.
-        let is_record =
-            found.is_some_and(|record| record.id == self.id && self.kind.is_none_or(|kind| record.kind() == kind));
-        let is_current = bool::from(self.as_stored(current).ct_eq(current)) & is_record;
-        let is_previous = bool::from(self.as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
-
-        match record {
-            Some(record) if is_current | is_previous => {
-                Ok((record, if is_current { Slot::Current } else { Slot::Previous }))
-            }
-            _ => Err(InvalidKey),
-        }
-    }
-
-    /// Lends what was presented as the algorithm of a stored digest gives it.
-    fn as_stored(self, stored: &SecretDigest) -> &'a SecretDigest {
-        match self.of_text {
-            Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
-            _ => self.digest,
-        }
-    }
+    // `&`, not `&&`: that would branch on what the comparisons say.
+    let is_record = record.is_some_and(|record| record.id == *id && kind.is_none_or(|kind| record.kind() == kind));
+    let is_current = bool::from(as_stored(current).ct_eq(current)) & is_record;
+    let is_previous = bool::from(as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
+    (is_current, is_previous)
 }
 
 /// A key whose secret was presented: a snapshot of its record, without the secret.
@@ -166,8 +161,7 @@ impl VerifiedKey {
     ///
     /// As [`verify`].
     pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        let (id, kind, of_text) = (self.id(), Some(self.kind()), self.of_text.as_deref());
-        Presented { id, kind, digest: self.presented(), of_text }.verify(record, now)
+        match_record(&self.record.id, Some(self.kind()), self.presented(), self.of_text.as_deref(), record, now)
     }
 
     /// Lends the digest of what was presented: by construction the one in the slot that matched.
