@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn times(question: &Question) {
     println!("\n{:52}{:>12}{:>10}{:>8}{:>12}", question.name, "ns", "ratio", "allocs", "bytes");
     let mut works: Vec<Work> = question.answers.iter().map(|answer| (answer.prepare)()).collect();
-    let calls: Vec<u32> = works.iter_mut().map(|work| calls(work)).collect();
+    let calls: Vec<u32> = works.iter_mut().map(calls).collect();
     let mut fastest = vec![f64::MAX; works.len()];
     for _ in 0..ROUNDS {
         for ((work, calls), fastest) in works.iter_mut().zip(&calls).zip(&mut fastest) {
