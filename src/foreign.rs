@@ -209,7 +209,11 @@ impl ForeignFormat {
     /// anything is looked up, so what follows costs the same whether the key exists or not.
     pub fn parse(&self, text: &str) -> Result<UnverifiedForeign, InvalidForeign> {
         let bytes = text.as_bytes();
-        if !(Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_graphic) {
+        if !(Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&bytes.len()) {
+            return Err(InvalidForeign::Text);
+        }
+        // All of them are looked at, whatever they are.
+        if !bytes.iter().fold(true, |all, symbol| all & symbol.is_ascii_graphic()) {
             return Err(InvalidForeign::Text);
         }
         let parts = self.0.parts(text).ok_or(InvalidForeign::Text)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyRecord, Operator, Permission, PreviousSecret,
+    Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyId, KeyRecord, Operator, Permission, PreviousSecret,
     RecordParts, SecretDigest, UnixTime, Validity, may_manage,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -23,8 +23,14 @@ pub fn issued(seed: u8) -> Issued {
 
 /// Its record, with other secrets.
 pub fn record(issued: &Issued, current: SecretDigest, previous: Option<SecretDigest>) -> Arc<KeyRecord> {
+    record_of(issued.key.record().id(), issued, current, previous)
+}
+
+/// Its record, with another id and other secrets.
+pub fn record_of(id: KeyId, issued: &Issued, current: SecretDigest, previous: Option<SecretDigest>) -> Arc<KeyRecord> {
     let ends_at = UnixTime::from_secs(200);
     let parts = RecordParts {
+        id,
         current,
         previous: previous.map(|digest| PreviousSecret { digest, ends_at }),
         ..issued.key.record().clone().into()
