@@ -177,15 +177,15 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 #[non_exhaustive]
 pub enum DigestAlgorithm {
     /// `v1`: of a token of this crate.
-    Native,
+    Native = 1,
     /// `foreign-v1`: of the text of a key made elsewhere.
-    ForeignText,
+    ForeignText = 2,
     /// `sha256-v1`: of the SHA-256 of the text of a key made elsewhere.
-    ForeignSha256,
+    ForeignSha256 = 3,
     /// `sha512-v1`: of the SHA-512 of the text of a key made elsewhere.
-    ForeignSha512,
+    ForeignSha512 = 4,
     /// `custom-v1`: of a hash that only the format of the key knows.
-    ForeignCustom,
+    ForeignCustom = 5,
 }
 
 impl DigestAlgorithm {
@@ -213,13 +213,7 @@ impl DigestAlgorithm {
 
     /// The first byte of the form in bytes, which is stable.
     const fn code(self) -> u8 {
-        match self {
-            Self::Native => 1,
-            Self::ForeignText => 2,
-            Self::ForeignSha256 => 3,
-            Self::ForeignSha512 => 4,
-            Self::ForeignCustom => 5,
-        }
+        self as u8
     }
 }
 

@@ -278,6 +278,8 @@ impl fmt::Display for PublicToken {
 /// Why a text is not a token of this issuer; it holds nothing of the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
+// A word, so that a result with a key or one of these in it is moved by words, and not by bytes that overlap.
+#[repr(u64)]
 pub enum ParseTokenError {
     /// The checksum does not fit: a symbol is mistyped.
     #[error("the checksum of the token does not match: is it copied in full and without change?")]

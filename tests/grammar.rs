@@ -650,7 +650,8 @@ fn token() {
         (UnsupportedVersion, "the version of the token is not supported"),
     ] {
         assert_eq!(error.to_string(), words);
-        assert_eq!(size_of_val(&error), 1, "there is no room for a symbol");
+        // Only what has no fields is a number.
+        assert!((error as u64) < 4, "there is no room for a symbol");
     }
 }
 

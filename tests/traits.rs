@@ -141,7 +141,7 @@ fn sizes() {
         ("one word: as an integer", size_of::<UnixTime>(), 8),
         ("a shared record, a slot, and where a digest is that may be saved", size_of::<VerifiedKey>(), 3 * word),
         ("ten symbols and their number", size_of::<Issuer>(), 11),
-        ("no more than its rule", size_of::<ParseTokenError>(), 1),
+        ("its rule, in a word as what it stands beside", size_of::<ParseTokenError>(), 8),
         ("nothing: detail would be an oracle", size_of::<InvalidKey>(), 0),
         ("a rule and the grammar's words", size_of::<InvalidText>(), 2 * word),
         ("one shared text", size_of::<KeyName>(), 2 * word),

@@ -315,11 +315,13 @@ pub fn key(grant: Grant) -> VerifiedKey {
     verify(&presented, Some(Arc::new(key.record().clone())), NOW).unwrap()
 }
 
-/// A key that was just made.
+/// A key that was just made, and that ends.
 pub fn issue(grant: Grant) -> Issued {
+    let (start, end) = (UnixTime::from_secs(1_700_000_000), UnixTime::from_secs(1_800_000_000));
+    let validity = Validity::new(Some(start), Some(end)).unwrap();
     let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
     let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
-    permit.issue(KG, "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng(1), NOW).unwrap()
+    permit.issue(KG, "a-key".parse().unwrap(), validity, &mut rng(1), NOW).unwrap()
 }
 
 fn token() -> Token {

@@ -45,7 +45,9 @@ pub fn check(headers: &HeaderMap, store: &Store, call: &Call<'_>, now: i64) -> O
         return None;
     }
 
-    let [head, id, secret, checksum]: [&str; 4] = token.split('_').collect::<Vec<_>>().try_into().ok()?;
+    let mut parts = token.split('_');
+    let (head, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
+    let (checksum, None) = (parts.next()?, parts.next()) else { return None };
     let kind = head.strip_prefix("kg")?.strip_suffix('1')?.chars().next()?;
     let is_word =
         |text: &str, length| text.len() == length && text.chars().all(|symbol| symbol.is_ascii_alphanumeric());
@@ -53,7 +55,9 @@ pub fn check(headers: &HeaderMap, store: &Store, call: &Call<'_>, now: i64) -> O
         return None;
     }
     let hash = Sha256::digest(token.rsplit_once('_')?.0);
-    if hex::encode(&hash[..4]) != checksum {
+    let mut claimed = [0; 4];
+    hex::decode_to_slice(checksum, &mut claimed).ok()?;
+    if hash[..4] != claimed || checksum.bytes().any(|digit| digit.is_ascii_uppercase()) {
         return None;
     }
 

@@ -76,15 +76,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("over a connection   bare        {:6.0} ns", median(wire_times) * 1e9);
-    println!("                    layered     {:6.3} times", median(wire_ratios));
+    let wire_ratio = median(wire_ratios);
+    println!("                    layered     {wire_ratio:6.3} times, {}", verdict(wire_ratio));
     let [bare, layered @ ..] = in_process;
     println!("in process          bare        {:6.0} ns, {} allocations", median(bare.times.clone()) * 1e9, bare.count);
     for (name, subject) in ["handler", "route_layer", "idle layers"].into_iter().zip(layered) {
         let ratios = subject.times.iter().zip(&bare.times).map(|(layered, bare)| layered / bare).collect();
         let more = subject.count.saturating_sub(bare.count);
-        println!("                    {name:12}{:5.3} times, {more} allocations more", median(ratios));
+        let ratio = median(ratios);
+        println!("                    {name:12}{ratio:5.3} times, {more} allocations more, {}", verdict(ratio));
     }
     Ok(())
+}
+
+/// What both layers may take at most, beside the bare handler.
+fn verdict(ratio: f64) -> &'static str {
+    if ratio <= 1.2 { "met: at most 1.2" } else { "NOT MET: at most 1.2" }
 }
 
 /// Seconds for one request in each round, and the allocations of one.
