@@ -6,11 +6,11 @@ mod common;
 use core::convert::Infallible;
 use std::sync::Arc;
 
-use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team};
+use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team, text};
 use keygate::{
-    Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStore,
-    ParseTokenError, PreviousSecret, Question, Reason, RotateError, SecretDigest, Slot, Standing, Status, Token,
-    UnverifiedToken, Validity, Verdict, decide, verify,
+    Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStandings,
+    MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, RotateError, SecretDigest, Slot, Standing,
+    Standings, Status, Token, UnverifiedToken, Validity, Verdict, decide, verify,
 };
 use pollster::block_on;
 
@@ -53,6 +53,25 @@ fn standings_are_asked_only_where_they_decide() {
     let asked = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Outsider);
     let denial = GATE.authorize_blocking(asked, &key, &request, at(10)).unwrap().into_result().unwrap_err();
     assert_eq!(denial.reason(), Reason::OtherTeam);
+}
+
+#[test]
+fn standings_in_memory_are_what_was_said_last_and_nothing_beyond() {
+    let standings = MemoryStandings::new();
+    let of = |user, team| block_on(standings.standing(text(user), text(team))).unwrap();
+    let said = |user, team, standing| standings.set_member(text(user), text(team), standing);
+    said("ada", "core", Standing::Member);
+    said("bob", "core", Standing::Member);
+    assert_eq!(of("ada", "core"), Standing::Member);
+    said("ada", "core", Standing::Admin);
+    assert_eq!(of("ada", "core"), Standing::Admin);
+    assert_eq!(of("ada", "other"), Standing::Outsider);
+    assert_eq!(of("eve", "core"), Standing::Deprovisioned);
+    standings.deprovision(&text("ada"));
+    assert_eq!([of("ada", "core"), of("bob", "core")], [Standing::Deprovisioned, Standing::Member]);
+    // Who comes back does not come back to what they were.
+    said("ada", "other", Standing::Member);
+    assert_eq!(of("ada", "core"), Standing::Outsider);
 }
 
 #[test]

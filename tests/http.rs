@@ -8,9 +8,12 @@
     reason = "a helper that panics is a test that fails"
 )]
 
+mod common;
+
+use common::{at, call, export, full, inference, key, metrics, request, team};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::{
-    Actor, Create, Grant, Operator, Standing, UnixTime,
+    Action, Actor, Create, Grant, Operator, Standing, Status, UnixTime, Validity, decide,
     http::{Answers, CredentialError, Fields, credential},
     may_manage,
 };
@@ -212,6 +215,35 @@ fn denials_are_answered_by_their_class() {
         assert_eq!(reply.status(), status);
         assert!(reply.body().contains(reason), "{}", reply.body());
     }
+}
+
+/// The rule, the levels that would have sufficed where the level did not, and nothing else.
+#[test]
+fn a_denied_request_is_told_the_rule_and_sufficient_levels() {
+    let answers = Answers::new("models").expect("a legal realm");
+    let team = |permission| team("core", permission);
+    let no =
+        "{\"type\":\"urn:keygate:problem:insufficient_scope\",\"title\":\"The key may not do this\",\"status\":403";
+    let levels = |levels: &str| format!("{no},\"reason\":\"level_insufficient\",\"sufficient_levels\":[{levels}]}}");
+    for (grant, action, expected) in [
+        (team(metrics("all")), call("m1", None), levels("\"full\",\"inference_only\"")),
+        (team(metrics("all")), Action::Deploy, levels("\"full\"")),
+        (team(inference("all", "all")), Action::Manage, levels("\"full\"")),
+        (team(inference("all", "all")), export(None), levels("\"full\",\"metrics_only\"")),
+        (team(full("prod")), Action::Deploy, format!("{no},\"reason\":\"environment_scoped\"}}")),
+        (team(inference("all", "m1")), call("m2", None), format!("{no},\"reason\":\"model_not_in_scope\"}}")),
+    ] {
+        let key = key(grant, Validity::UNLIMITED, Status::Active, 1);
+        let request = request("core", action);
+        let denial = decide(&key, None, &request, at(1)).into_result().expect_err("it may not");
+        let reply = answers.denied(denial);
+        assert_eq!((reply.status().as_u16(), reply.body().as_str()), (403, expected.as_str()));
+    }
+}
+
+#[test]
+fn names_for_logs_are_as_documented() {
+    assert_eq!([Malformed, Missing, Multiple].map(CredentialError::as_str), ["malformed", "missing", "multiple"]);
 }
 
 #[test]

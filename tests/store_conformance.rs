@@ -12,7 +12,7 @@ mod row;
 use std::sync::Arc;
 
 use keygate::{
-    BoxedManagedKeyStore, ManagedKeyStore, MemoryStore,
+    BoxedKeyStore, BoxedManagedKeyStore, KeyStore, ManagedKeyStore, MemoryStore,
     store::conformance::{Passed, Race, Rule, Task, Threads, Violations, check},
 };
 
@@ -50,6 +50,20 @@ fn pointers_to_a_store_conform() {
 #[test]
 fn a_store_without_its_type_conforms() {
     assert_conforms(async || BoxedManagedKeyStore::new(MemoryStore::new()));
+}
+
+/// Otherwise a layer would wait where it need not, and nobody would notice.
+#[test]
+fn what_is_in_memory_is_known_at_once_whatever_wraps_the_store() {
+    let id = "wk59pfKL0jFi2YYv".parse().unwrap();
+    let stores: [&dyn Fn() -> Option<Option<Arc<_>>>; 5] = [
+        &|| MemoryStore::new().find_now(id),
+        &|| Box::new(MemoryStore::new()).find_now(id),
+        &|| Arc::new(MemoryStore::new()).find_now(id),
+        &|| BoxedKeyStore::new(MemoryStore::new()).find_now(id),
+        &|| BoxedManagedKeyStore::new(MemoryStore::new()).find_now(id),
+    ];
+    assert_eq!(stores.map(|find_now| find_now()), [const { Some(None) }; 5]);
 }
 
 #[test]
