@@ -82,8 +82,7 @@ pub(crate) fn read_words<const N: usize>(text: &[u8]) -> Option<[u32; N]> {
 /// Reads eight digits at once, as the bytes of one number.
 #[inline]
 pub(crate) fn read_word(digits: &[u8; 8]) -> Option<u32> {
-    let beyond = digits.iter().fold(0, |beyond, digit| beyond | beyond_hex(*digit));
-    if beyond != 0 {
+    if !is_hex(digits) {
         return None;
     }
     let digits = u64::from_be_bytes(*digits);
@@ -97,6 +96,12 @@ pub(crate) fn read_word(digits: &[u8; 8]) -> Option<u32> {
     Some(u32::from_be_bytes([a, b, c, d]))
 }
 
+#[inline]
+fn is_hex(digits: &[u8; 8]) -> bool {
+    digits.iter().fold(0, |beyond, digit| beyond | beyond_hex(*digit)) == 0
+}
+
+#[inline]
 fn beyond_hex(byte: u8) -> u8 {
     beyond_range(byte, b'a', b'f').min(beyond_range(byte, b'0', b'9'))
 }

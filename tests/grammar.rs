@@ -382,6 +382,7 @@ fn stored_digest_in_bytes() {
 fn time() {
     for seconds in [i64::MIN, -1, 0, 1, 10, i64::MAX] {
         let time = UnixTime::from_secs(seconds);
+        assert_eq!(time.as_secs(), seconds);
         assert_eq!(time.to_string(), seconds.to_string());
         assert_eq!(seconds.to_string().parse(), Ok(time));
         assert_eq!(serde_json::to_value(time).unwrap(), json!(seconds));
@@ -627,6 +628,10 @@ fn token() {
         (&sealed(&format!("kgt1_{ID}_{}\0", &SECRET[..31])), Malformed),
         (&sealed(&format!("kgt1_{ID}_{}\u{e9}", &SECRET[..30])), Malformed),
         (&sealed(&format!("kgt1_{ID}_{}\u{e9}", &SECRET[..31])), Malformed),
+        // One wrong symbol does not make up for another.
+        (&sealed(&format!("kgt1_{}--_{SECRET}", &ID[..14])), Malformed),
+        (&sealed(&format!("kgt1_{ID}_{}--", &SECRET[..30])), Malformed),
+        (&format!("{}gg", &good[..61]), Malformed),
         // The checksum has one spelling too.
         (&format!("{}{}", &good[..55], good[55..].to_uppercase()), Malformed),
         (&format!("{}g", &good[..62]), Malformed),

@@ -102,20 +102,16 @@ fn skeleton(text: &[u8], from: usize) -> Option<usize> {
             bytes.fold(0, |found, ((kind, first), second)| found | is_skeleton(*kind, *first, *second)) != 0
         },
     );
-    let rest = match blocks.position(|is_found| is_found) {
-        Some(block) => block.saturating_mul(BLOCK),
-        None => seconds.len().saturating_sub(seconds.len() % BLOCK),
-    };
+    let rest = blocks.position(|is_found| is_found).unwrap_or(seconds.len() / BLOCK).saturating_mul(BLOCK);
     let (kinds, firsts, seconds) = (kinds.get(rest..)?, firsts.get(rest..)?, seconds.get(rest..)?);
     let mut bytes = kinds.iter().zip(firsts).zip(seconds);
     let place = bytes.position(|((kind, first), second)| is_skeleton(*kind, *first, *second) != 0)?;
     from.checked_add(rest)?.checked_add(place)
 }
 
-/// One where the bytes are a kind and two separators. `p` and `t` differ in one bit, so with that bit set both are `t`,
-/// and nothing else is.
+/// One where the bytes are a kind and two separators.
 fn is_skeleton(kind: u8, first: u8, second: u8) -> u8 {
-    u8::from(kind | (b'p' ^ b't') == b't') & u8::from(first == b'_') & u8::from(second == b'_')
+    u8::from(matches!(kind, b'p' | b't')) & u8::from(first == b'_') & u8::from(second == b'_')
 }
 
 /// From the kind to the separator before the id, and to the one behind it.
