@@ -187,4 +187,4 @@ impl<W> fmt::Debug for RedactingWriter<W> {
 /// How far back a token can reach from one of its bytes.
 const REACH: usize = Shape::MAX_LENGTH.saturating_sub(1);
 #[cfg(feature = "std")]
-const AT_ONCE: usize = 64 * 1024;
+const AT_ONCE: usize = 65_536;
