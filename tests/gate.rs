@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team, text};
 use keygate::{
     Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStandings,
-    MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, RotateError, SecretDigest, Slot, Standing,
+    MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, Refusal, RotateError, SecretDigest, Slot, Standing,
     Standings, Status, Token, UnverifiedToken, Validity, Verdict, decide, verify,
 };
 use pollster::block_on;
@@ -173,4 +173,15 @@ fn names_for_logs_are_as_documented() {
     ];
     let names = rotate.map(RotateError::as_str);
     assert_eq!(names, ["disabled", "expired", "generator_failed", "rotation_in_progress", "revoked"]);
+    let refusals = [
+        Refusal::Absent,
+        Refusal::Changed,
+        Refusal::Disabled,
+        Refusal::IdTaken,
+        Refusal::NameTaken,
+        Refusal::NotDisabled,
+        Refusal::Revoked,
+    ];
+    let names = refusals.map(Refusal::as_str);
+    assert_eq!(names, ["absent", "changed", "disabled", "id_taken", "name_taken", "not_disabled", "revoked"]);
 }

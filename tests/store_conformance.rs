@@ -9,10 +9,11 @@ mod plain;
 #[path = "store_conformance/row.rs"]
 mod row;
 
+use core::convert::Infallible;
 use std::sync::Arc;
 
 use keygate::{
-    BoxedKeyStore, BoxedManagedKeyStore, KeyStore, ManagedKeyStore, MemoryStore,
+    BoxedKeyStore, BoxedManagedKeyStore, KeyId, KeyRecord, KeyStore, ManagedKeyStore, MemoryStore,
     store::conformance::{Passed, Race, Rule, Task, Threads, Violations, check},
 };
 
@@ -64,6 +65,16 @@ fn what_is_in_memory_is_known_at_once_whatever_wraps_the_store() {
         &|| BoxedManagedKeyStore::new(MemoryStore::new()).find_now(id),
     ];
     assert_eq!(stores.map(|find_now| find_now()), [const { Some(None) }; 5]);
+
+    struct Elsewhere;
+    impl KeyStore for Elsewhere {
+        type Error = Infallible;
+
+        async fn find(&self, _: KeyId) -> Result<Option<Arc<KeyRecord>>, Infallible> {
+            Ok(None)
+        }
+    }
+    assert_eq!(Elsewhere.find_now(id), None, "a store that says nothing of it knows nothing, not even of absence");
 }
 
 #[test]

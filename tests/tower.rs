@@ -364,9 +364,11 @@ fn other_credentials_are_passed_on_only_where_asked_for() {
         assert!(setup.send_through(layer, request(value, Route::Call("m1"))).status().is_client_error());
         assert!(setup.send(request(value, Route::Call("m1"))).status().is_client_error());
     }
+    // Nothing is not somebody else's.
+    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let service = ServiceBuilder::new().layer(setup.authenticate().pass_foreign_on()).service(handler);
     let nothing = Request::builder().body(()).unwrap();
-    let response = setup.send_through(setup.authenticate().pass_foreign_on(), nothing);
-    assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "nothing is not somebody else's");
+    assert_eq!(block_on(service.oneshot(nothing)).unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[test]
@@ -410,6 +412,11 @@ fn a_full_outbox_drops_with_a_count_and_blocks_nobody() {
     }
     assert_eq!(setup.notes(), [Note::Touch { key: token.id(), used_at: NOW }]);
     assert_eq!((setup.outbox.dropped_touches(), setup.outbox.dropped_refusals()), (2, 3));
+    for _ in 0..4 {
+        assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(setup.notes().len(), 1);
+    assert_eq!(setup.outbox.dropped_failures(), 3);
 }
 
 #[test]
@@ -509,8 +516,11 @@ fn a_deprovisioned_user_gets_one_answer_everywhere() {
         assert!(seen.iter().all(|one| one.starts_with("(401,") && *one == seen[0]), "{seen:#?}");
         assert_eq!(setup.notes().len(), routes.len(), "each is told");
     }
-    // Nor does an outage tell what exists: a broken look-up has one answer, too.
+    // Who is not gone is told what there is not.
     let member = setup.key(2, personal("ada"));
+    assert_eq!(setup.send(bearer(&member, Route::NotFound)).status(), StatusCode::NOT_FOUND);
+    assert_eq!(setup.send(bearer(&member, Route::Unlisted)).status(), StatusCode::FORBIDDEN);
+    // Nor does an outage tell what exists: a broken look-up has one answer, too.
     for route in routes {
         setup.world.is_warm.store(true, Ordering::SeqCst);
         setup.world.is_down.store(true, Ordering::SeqCst);
