@@ -141,7 +141,7 @@ impl ForeignFormat {
         if min < symbols.min_length() {
             panic!("a key needs room for 112 bits");
         }
-        if max < min || max > Self::MAX_LENGTH || prefix.len() > Self::MAX_LENGTH.saturating_sub(max) {
+        if max < min || max.saturating_add(prefix.len()) > Self::MAX_LENGTH {
             panic!("the bounds of the length do not fit");
         }
         if !is_presentable(prefix.as_bytes()) {

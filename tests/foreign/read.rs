@@ -61,6 +61,46 @@ fn what_another_implementation_derived() {
     }
 }
 
+/// In a constant, what is refused here is an error of compilation.
+#[test]
+fn formats_have_room_for_112_bits_and_fit_a_header_field() {
+    let is_legal = |prefix, symbols, min, max| {
+        std::panic::catch_unwind(|| ForeignFormat::opaque(prefix, symbols, min, max)).is_ok()
+    };
+    for (symbols, count) in [(Symbols::Alphanumeric, 62_f64), (Symbols::Base64Url, 64.0), (Symbols::Hex, 16.0)] {
+        // As few symbols as have the bits.
+        let min = (1..).find(|length| f64::from(*length) * count.log2() >= 112.0).unwrap() as usize;
+        assert_eq!(symbols.min_length(), min, "{symbols:?}");
+        assert!(is_legal("", symbols, min, min));
+        assert!(!is_legal("", symbols, min - 1, 40));
+        assert!(!is_legal("", symbols, min + 1, min));
+        for (prefix, max, expected) in [("", 256, true), ("", 257, false), ("old_", 252, true), ("old_", 253, false)] {
+            assert_eq!(is_legal(prefix, symbols, min, max), expected, "{prefix} {max}");
+        }
+        assert!(!is_legal("old_", symbols, min, usize::MAX));
+    }
+    for symbol in '\0'..='\u{100}' {
+        let prefix = String::leak(format!("o{symbol}d"));
+        let is_token68 = symbol.is_ascii_alphanumeric() || "-._~+/".contains(symbol);
+        assert_eq!(is_legal(prefix, Symbols::Hex, 40, 40), is_token68, "{symbol:?}");
+    }
+    for (length, expected) in [(0, false), (1, true), (32, true), (33, false)] {
+        let name = String::leak("n".repeat(length));
+        assert_eq!(std::panic::catch_unwind(|| ForeignFormat::custom(name, anything)).is_ok(), expected, "{length}");
+    }
+}
+
+#[test]
+fn formats_say_what_they_read() {
+    let said = [PREFIX_512, OPAQUE, NUMBERED].map(|format| format!("{format:?}"));
+    let expected = [
+        "ForeignFormat(prefix.secret, Sha512)",
+        "ForeignFormat(\"old_live_\" and 24 to 32 of Alphanumeric)",
+        "ForeignFormat(custom, \"numbered\")",
+    ];
+    assert_eq!(said, expected);
+}
+
 /// Different keys, different ids; of different formats too, though their handles be equal.
 #[test]
 fn ids_are_of_format_and_handle() {
