@@ -80,8 +80,8 @@ impl FromStr for StoredHash {
             return Err(InvalidHash::Length);
         }
         let mut bytes = [0; Self::MAX_LENGTH];
-        for (place, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            let [high, low] = pair else { return Err(InvalidHash::Length) };
+        let pairs = digits.as_bytes().chunks_exact(2).filter_map(<[u8]>::first_chunk);
+        for (place, [high, low]) in bytes.iter_mut().zip(pairs) {
             let digits = [b'0', b'0', b'0', b'0', b'0', b'0', *high, *low];
             [.., *place] = read_word(&digits).ok_or(InvalidHash::Digits)?.to_be_bytes();
         }
