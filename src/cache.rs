@@ -118,16 +118,12 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
         if let Some(known) = self.find_now(id) {
             return Ok(known);
         }
-        let place = match self.records.get_value_or_guard(&id, Some(Duration::ZERO)) {
-            GuardResult::Guard(place) => place,
-            GuardResult::Value(known) if self.is_fresh(&known) => return Ok(Some(known.value)),
-            GuardResult::Value(_) => return self.store.find(id).await,
-            GuardResult::Timeout => return self.wait_for_other(id).await,
+        let GuardResult::Guard(place) = self.records.get_value_or_guard(&id, Some(Duration::ZERO)) else {
+            return self.wait_for_other(id).await;
         };
-        let absent_place = match self.absent.get_value_or_guard_async(&id).await {
-            Ok(known) if self.is_fresh(&known) => return Ok(None),
-            Ok(_) => return self.store.find(id).await,
-            Err(absent_place) => absent_place,
+        let Err(absent_place) = self.absent.get_value_or_guard_async(&id).await else {
+            drop(place);
+            return self.wait_for_other(id).await;
         };
         let since = (self.clock)();
         let found = self.store.find(id).await?;
@@ -150,7 +146,7 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
 }
 
 impl<S: KeyStore> CachedStore<S> {
-    /// Waits for a look-up that somebody else began.
+    /// Takes what a look-up gives that somebody else began, and waits for it.
     ///
     /// Where that one gave nothing to remember, or something that is stale by now, this request asks for itself, and
     /// holds no place: the others that waited do the same at the same time. One behind the other, each would wait for the

@@ -58,7 +58,7 @@ impl fmt::Display for Down {
 
 impl core::error::Error for Down {}
 
-/// What a find does after it has read the record, and before it answers.
+/// What a find or a sweep does after it was carried out, and before it answers.
 type Pause = Box<dyn Fn() -> Result<(), Down> + Send + Sync>;
 
 /// A store that counts, and can be slow or down.
@@ -151,7 +151,10 @@ impl ManagedKeyStore for SlowStore {
     }
 
     async fn revoke_all(&self, owner: Owner, now: UnixTime, run: Run) -> Result<Vec<KeyId>, Down> {
-        sure(self.inner.revoke_all(owner, now, run).await)
+        let ended = sure(self.inner.revoke_all(owner, now, run).await)?;
+        let pause = Arc::clone(&self.pause.lock().unwrap());
+        pause()?;
+        Ok(ended)
     }
 }
 
@@ -265,8 +268,10 @@ fn absent_ids_are_remembered_and_push_out_no_record() {
     assert!(cached.store().finds() > 1900, "no more than the bound of absent ids is remembered");
     clock.advance(BOUND);
     let before = cached.store().finds();
-    assert_eq!(status(&cached, *absent.last().unwrap()), None);
-    assert_eq!(cached.store().finds(), before.saturating_add(1), "absence has the same bound");
+    for _ in 0..3 {
+        assert_eq!(status(&cached, *absent.last().unwrap()), None);
+        assert_eq!(cached.store().finds(), before.saturating_add(1), "absence has the same bound, and is found anew");
+    }
 }
 
 #[test]
@@ -406,4 +411,25 @@ fn changes_through_the_cache_take_effect_at_once() {
     assert_eq!(status(&cached, id), Some(Status::Active));
     assert_eq!(block_on(cached.revoke_all(owner, at(5), Run::Real)).unwrap(), [id]);
     assert_eq!(status(&cached, id), Some(REVOKED));
+}
+
+/// Which keys ended is in the answer. Where none came, each of those that are known may be one.
+#[test]
+fn a_sweep_without_an_answer_leaves_nothing_known() {
+    let (cached, _, id) = setup();
+    let sweep = |run| block_on(cached.revoke_all(Owner::Personal("ada".parse().unwrap()), at(5), run));
+    assert_eq!(status(&cached, id), Some(Status::Active));
+    cached.store().on_find(|| Err(Down));
+    assert!(sweep(Run::Dry).is_err());
+    assert_eq!(status(&cached, id), Some(Status::Active), "nothing was to end");
+    assert!(sweep(Run::Real).is_err());
+    cached.store().flow();
+    assert_eq!(status(&cached, id), Some(REVOKED));
+}
+
+#[test]
+fn a_cache_shows_its_bound_and_no_record() {
+    let (cached, _, id) = setup();
+    assert_eq!(status(&cached, id), Some(Status::Active));
+    assert_eq!(format!("{cached:?}"), "CachedStore { max_staleness: 10s, .. }");
 }

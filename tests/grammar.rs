@@ -365,6 +365,7 @@ fn stored_digest_in_bytes() {
     for (algorithm, code) in DigestAlgorithm::ALL.iter().zip(1..) {
         let digest: SecretDigest = text(&format!("{algorithm}${hash}"));
         assert_eq!(digest.algorithm(), *algorithm);
+        assert_eq!(algorithm.is_foreign(), code != 1, "the first is of tokens");
         let bytes = digest.to_bytes();
         assert_eq!((bytes.len(), bytes[0], bytes[1]), (SecretDigest::LENGTH, code, 0xb0));
         assert_eq!(SecretDigest::from_bytes(bytes), Ok(digest));
