@@ -151,6 +151,27 @@ fn rows_that_do_not_fit_their_format() {
     }
 }
 
+/// All symbols are looked at, whatever they are, so one that is wrong must not make up for another.
+#[test]
+fn two_wrong_symbols_are_wrong() {
+    for (format, key) in [
+        (PREFIX_512, super::prefix_secret(1)),
+        (OPAQUE, format!("old_live_{}", "a".repeat(24))),
+        (BASE64, format!("old-{}", "-".repeat(43))),
+        (HEX, "5c".repeat(20)),
+    ] {
+        assert!(format.parse(&key).is_ok());
+        for second in 0..key.len() {
+            for first in 0..=second {
+                let mut other = key.clone();
+                other.replace_range(first..=first, "~");
+                other.replace_range(second..=second, "~");
+                assert!(format.parse(&other).is_err(), "{other}");
+            }
+        }
+    }
+}
+
 #[test]
 fn stored_hashes() {
     let (sha256, sha512) = ("5c".repeat(32), "0f".repeat(64));
