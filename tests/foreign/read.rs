@@ -99,6 +99,7 @@ fn formats_say_what_they_read() {
         "ForeignFormat(custom, \"numbered\")",
     ];
     assert_eq!(said, expected);
+    assert_eq!(format!("{:?}", text::<StoredHash>(&"5c".repeat(32))), "StoredHash([redacted])");
 }
 
 /// Different keys, different ids; of different formats too, though their handles be equal.
