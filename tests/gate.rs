@@ -10,7 +10,7 @@ use common::{KG, at, call, changed, environments, full, issue, key, models, open
 use keygate::{
     Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStandings,
     MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, Refusal, RotateError, SecretDigest, Slot, Standing,
-    Standings, Status, Token, UnverifiedToken, Validity, Verdict, decide, verify,
+    Standings, Status, Token, Unauthenticated, UnverifiedToken, Validity, Verdict, decide, verify,
 };
 use pollster::block_on;
 
@@ -160,10 +160,10 @@ fn names_for_logs_are_as_documented() {
         ParseTokenError::Malformed,
         ParseTokenError::UnsupportedVersion,
     ];
-    assert_eq!(
-        parse.map(ParseTokenError::as_str),
-        ["checksum_mismatch", "foreign_issuer", "malformed", "unsupported_version"]
-    );
+    let names = ["checksum_mismatch", "foreign_issuer", "malformed", "unsupported_version"];
+    assert_eq!(parse.map(ParseTokenError::as_str), names);
+    assert_eq!(parse.map(|error| Unauthenticated::NotAToken(error).as_str()), names);
+    assert_eq!(Unauthenticated::InvalidKey { claimed: key.id() }.as_str(), "invalid_key");
     let rotate = [
         RotateError::Disabled,
         RotateError::Expired,
