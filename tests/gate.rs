@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team, text};
 use keygate::{
-    Action, ActionKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore, MemoryStandings,
-    MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, Refusal, RotateError, SecretDigest, Slot, Standing,
-    Standings, Status, Token, Unauthenticated, UnverifiedToken, Validity, Verdict, decide, verify,
+    Action, ActionKind, By, EventKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore,
+    MemoryStandings, MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, Refusal, RotateError,
+    SecretDigest, Slot, Standing, Standings, Status, Token, Unauthenticated, UnverifiedToken, Uses, Validity, Verdict,
+    VerifiedKey, decide, verify,
 };
 use pollster::block_on;
 
@@ -142,6 +143,35 @@ fn what_may_be_shown_is_shown() {
     assert_eq!(format!("{:?}", issued.token.digest()), "SecretDigest([redacted])");
     let members = format!("{:?}", models("m1 m2").members().unwrap());
     assert!(members.contains("m1") && members.contains("m2"), "{members}");
+}
+
+#[test]
+fn a_key_is_valid_from_its_start_until_before_its_end() {
+    let of = |validity: Validity| [99, 100, 199, 200].map(|now| validity.contains(at(now)));
+    assert_eq!(of(Validity::UNLIMITED), [true, true, true, true]);
+    assert_eq!(of(Validity::from(at(100))), [false, true, true, true]);
+    assert_eq!(of(Validity::until(at(200))), [true, true, true, false]);
+    assert_eq!(of(Validity::between(at(100), at(200)).unwrap()), [false, true, true, false]);
+}
+
+/// One event for many uses of a key by one secret, whatever the order in which they are told.
+#[test]
+fn uses_are_counted_for_each_key_and_secret() {
+    let [one, other] = [1, 2].map(|seed| key(personal("ada"), Validity::UNLIMITED, Status::Active, seed));
+    let mut uses = Uses::new();
+    assert_eq!(uses.drain().count(), 0);
+    for (key, now) in [(&one, 20), (&other, 30), (&one, 10), (&one, 40)] {
+        uses.record(key, at(now));
+    }
+    let mut events: Vec<_> = uses.drain().collect();
+    events.sort_by_key(|event| event.at);
+    let used = |key: &VerifiedKey, count, first_at, last_at| {
+        let kind = EventKind::Used { count, first_at: at(first_at), last_at: at(last_at) };
+        (at(last_at), By::key(key), Some(key.id()), kind)
+    };
+    let events: Vec<_> = events.into_iter().map(|event| (event.at, event.by, event.key, event.kind)).collect();
+    assert_eq!(events, [used(&other, 1, 30, 30), used(&one, 3, 10, 40)]);
+    assert_eq!(uses.drain().count(), 0, "it starts over");
 }
 
 #[test]

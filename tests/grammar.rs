@@ -14,7 +14,7 @@ use core::{error::Error, fmt, str::FromStr};
 
 use common::{KG, text};
 use keygate::{
-    Creator, Cursor, DigestAlgorithm, EnvironmentName, InvalidDigest, Issuer, KeyId, KeyKind, KeyName, ModelId,
+    Creator, Cursor, DigestAlgorithm, EnvironmentName, Grant, InvalidDigest, Issuer, KeyId, KeyKind, KeyName, ModelId,
     OperatorReason, Owner, ParseTokenError, PermissionLevel, SecretDigest, Status, TeamId, TextRule, UnixTime,
     UnverifiedToken, UserId,
 };
@@ -683,6 +683,33 @@ fn texts_are_shown() {
     assert_eq!(serde_json::to_value(text::<Issuer>("kg")).unwrap(), Value::String("kg".into()));
 }
 
+/// A personal grant has a user, a team grant a team and a permission, and neither anything else.
+#[test]
+fn serialized_grants() {
+    let metrics = json!({"level": "metrics_only", "models": ["m1"]});
+    let personal = Grant::Personal { user: text("ada") };
+    let team = common::team("core", common::metrics("m1"));
+    for (grant, expected) in [
+        (personal, json!({"kind": "personal", "user": "ada"})),
+        (team, json!({"kind": "team", "team": "core", "permission": metrics})),
+    ] {
+        assert_eq!(serde_json::to_value(&grant).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Grant>(expected).unwrap(), grant);
+    }
+    for refused in [
+        json!({"kind": "personal"}),
+        json!({"kind": "personal", "team": "core"}),
+        json!({"kind": "personal", "user": "ada", "team": "core"}),
+        json!({"kind": "personal", "user": "ada", "permission": metrics}),
+        json!({"kind": "team", "team": "core"}),
+        json!({"kind": "team", "permission": metrics}),
+        json!({"kind": "team", "user": "ada", "permission": metrics}),
+        json!({"kind": "team", "user": "ada", "team": "core", "permission": metrics}),
+    ] {
+        assert!(serde_json::from_value::<Grant>(refused.clone()).is_err(), "{refused}");
+    }
+}
+
 /// A record as a store writes it; the table below changes one piece of it at a time.
 const RECORD: &str = r#"{"id":"wk59pfKL0jFi2YYv","name":"nightly",
     "grant":{"kind":"team","team":"core","permission":{"level":"inference_only","environments":["prod"],"models":"all"}},
@@ -836,7 +863,7 @@ fn serialized_record_errors_quote_nothing() {
             serde_json::from_str::<keygate::KeyRecord>(json).map(drop),
             serde_json::from_str::<keygate::RecordParts>(json).map(drop),
             serde_json::from_str::<keygate::PreviousSecret>(json).map(drop),
-            serde_json::from_str::<keygate::Grant>(json).map(drop),
+            serde_json::from_str::<Grant>(json).map(drop),
             serde_json::from_str::<keygate::Permission>(json).map(drop),
             serde_json::from_str::<keygate::EnvironmentScope>(json).map(drop),
             serde_json::from_str::<UnixTime>(json).map(drop),
@@ -889,7 +916,7 @@ fn serialized_record_takes_no_lists_for_fields() {
         assert!(serde_json::from_value::<keygate::RecordParts>(other).is_err(), "a list at `{path}` of parts");
     }
     // On their own they are no laxer.
-    assert!(serde_json::from_value::<keygate::Grant>(values("/grant", lists[1].1)).is_err());
+    assert!(serde_json::from_value::<Grant>(values("/grant", lists[1].1)).is_err());
     assert!(serde_json::from_value::<keygate::Permission>(values("/grant/permission", lists[2].1)).is_err());
     assert!(serde_json::from_value::<keygate::PreviousSecret>(values("/previous", lists[3].1)).is_err());
 }
