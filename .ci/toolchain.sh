@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Prints the name of a rustup toolchain with Rust 1.85, the minimum version, or `none`.
+# Prints the name of a rustup toolchain made of Debian's package `rustc-web`, or `none`:
 #
-# It is made of Debian's package `rustc-web`, since a compiler from a distribution is what users of an old version have.
+#   .ci/toolchain.sh 1.85    the minimum version: a compiler from a distribution is what users of an old version have
+#   .ci/toolchain.sh 1.96    with the source of the standard library, which some sanitizers need to be built in
+#
 # The packages are only unpacked, not installed: they would replace the system's compiler. What is there is used again.
 set -euo pipefail
 
-series=1.85
+series=$1
 toolchain=deb-$series
 cache=${CI_CACHE:-$HOME/.cache/keygate-ci}/$toolchain
 
@@ -22,9 +24,13 @@ fetch() {
     fi
     [ -n "$version" ]
     # The compiler, cargo, the standard library, and the libraries that these are linked with.
-    apt-get download -qq \
-        "rustc-web=$version" "cargo-web=$version" "libstd-rust-web-dev=$version" "libstd-rust-web-$series=$version" \
-        libllvm19 libz3-4 libhttp-parser2.9 libpcre3
+    local packages=("rustc-web=$version" "cargo-web=$version" "libstd-rust-web-dev=$version"
+        "libstd-rust-web-$series=$version" libz3-4 libhttp-parser2.9)
+    case $series in
+        1.85) packages+=(libllvm19 libpcre3) ;;
+        *) packages+=("rust-web-src=$version" libllvm22 libgit2-1.5 libmbedtls14 libmbedcrypto7 libmbedx509-1) ;;
+    esac
+    apt-get download -qq "${packages[@]}"
     for package in *.deb; do
         dpkg -x "$package" "$cache"
     done
@@ -43,7 +49,7 @@ newest() {
     '
 }
 
-if [ "${1:-}" = --fetch ]; then
+if [ "${2:-}" = --fetch ]; then
     fetch
     exit
 fi
@@ -52,6 +58,6 @@ if ! works && [ -x "$cache/usr/bin/rustc" ]; then
 fi
 if ! works; then
     # A process of its own: in a function behind `||` bash would ignore `set -e`.
-    "$0" --fetch >&2 || true
+    "$0" "$series" --fetch >&2 || true
 fi
 if works; then echo "$toolchain"; else echo none; fi
