@@ -1,7 +1,7 @@
 //! Does the time tell? A statistical test (Reparaz, Balasch and Verbauwhede, dudect, 2017): two classes of inputs, and
 //! Welch's t of their times; beyond 4.5 they differ.
 
-use core::hint::black_box;
+use core::{hint::black_box, iter};
 use std::sync::Arc;
 
 use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main, rand::Rng};
@@ -94,11 +94,30 @@ fn planted_slices_first_last(runner: &mut CtRunner, rng: &mut BenchRng) {
     });
 }
 
+/// The control on the very inputs of the comparison: byte by byte, up to the first difference.
+fn planted_loop_first_last(runner: &mut CtRunner, rng: &mut BenchRng) {
+    digest_bytes(runner, rng, |left, right| iter::zip(left, right).all(|(left, right)| black_box(left == right)));
+}
+
+/// Whether slices of a digest's length are told apart, which is up to the machine: their comparison takes few steps.
+fn information_slices_first_last(runner: &mut CtRunner, rng: &mut BenchRng) {
+    digest_bytes(runner, rng, |left, right| black_box(left) == black_box(right));
+}
+
+fn digest_bytes(runner: &mut CtRunner, rng: &mut BenchRng, equal: impl Fn(&[u8], &[u8]) -> bool) {
+    let presented = issued(1).token.digest().to_bytes();
+    let make = |changed| move || digest(changed).to_bytes();
+    let (first, last) = (make(FIRST), make(LAST));
+    compare(runner, rng, [&first, &last], |stored| equal(&presented[..], &stored[..]));
+}
+
 ctbench_main!(
     compare_equal_first,
     compare_equal_last,
     compare_first_last,
     verify_first_last,
     information_verify_wrong_unknown,
+    information_slices_first_last,
+    planted_loop_first_last,
     planted_slices_first_last
 );
