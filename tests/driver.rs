@@ -21,7 +21,9 @@ fn driver() -> &'static Path {
         let built = test.ancestors().nth(2).unwrap();
         let profile = if built.ends_with("release") { "release" } else { "dev" };
         let build = ["build", "--quiet", "--example", "conformance", "--all-features", "--profile", profile];
-        let target = built.parent().unwrap();
+        // Where a target is named, cargo builds in a directory of its name.
+        let named = env::var_os("CARGO_BUILD_TARGET").is_some();
+        let target = built.ancestors().nth(if named { 2 } else { 1 }).unwrap();
         assert!(Command::new(env!("CARGO")).args(build).arg("--target-dir").arg(target).status().unwrap().success());
         built.join("examples").join("conformance")
     })

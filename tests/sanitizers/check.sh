@@ -15,8 +15,8 @@ memcheck+=" --show-leak-kinds=definite"
 
 # The leak sanitizer is part of the address sanitizer on Linux.
 address() {
-    export RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$target/asan
-    cargo=(cargo +nightly) build=(--target "$host")
+    export RUSTFLAGS=-Zsanitizer=address CARGO_BUILD_TARGET=$host CARGO_TARGET_DIR=$target/asan
+    cargo=(cargo +nightly)
     reports 'LeakSanitizer: detected memory leaks' leak
     reports 'AddressSanitizer: heap-use-after-free' use_after_free
     tests --lib --tests
@@ -31,9 +31,9 @@ thread() {
     if ! command -v clang-22 >/dev/null; then
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang-22 libclang-rt-22-dev >/dev/null
     fi
-    export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$target/tsan
+    export RUSTC_BOOTSTRAP=1 CARGO_BUILD_TARGET=$host CARGO_TARGET_DIR=$target/tsan
     export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize=thread"
-    cargo=(cargo "+$toolchain") build=(-Zbuild-std --target "$host")
+    cargo=(cargo "+$toolchain") build=(-Zbuild-std)
     reports 'ThreadSanitizer: data race' race
     tests --test cache --test lifecycle --test linearizability --test store_conformance --test tower
     echo "sanitizers: no report of the thread sanitizer over the tests with threads; the control is reported"
@@ -62,7 +62,7 @@ reports() {
 }
 
 tests() {
-    "${cargo[@]}" test --quiet "${build[@]}" -p keygate --all-features "$@"
+    "${cargo[@]}" test --quiet "${build[@]}" --no-fail-fast -p keygate --all-features "$@"
 }
 
 cargo=(cargo) build=()
