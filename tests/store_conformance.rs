@@ -10,7 +10,7 @@ mod plain;
 mod row;
 
 use core::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use keygate::{
     BoxedKeyStore, BoxedManagedKeyStore, KeyId, KeyRecord, KeyStore, ManagedKeyStore, MemoryStore,
@@ -44,8 +44,13 @@ fn a_plain_store_without_fault_conforms() {
 fn pointers_to_a_store_conform() {
     assert_conforms(async || Arc::new(MemoryStore::new()));
     assert_conforms(async || Box::new(MemoryStore::new()));
-    // Lives as long as the process: `'static`, as tasks need it.
-    assert_conforms(async || &*Box::leak(Box::<MemoryStore>::default()));
+    // Lives as long as the process: `'static`, as tasks need it. It stays in reach, or a sanitizer would report it.
+    static KEPT: Mutex<Vec<&MemoryStore>> = Mutex::new(Vec::new());
+    assert_conforms(async || {
+        let store: &MemoryStore = Box::leak(Box::default());
+        KEPT.lock().unwrap().push(store);
+        store
+    });
 }
 
 #[test]
