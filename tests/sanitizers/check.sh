@@ -29,6 +29,7 @@ thread() {
     toolchain=$(.ci/toolchain.sh 1.96)
     [ "$toolchain" != none ]
     if ! command -v clang-22 >/dev/null; then
+        apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang-22 libclang-rt-22-dev >/dev/null
     fi
     export RUSTC_BOOTSTRAP=1 CARGO_BUILD_TARGET=$host CARGO_TARGET_DIR=$target/tsan
