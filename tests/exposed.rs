@@ -110,6 +110,18 @@ fn no_cache_is_believed() {
     let new = block_on(elsewhere.rotate(permit, Rotation::CutOver, &mut rng(2), at(100))).unwrap().token;
 
     assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "the cache is behind");
+    // Neither the cache nor what stands before it.
+    let exposed = |text| {
+        let (arc, lent) = (Arc::new(here.store()), &here.store());
+        [
+            block_on(Gate::new(KG).exposed(here.store(), text, NOW)).unwrap().is_some(),
+            block_on(Gate::new(KG).exposed(&arc, text, NOW)).unwrap().is_some(),
+            block_on(Gate::new(KG).exposed(lent, text, NOW)).unwrap().is_some(),
+        ]
+    };
+    assert_eq!(exposed(old.expose_secret()), [false; 3]);
+    assert_eq!(exposed(new.expose_secret()), [true; 3]);
+    assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "it is behind still");
     assert_eq!(report(&here, &[old.expose_secret()], NOW), []);
     assert_eq!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Active);
     block_on(here.store().find(old.id())).unwrap();

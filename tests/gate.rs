@@ -3,15 +3,15 @@
 
 mod common;
 
-use core::convert::Infallible;
+use core::{convert::Infallible, fmt};
 use std::sync::Arc;
 
 use common::{KG, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, team, text};
 use keygate::{
-    Action, ActionKind, By, EventKind, Gate, GenerateError, KeyKind, KeyManager, KeyStore, ManagedKeyStore,
-    MemoryStandings, MemoryStore, ParseTokenError, PreviousSecret, Question, Reason, Refusal, RotateError,
-    SecretDigest, Slot, Standing, Standings, Status, Token, Unauthenticated, UnverifiedToken, Uses, Validity, Verdict,
-    VerifiedKey, decide, verify,
+    Action, ActionKind, By, EventKind, Gate, GenerateError, InvalidRecord, KeyId, KeyKind, KeyManager, KeyRecord,
+    KeyStore, ManagedKeyStore, MemoryStandings, MemoryStore, ParseTokenError, PreviousSecret, Question, Reason,
+    RecordParts, Refusal, RotateError, SecretDigest, Slot, Standing, Standings, Status, Token, Unauthenticated,
+    Unavailable, UnverifiedToken, Uses, Validity, Verdict, VerifiedKey, decide, verify,
 };
 use pollster::block_on;
 
@@ -54,6 +54,57 @@ fn standings_are_asked_only_where_they_decide() {
     let asked = |_: &_, _: &_| Ok::<_, Infallible>(Standing::Outsider);
     let denial = GATE.authorize_blocking(asked, &key, &request, at(10)).unwrap().into_result().unwrap_err();
     assert_eq!(denial.reason(), Reason::OtherTeam);
+}
+
+/// What outlives a request is decided by what there is now.
+#[test]
+fn an_allowed_request_is_decided_anew_by_the_record_and_the_standing_of_now() {
+    let deploy = request("core", Action::Deploy);
+    let issued = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let (record, standings) = (issued.key.record(), MemoryStandings::new());
+    standings.set_member(text("ada"), text("core"), Standing::Member);
+    let allowed = open(&issued.token, &Arc::new(record.clone()), at(0));
+    let authorization =
+        decide(&allowed, Some(Standing::Member), &deploy, at(0)).into_result().unwrap().to_authorization();
+    let again = |now_found: Option<Arc<KeyRecord>>| {
+        let verdict = block_on(GATE.check_again(&Found(Ok(now_found)), &standings, &authorization, at(50))).unwrap();
+        match verdict {
+            Verdict::Allowed(authorization) => {
+                assert_eq!(authorization.request(), &deploy);
+                None
+            }
+            Verdict::Denied { denial, .. } => Some(denial.reason().as_str()),
+            Verdict::Unauthenticated(unauthenticated) => Some(unauthenticated.as_str()),
+        }
+    };
+    let with = |change: fn(&mut RecordParts)| Some(changed(record, change));
+    assert_eq!(again(with(|_| ())), None);
+    let table = [
+        (with(|parts| parts.status = Status::Revoked { at: at(10) }), "revoked"),
+        (with(|parts| parts.status = Status::Disabled), "disabled"),
+        (with(|parts| parts.expires_at = Some(at(50))), "expired"),
+        (with(|parts| parts.current = SecretDigest::from_bytes([1; 29]).unwrap()), "invalid_key"),
+        (None, "invalid_key"),
+    ];
+    for (found, reason) in table {
+        assert_eq!(again(found), Some(reason));
+    }
+    standings.set_member(text("ada"), text("labs"), Standing::Member);
+    standings.deprovision(&text("ada"));
+    assert_eq!(again(with(|_| ())), Some("owner_deprovisioned"));
+    let down = block_on(GATE.check_again(&Found(Err(fmt::Error)), &standings, &authorization, at(50)));
+    assert_eq!(down.unwrap_err(), Unavailable::Store(fmt::Error));
+}
+
+/// A store in which there is this now, whatever is asked.
+struct Found(Result<Option<Arc<KeyRecord>>, fmt::Error>);
+
+impl KeyStore for Found {
+    type Error = fmt::Error;
+
+    async fn find(&self, _: KeyId) -> Result<Option<Arc<KeyRecord>>, fmt::Error> {
+        self.0.clone()
+    }
 }
 
 #[test]
@@ -214,4 +265,18 @@ fn names_for_logs_are_as_documented() {
     ];
     let names = refusals.map(Refusal::as_str);
     assert_eq!(names, ["absent", "changed", "disabled", "id_taken", "name_taken", "not_disabled", "revoked"]);
+}
+
+#[test]
+fn no_record_has_a_previous_secret_that_outlives_its_key() {
+    let issued = issue(team("core", full("all")), Validity::UNLIMITED, 1);
+    for not_before in [None, Some(at(0))] {
+        for (ends, expires, is_record) in [(10, Some(10), true), (11, Some(10), false), (11, None, true)] {
+            let mut parts = RecordParts::from(issued.key.record().clone());
+            (parts.not_before, parts.expires_at) = (not_before, expires.map(at));
+            parts.previous = Some(PreviousSecret { digest: issued.token.digest(), ends_at: at(ends) });
+            let refused = (!is_record).then_some(InvalidRecord::OverlapOutlivesKey);
+            assert_eq!(KeyRecord::try_from(parts).err(), refused);
+        }
+    }
 }

@@ -273,18 +273,37 @@ proptest! {
 
     /// A record that a confused store gives for another id or kind opens nothing, though the digest be the same.
     #[test]
-    fn a_record_of_another_id_or_kind_opens_nothing(seed: [u8; 32], other in "[A-Za-z0-9]{16}", now in times()) {
-        let token = Token::generate(KG, KeyKind::Team, &mut ChaCha20Rng::from_seed(seed)).unwrap();
+    fn a_record_of_another_id_or_kind_opens_nothing(
+        seed: [u8; 32],
+        other in "[A-Za-z0-9]{16}",
+        now in times(),
+        is_team: bool,
+        is_previous: bool,
+    ) {
+        let (mut kinds, mut grants) = ([KeyKind::Personal, KeyKind::Team], [common::personal("ada"), common::team("core", common::full("all"))]);
+        if is_team {
+            kinds.reverse();
+            grants.reverse();
+        }
+        let token = Token::generate(KG, kinds[0], &mut ChaCha20Rng::from_seed(seed)).unwrap();
         let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
-        let grant = common::team("core", common::full("all"));
         let record = |id, grant: &Grant| {
             let issued = issue(grant.clone(), Validity::UNLIMITED, 1);
-            changed(issued.key.record(), |parts| (parts.id, parts.current) = (id, token.digest()))
+            changed(issued.key.record(), |parts| {
+                parts.id = id;
+                if is_previous {
+                    parts.previous = Some(PreviousSecret { digest: token.digest(), ends_at: UnixTime::MAX });
+                } else {
+                    parts.current = token.digest();
+                }
+            })
         };
-        prop_assert!(verify(&presented, Some(record(token.id(), &grant)), now).is_ok());
-        prop_assert_eq!(verify(&presented, Some(record(text(&other), &grant)), now).err(), Some(InvalidKey));
-        let of_ada = record(token.id(), &common::personal("ada"));
-        prop_assert_eq!(verify(&presented, Some(of_ada), now).err(), Some(InvalidKey));
+        let [own, others] = grants;
+        prop_assume!(other != token.id().as_str());
+        let opened = verify(&presented, Some(record(token.id(), &own)), now);
+        prop_assert_eq!(opened.is_ok(), !is_previous || now < UnixTime::MAX);
+        prop_assert_eq!(verify(&presented, Some(record(text(&other), &own)), now).err(), Some(InvalidKey));
+        prop_assert_eq!(verify(&presented, Some(record(token.id(), &others)), now).err(), Some(InvalidKey));
     }
 
     #[test]
@@ -406,6 +425,13 @@ fn scopes_of_many_sizes_contain_their_members_and_nothing_else() {
         assert_eq!(scope.members().unwrap().len(), size);
         let asked = size.saturating_mul(2).saturating_add(10);
         assert!((0..asked).all(|number| scope.contains(&model(number)) == (number < size)), "of {size}");
+        for name in (0..size).map(|number| format!("model-{number}")) {
+            let in_another_case = [name.to_uppercase(), name.replacen('d', "D", 1)];
+            let longer_or_shorter = [format!("{name}-"), format!("-{name}"), name[1..].to_owned()];
+            for near in in_another_case.iter().chain(&longer_or_shorter) {
+                assert!(!scope.contains(&text(near)), "{near} of {size}");
+            }
+        }
     }
 }
 

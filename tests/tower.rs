@@ -12,12 +12,12 @@ use core::{
 };
 use std::sync::{Arc, mpsc::Receiver};
 
-use common::{at, full, inference, operator, personal, rng, team};
+use common::{at, full, inference, key, operator, personal, rng, team, text};
 use http::{Request, Response, StatusCode, request::Parts};
 use keygate::{
     Action, ActionKind, Asked, Authorization, By, CachedStore, Create, EventKind, Gate, Grant, KeyId, KeyRecord,
-    KeyStore, ManagedKeyStore, MemoryStandings, MemoryStore, Standing, Standings, TeamId, Token, UnixTime, UserId,
-    Validity, VerifiedKey,
+    KeyStore, ManagedKeyStore, MemoryStandings, MemoryStore, Standing, Standings, Status, TeamId, Token, UnixTime,
+    UserId, Validity, VerifiedKey, decide,
     http::{Answers, Fields},
     may_manage,
     tower::{AuthenticateLayer, AuthorizeLayer, Edge, Note, Outbox, Resolve, Unresolved, outbox},
@@ -350,10 +350,21 @@ fn proofs_that_came_with_the_request_are_no_proofs() {
 fn other_credentials_are_passed_on_only_where_asked_for() {
     let setup = Setup::new();
     let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+    let strong = key(team("core", full("all")), Validity::UNLIMITED, Status::Active, 1);
+    let call = keygate::Request::new(text("core"), Action::Deploy);
+    let authorization = decide(&strong, None, &call, at(0)).into_result().unwrap().to_authorization();
+    // What stands in the extensions already is no proof, and goes no further.
+    let request = |value, route| {
+        let mut request = request(value, route);
+        request.extensions_mut().insert(strong.clone());
+        request.extensions_mut().insert(authorization.clone());
+        request
+    };
     let cases = [("Basic eDp5", true), (jwt, true), ("Bearer kgt1_x", false), ("Bearer", false)];
     for (value, is_passed_on) in cases {
         let handler = service_fn(|request: Request<()>| async move {
             assert!(request.extensions().get::<VerifiedKey>().is_none());
+            assert!(request.extensions().get::<Authorization>().is_none());
             Ok::<_, Infallible>(Response::new(String::from(request.headers()["authorization"].to_str().unwrap())))
         });
         let layer = setup.authenticate().pass_foreign_on();
