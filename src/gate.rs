@@ -132,7 +132,7 @@ impl Gate {
         credential: &str,
         now: UnixTime,
     ) -> Result<Result<VerifiedKey, Unauthenticated>, S::Error> {
-        // Lent: to move it to where it outlives the waiting would cost more than the look-up in a table.
+        // Lent, not taken: it is large, and would be moved to where it outlives the waiting.
         let lookup = self.read(credential);
         match &lookup {
             Err(unauthenticated) => Ok(Err(*unauthenticated)),

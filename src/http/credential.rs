@@ -82,7 +82,7 @@ fn authorization(value: &[u8]) -> Result<&str, CredentialError> {
     token68(text(value)?.get(end..).unwrap_or_default().trim_start_matches(' '))
 }
 
-/// The whole value, which begins where an allocation does: so most of it is looked at by words.
+/// The whole value, so that what is cut off it is text without another look.
 fn text(value: &[u8]) -> Result<&str, CredentialError> {
     if value.len() > MAX_FIELD_LENGTH {
         return Err(CredentialError::Malformed);
