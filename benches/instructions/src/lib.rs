@@ -9,6 +9,7 @@
 //! involved they agree but for a few instructions of the C library, which has variants for many processors.
 
 pub mod scenario;
+pub mod timing;
 pub mod usual;
 
 use std::{env, error::Error, hint::black_box, io, process::Command};

@@ -11,10 +11,13 @@
 mod authenticate;
 mod decide;
 
-use std::{env, error::Error, time::Instant};
+use std::{env, error::Error};
 
 use allocation_counter::measure;
-use keygate_bench_instructions::{Counter, Cpu, Scenario, Work, run_if_asked};
+use keygate_bench_instructions::{
+    Counter, Cpu, Scenario, Work, run_if_asked,
+    timing::{calls, time},
+};
 
 /// By what factor keygate has to be ahead, in time.
 const TIME_BARS: [(&str, f64); 1] = [(decide::CEDAR, 100.0)];
@@ -92,22 +95,4 @@ fn verdict(bars: &[(&str, f64)], name: &str, ratio: f64) -> String {
     }
 }
 
-/// How many calls fill a round.
-fn calls(work: &mut Work) -> u32 {
-    let mut calls = 1;
-    while time(work, calls) * f64::from(calls) < ROUND_SECONDS {
-        calls *= 2;
-    }
-    calls
-}
-
-fn time(work: &mut Work, calls: u32) -> f64 {
-    let start = Instant::now();
-    for _ in 0..calls {
-        work();
-    }
-    start.elapsed().as_secs_f64() / f64::from(calls)
-}
-
 const ROUNDS: usize = 101;
-const ROUND_SECONDS: f64 = 0.001;
