@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Grant, Issued, Issuer, ModelId, ModelScope, Operator, Permission, Reason,
-    Request, Standing, UnixTime, UnverifiedToken, Validity, VerifiedKey, decide, may_manage, verify,
+    Action, Actor, Create, EnvironmentScope, Grant, Issued, Issuer, MatchedKey, Membership, ModelId, ModelScope,
+    Permission, Reason, Request, UnixTime, UnverifiedToken, Validity, authorize_operation, decide, verify,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -23,13 +23,13 @@ fn main() {
 }
 
 fn issue(grant: Grant) -> Issued {
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let system = Actor::system("a benchmark").unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    permit.issue(KG, "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng, NOW).unwrap()
+    permit.issue(KG, "a-key".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW).unwrap()
 }
 
-fn key(grant: Grant) -> VerifiedKey {
+fn key(grant: Grant) -> MatchedKey {
     let issued = issue(grant);
     let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
     verify(&presented, Some(Arc::new(issued.key.record().clone())), NOW).unwrap()
@@ -59,13 +59,13 @@ fn call(number: u32) -> Request {
 fn unrestricted(criterion: &mut Criterion) {
     let everything = Permission::Full { environments: EnvironmentScope::All };
     let cases = [
-        ("personal", Grant::Personal { user: "ada".parse().unwrap() }, Some(Standing::Member)),
+        ("personal", Grant::Personal { user: "ada".parse().unwrap() }, Some(Membership::Member)),
         ("full", Grant::Team { team: "core".parse().unwrap(), permission: everything }, None),
     ];
-    for (name, grant, standing) in cases {
+    for (name, grant, membership) in cases {
         let (key, request) = (key(grant), call(0));
         criterion.bench_function(&format!("keygate/decide/{name}"), |bencher| {
-            bencher.iter(|| assert!(decide(black_box(&key), standing, black_box(&request), NOW).is_allowed()));
+            bencher.iter(|| assert!(decide(black_box(&key), membership, black_box(&request), NOW).is_allowed()));
         });
     }
 }

@@ -5,8 +5,8 @@ use core::hint::black_box;
 
 use criterion::Criterion;
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Operator, Permission, UnixTime, Validity,
-    may_manage,
+    Actor, Create, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, UnixTime, Validity,
+    authorize_operation,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
@@ -37,10 +37,11 @@ fn record(models: &[String]) -> KeyRecord {
         environments: EnvironmentScope::All,
         models: ModelScope::only(models.iter().map(|model| model.parse().unwrap())).unwrap(),
     };
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let system = Actor::system("a benchmark").unwrap();
     let grant = Grant::Team { team: "core".parse().unwrap(), permission };
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    let issued = permit.issue(Issuer::from_static("kg"), "a-key".parse().unwrap(), Validity::UNLIMITED, &mut rng, NOW);
+    let issued =
+        permit.issue(Issuer::from_static("kg"), "a-key".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW);
     issued.unwrap().key.record().clone()
 }

@@ -10,10 +10,9 @@ use core::{
 use criterion::Criterion;
 use http::{HeaderMap, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, ModelScope, Operator,
-    Permission, Request, Token, UnixTime, Validity, decide,
-    http::{Fields, credential, outgoing},
-    may_manage,
+    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, ModelScope, Permission,
+    Request, Token, UnixTime, Validity, authorize_operation, decide,
+    http::{CredentialHeaders, bearer_header, extract_credential},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
@@ -27,11 +26,11 @@ fn main() {
     for size in [1, 1_000, 100_000] {
         let (store, mut rng) = (MemoryStore::new(), ChaCha20Rng::from_seed([1; 32]));
         let tokens: Vec<_> = (0..size).map(|number| stored(&store, &mut rng, number)).collect();
-        let value = outgoing(tokens.get(tokens.len() / 2).unwrap()).unwrap();
+        let value = bearer_header(tokens.get(tokens.len() / 2).unwrap()).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
         criterion.bench_function(&format!("keygate/pipeline/{size}"), |bencher| {
             bencher.iter(|| {
-                let presented = credential(black_box(&headers), Fields::Authorization).unwrap();
+                let presented = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
                 let key = ready(gate.authenticate(&store, presented, black_box(NOW))).unwrap().unwrap();
                 assert!(decide(&key, None, black_box(&request), black_box(NOW)).is_allowed());
             });
@@ -45,11 +44,11 @@ fn stored(store: &MemoryStore, rng: &mut ChaCha20Rng, number: u32) -> Token {
         environments: EnvironmentScope::only(["production".parse().unwrap()]).unwrap(),
         models: ModelScope::only(["m1aaaaaa".parse().unwrap()]).unwrap(),
     };
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let system = Actor::system("a benchmark").unwrap();
     let grant = Grant::Team { team: "core".parse().unwrap(), permission };
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     let name = format!("key-{number}").parse().unwrap();
-    ready(KeyManager::new(KG, store).create(permit, name, Validity::UNLIMITED, rng, NOW)).unwrap().token
+    ready(KeyManager::new(KG, store).create(permit, name, Validity::NEVER_EXPIRES, rng, NOW)).unwrap().token
 }
 
 /// Runs a future that never waits.

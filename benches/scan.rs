@@ -57,8 +57,9 @@ fn main() {
 
 fn compare(text: &str, tokens: usize, rounds: u32) {
     let scanner = Scanner::new(ACME);
-    let many = (b'a'..b'q')
-        .fold(scanner.clone(), |many, letter| many.and(format!("other{}", char::from(letter)).parse().unwrap()));
+    let many = (b'a'..b'q').fold(scanner.clone(), |many, letter| {
+        many.with_issuer(format!("other{}", char::from(letter)).parse().unwrap())
+    });
     let search = memmem::Finder::new(ACME.as_str());
     let pattern = format!("(?-u:\\b){}(?-u:\\b)", Pattern::new(ACME));
     let (expression, of_bytes) = (Regex::new(&pattern).unwrap(), bytes::Regex::new(&pattern).unwrap());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use keygate::{
-    Actor, Create, Grant, Issued, Issuer, KeyRecord, Operator, PreviousSecret, RecordParts, Slot, Token, UnixTime,
-    UnverifiedToken, Validity, may_manage, verify,
+    Actor, Create, Grant, Issued, Issuer, KeyRecord, PreviousSecret, RecordParts, SecretSlot, Token, UnixTime,
+    UnverifiedToken, Validity, authorize_operation, verify,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -26,9 +26,9 @@ fn main() {
     let rotating = Arc::new(KeyRecord::try_from(parts).unwrap());
 
     let cases = [
-        ("current", &token, Some(&settled), Some(Slot::Current)),
-        ("current_of_two", &token, Some(&rotating), Some(Slot::Current)),
-        ("previous", &previous, Some(&rotating), Some(Slot::Previous)),
+        ("current", &token, Some(&settled), Some(SecretSlot::Current)),
+        ("current_of_two", &token, Some(&rotating), Some(SecretSlot::Current)),
+        ("previous", &previous, Some(&rotating), Some(SecretSlot::Previous)),
         ("wrong_secret", &previous, Some(&settled), None),
         ("unknown_id", &token, None, None),
     ];
@@ -37,7 +37,7 @@ fn main() {
         criterion.bench_function(&format!("keygate/verify/{name}"), |bencher| {
             bencher.iter(|| {
                 let key = verify(black_box(&presented), record.cloned(), black_box(NOW)).ok();
-                assert_eq!(key.as_ref().map(keygate::VerifiedKey::slot), expected);
+                assert_eq!(key.as_ref().map(keygate::MatchedKey::slot), expected);
                 key
             });
         });
@@ -46,9 +46,9 @@ fn main() {
 }
 
 fn issue() -> Issued {
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
+    let system = Actor::system("a benchmark").unwrap();
     let grant = Grant::Personal { user: "ada".parse().unwrap() };
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    permit.issue(KG, "laptop".parse().unwrap(), Validity::UNLIMITED, &mut rng, NOW).unwrap()
+    permit.issue(KG, "laptop".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW).unwrap()
 }

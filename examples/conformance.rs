@@ -22,11 +22,10 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, ModelId,
-    Operation, Operator, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Scanner, Standing, TeamId,
-    UnixTime, UnverifiedToken, UserId, decide,
-    http::{Fields, credential},
-    may_manage,
+    Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, Membership,
+    ModelId, Operation, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Scanner, System, TeamId, UnixTime,
+    UnverifiedToken, UserId, authorize_operation, decide,
+    http::{CredentialHeaders, extract_credential},
 };
 use serde_json::{Value, json};
 
@@ -65,14 +64,14 @@ fn answer(workshop: &Workshop, question: Line) -> Result<Value, Box<dyn Error>> 
             };
             let Ok(key) = key else { return Ok(result("invalid_grant")) };
             let key = workshop.verified(key)?;
-            result(match decide(&key, standing.map(Standing::from), &request, UnixTime::from_secs(now)) {
+            result(match decide(&key, standing.map(Membership::from), &request, UnixTime::from_secs(now)) {
                 Decision::Allow(_) => "allow",
                 Decision::Deny(denial) => denial.reason().as_str(),
             })
         }
         Line::Manage { actor, operation, target, standing, now } => {
             let Some(owner) = target.as_ref().read() else { return Ok(result("bad_line")) };
-            let standing = standing.map(Standing::from);
+            let standing = standing.map(Membership::from);
             manage(workshop, actor.into_inner(), operation, owner, standing, UnixTime::from_secs(now))?
         }
         Line::Header { headers, x_api_key } => header(&headers, x_api_key),
@@ -114,12 +113,12 @@ fn manage(
     actor: ActorLine,
     operation: OperationName,
     owner: Owner,
-    standing: Option<Standing>,
+    standing: Option<Membership>,
     now: UnixTime,
 ) -> Result<Value, Box<dyn Error>> {
     let verified;
     let (actor, itself) = match actor {
-        ActorLine::Operator {} => (Actor::Operator(Operator::because("conformance")?), None),
+        ActorLine::System {} => (Actor::system("conformance")?, None),
         ActorLine::User { user } => match user.parse() {
             Ok(user) => (Actor::User(user), None),
             Err(_) => return Ok(result("bad_line")),
@@ -149,8 +148,13 @@ fn manage(
     Ok(result(reason.map_or("allow", Reason::as_str)))
 }
 
-fn refusal<O: Operation>(actor: &Actor<'_>, operation: O, standing: Option<Standing>, now: UnixTime) -> Option<Reason> {
-    may_manage(actor, operation, standing, now).err().map(|denial| denial.reason())
+fn refusal<O: Operation>(
+    actor: &Actor<'_>,
+    operation: O,
+    standing: Option<Membership>,
+    now: UnixTime,
+) -> Option<Reason> {
+    authorize_operation(actor, operation, standing, now).err().map(|denial| denial.reason())
 }
 
 fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
@@ -164,8 +168,8 @@ fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
             headers.append(name, value);
         }
     }
-    let fields = if x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
-    match credential(&headers, fields) {
+    let fields = if x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
+    match extract_credential(&headers, fields) {
         Ok(token) => json!({ "result": "ok", "token": token }),
         Err(error) => result(error.as_str()),
     }

@@ -28,7 +28,7 @@
 //! The laptop's key was presented, so a digest of its text is saved:
 //!   upgraded
 //!   nothing to upgrade
-//!   laptop          allowed, current: foreign-v1
+//!   laptop          allowed, current: legacy-v1
 //!
 //! The batch job gets a token, and a day to deploy it:
 //!   acmet1_3fW1NyeLvzLQnAYv_[shown once]
@@ -47,20 +47,17 @@ use core::{convert::Infallible, error::Error, time::Duration};
 use std::{collections::BTreeMap, sync::Arc};
 
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Gate, Grant, Import, Issuer, KeyId, KeyManager, KeyRecord, KeyStore,
-    ManageError, MemoryStandings, MemoryStore, ModelScope, Operator, Permission, Refusal, Request, Revoke, Rotate,
-    Rotation, Standing, SysRng, UnixTime, Validity, Verdict,
-    foreign::{ForeignFormat, ForeignHash, StoredHash, Symbols},
-    may_manage,
+    Action, Actor, Conflict, Create, EnvironmentScope, Gate, Grant, Import, Issuer, KeyId, KeyManager, KeyRecord,
+    KeyStore, ManageError, Membership, MemoryDirectory, MemoryStore, ModelScope, Permission, Request, Revoke, Rotate,
+    Rotation, SysRng, UnixTime, Validity, Verdict, authorize_operation,
+    legacy::{LegacyFormat, LegacyHash, StoredHash, Symbols},
 };
 
 const ACME: Issuer = Issuer::from_static("acme");
 
 /// What the old keys look like: those of a framework, and those of the time before it.
-static FORMATS: [ForeignFormat; 2] = [
-    ForeignFormat::prefix_secret(ForeignHash::Sha512),
-    ForeignFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 24),
-];
+static FORMATS: [LegacyFormat; 2] =
+    [LegacyFormat::prefix_secret(LegacyHash::Sha512), LegacyFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 24)];
 
 /// A row of the old table.
 struct OldKey {
@@ -160,7 +157,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for row in OLD_TABLE {
         let outcome = service.import(row, now).await.map_err(|error| error.downcast::<ManageError<Infallible>>());
         match outcome {
-            Err(Ok(error)) if *error == ManageError::Refused(Refusal::IdTaken) => there.push(row.name),
+            Err(Ok(error)) if *error == ManageError::Conflict(Conflict::IdTaken) => there.push(row.name),
             _ => {}
         }
     }
@@ -179,7 +176,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("\nThe batch job gets a token, and a day to deploy it:");
     let batch = service.find(*ids.get("nightly-batch").ok_or("it was imported")?).await?;
     let overlap = Rotation::Start { overlap: Duration::from_secs(86_400) };
-    let permit = may_manage(&service.operator, Rotate(batch), None, now)?;
+    let permit = authorize_operation(&service.system, Rotate(batch), None, now)?;
     let token = service.manager.rotate(permit, overlap, &mut SysRng, now).await?.token;
     println!("  {}_[shown once]", token.public());
     service.call("batch, token", token.expose_secret(), now).await?;
@@ -191,7 +188,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     println!("\nThe partner's key is revoked:");
     let partner = service.find(*ids.get("partner").ok_or("it was imported")?).await?;
-    service.manager.revoke(may_manage(&service.operator, Revoke(partner), None, now)?, now).await?;
+    service.manager.revoke(authorize_operation(&service.system, Revoke(partner), None, now)?, now).await?;
     service.call("partner", PARTNER, now).await?;
     Ok(())
 }
@@ -199,19 +196,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
 struct Service {
     gate: Gate,
     manager: KeyManager<MemoryStore>,
-    standings: MemoryStandings,
-    operator: Actor<'static>,
+    directory: MemoryDirectory,
+    system: Actor<'static>,
 }
 
 impl Service {
     fn new() -> Result<Self, Box<dyn Error>> {
-        let standings = MemoryStandings::new();
-        standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
+        let directory = MemoryDirectory::new();
+        directory.set_member("ada".parse()?, "core".parse()?, Membership::Member);
         Ok(Self {
             gate: Gate::new(ACME).accepting(&FORMATS),
             manager: KeyManager::new(ACME, MemoryStore::new()),
-            standings,
-            operator: Actor::Operator(Operator::because("import of the old keys")?),
+            directory,
+            system: Actor::system("import of the old keys")?,
         })
     }
 
@@ -233,12 +230,12 @@ impl Service {
             }
         };
         let import = Import {
-            fingerprint: format.stored(row.prefix, hash)?,
+            legacy_key: format.stored(row.prefix, hash)?,
             name: key_name(row.name).parse()?,
             validity: Validity::until(now.saturating_add(Duration::from_secs(365 * 86_400))),
             created_at: UnixTime::from_secs(row.created_at),
         };
-        let permit = may_manage(&self.operator, Create(grant), None, now)?;
+        let permit = authorize_operation(&self.system, Create(grant), None, now)?;
         Ok(self.manager.import(permit, import, now).await?.key)
     }
 
@@ -250,7 +247,7 @@ impl Service {
     async fn call(&self, who: &str, text: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
         let action = Action::Call { model: "m1aaaaaa".parse()?, environment: Some("production".parse()?) };
         let request = Request::new("core".parse()?, action);
-        let verdict = self.gate.check(self.manager.store(), &self.standings, text, &request, now).await?;
+        let verdict = self.gate.check(self.manager.store(), &self.directory, text, &request, now).await?;
         let outcome = match verdict {
             Verdict::Allowed(allowed) => {
                 let key = allowed.key();

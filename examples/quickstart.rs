@@ -15,10 +15,9 @@ use core::{error::Error, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION};
 use keygate::{
-    Actor, Create, EnvironmentScope, Gate, MemoryStandings, Permission, Rotation, Standing, SysRng, Token, UnixTime,
-    Verdict,
-    http::{Answers, Fields, credential},
-    may_manage,
+    Actor, Create, EnvironmentScope, Gate, Membership, MemoryDirectory, Permission, Rotation, SysRng, Token, UnixTime,
+    Verdict, authorize_operation,
+    http::{CredentialHeaders, Responses, extract_credential},
 };
 
 use crate::{
@@ -70,15 +69,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
 struct Service {
     platform: Platform,
     gate: Gate,
-    standings: MemoryStandings,
-    answers: Answers,
+    directory: MemoryDirectory,
+    responses: Responses,
 }
 
 impl Service {
     fn new() -> Result<Self, Box<dyn Error>> {
-        let standings = MemoryStandings::new();
-        standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
-        Ok(Self { platform: Platform::new(), gate: Gate::new(ACME), standings, answers: Answers::new("models")? })
+        let directory = MemoryDirectory::new();
+        directory.set_member("ada".parse()?, "core".parse()?, Membership::Member);
+        Ok(Self { platform: Platform::new(), gate: Gate::new(ACME), directory, responses: Responses::new("models")? })
     }
 
     /// Takes a request as it came in, and says what becomes of it.
@@ -102,28 +101,28 @@ impl Service {
                 status.as_str().into(),
             ],
         };
-        let credential = match credential(&headers, Fields::Authorization) {
+        let credential = match extract_credential(&headers, CredentialHeaders::Authorization) {
             Ok(credential) => credential,
             Err(error) => {
-                return Ok(row("refused", error.as_str(), self.answers.no_credential(error).status()));
+                return Ok(row("refused", error.as_str(), self.responses.no_credential(error).status()));
             }
         };
         let uri: Uri = url.parse()?;
         let Some(request) = self.platform.route(&Method::from_bytes(method.as_bytes())?, &uri) else {
             return Ok(row("no route", "", StatusCode::NOT_FOUND));
         };
-        let verdict = self.gate.check(keys.manager.store(), &self.standings, credential, &request, now).await?;
+        let verdict = self.gate.check(keys.manager.store(), &self.directory, credential, &request, now).await?;
         Ok(match verdict {
             Verdict::Allowed(_) => row("allow", "", StatusCode::OK),
             // The platform hides what exists from those who may not see it.
-            Verdict::Denied { denial, .. } if denial.conceals() => {
+            Verdict::Denied { denial, .. } if denial.reveals_existence() => {
                 row("deny", denial.reason().as_str(), StatusCode::NOT_FOUND)
             }
             Verdict::Denied { denial, .. } => {
-                row("deny", denial.reason().as_str(), self.answers.denied(denial).status())
+                row("deny", denial.reason().as_str(), self.responses.denied(denial).status())
             }
             // Why it is not valid is for our logs; the client gets the same answer for all of them.
-            Verdict::Unauthenticated(why) => row("refused", why.as_str(), self.answers.invalid_key().status()),
+            Verdict::Unauthenticated(why) => row("refused", why.as_str(), self.responses.invalid_key().status()),
         })
     }
 }
@@ -131,10 +130,10 @@ impl Service {
 /// Minting keys is decided as well: by what the user is in the team, and never by a team key.
 fn mint_keys(now: UnixTime) -> Result<(), Box<dyn Error>> {
     let permission = || Permission::Full { environments: EnvironmentScope::All };
-    for (who, standing) in [("ada, member", Standing::Member), ("bob, admin", Standing::Admin)] {
+    for (who, membership) in [("ada, member", Membership::Member), ("bob, admin", Membership::Admin)] {
         let actor = Actor::User(who.split(',').next().unwrap_or_default().parse()?);
         let (decision, reason, status) =
-            match may_manage(&actor, Create(team_grant(permission())?), Some(standing), now) {
+            match authorize_operation(&actor, Create(team_grant(permission())?), Some(membership), now) {
                 Ok(_) => ("allow", "", StatusCode::OK),
                 Err(denial) => ("deny", denial.reason().as_str(), StatusCode::FORBIDDEN),
             };

@@ -82,7 +82,7 @@ impl Action {
         }
     }
 
-    /// Lends the model, if the action names one.
+    /// Returns a reference to the model, if the action names one.
     #[must_use]
     pub const fn model(&self) -> Option<&ModelId> {
         match self {
@@ -92,7 +92,7 @@ impl Action {
         }
     }
 
-    /// Lends the environment, if the action names one.
+    /// Returns a reference to the environment, if the action names one.
     #[must_use]
     pub const fn environment(&self) -> Option<&EnvironmentName> {
         match self {
@@ -122,7 +122,7 @@ impl ActionKind {
     /// Every action.
     pub const ALL: &'static [Self] = &[Self::Call, Self::Deploy, Self::ExportMetrics, Self::Manage];
 
-    /// Returns the name used in logs and answers.
+    /// Returns the name used in logs and responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

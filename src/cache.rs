@@ -11,7 +11,7 @@ use crate::{
     id::KeyId,
     name::KeyName,
     record::{KeyRecord, NewKey, SecretChange},
-    store::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run},
+    store::{Changed, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run},
     time::UnixTime,
 };
 
@@ -84,7 +84,7 @@ impl<S> CachedStore<S> {
         self.max_staleness
     }
 
-    /// Lends the store behind the cache.
+    /// Returns a reference to the store behind the cache.
     #[must_use]
     pub const fn store(&self) -> &S {
         &self.store
@@ -164,7 +164,7 @@ impl<S: KeyStore> CachedStore<S> {
     }
 }
 
-impl<S: ManagedKeyStore> ManagedKeyStore for CachedStore<S> {
+impl<S: KeyManagementStore> KeyManagementStore for CachedStore<S> {
     async fn insert(&self, new: NewKey) -> Result<Changed, S::Error> {
         let id = new.record().id();
         self.evicting(id, self.store.insert(new)).await

@@ -162,13 +162,13 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 
 /// How a stored digest was made; a digest of one is never equal to a digest of another.
 ///
-/// All but the first are of keys that were [made elsewhere](crate::foreign).
+/// All but the first are of keys that were [imported](crate::legacy).
 ///
 /// ```
 /// use keygate::{DigestAlgorithm, SecretDigest};
 ///
 /// let imported: SecretDigest = "sha512-v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504".parse()?;
-/// assert_eq!(imported.algorithm(), DigestAlgorithm::ForeignSha512);
+/// assert_eq!(imported.algorithm(), DigestAlgorithm::LegacySha512);
 /// assert!(imported.algorithm().is_foreign());
 /// # Ok::<(), keygate::InvalidDigest>(())
 /// ```
@@ -178,34 +178,34 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 pub enum DigestAlgorithm {
     /// `v1`: of a token of this crate.
     Native = 1,
-    /// `foreign-v1`: of the text of a key made elsewhere.
-    ForeignText = 2,
-    /// `sha256-v1`: of the SHA-256 of the text of a key made elsewhere.
-    ForeignSha256 = 3,
-    /// `sha512-v1`: of the SHA-512 of the text of a key made elsewhere.
-    ForeignSha512 = 4,
+    /// `legacy-v1`: of the text of an imported key.
+    LegacyText = 2,
+    /// `sha256-v1`: of the SHA-256 of the text of an imported key.
+    LegacySha256 = 3,
+    /// `sha512-v1`: of the SHA-512 of the text of an imported key.
+    LegacySha512 = 4,
     /// `custom-v1`: of a hash that only the format of the key knows.
-    ForeignCustom = 5,
+    LegacyCustom = 5,
 }
 
 impl DigestAlgorithm {
     /// Every algorithm.
     pub const ALL: &'static [Self] =
-        &[Self::Native, Self::ForeignText, Self::ForeignSha256, Self::ForeignSha512, Self::ForeignCustom];
+        &[Self::Native, Self::LegacyText, Self::LegacySha256, Self::LegacySha512, Self::LegacyCustom];
 
     /// Returns the tag used in the text form, which is stable.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Native => "v1",
-            Self::ForeignText => "foreign-v1",
-            Self::ForeignSha256 => "sha256-v1",
-            Self::ForeignSha512 => "sha512-v1",
-            Self::ForeignCustom => "custom-v1",
+            Self::LegacyText => "legacy-v1",
+            Self::LegacySha256 => "sha256-v1",
+            Self::LegacySha512 => "sha512-v1",
+            Self::LegacyCustom => "custom-v1",
         }
     }
 
-    /// Tells whether the key was made elsewhere.
+    /// Returns `true` if the key was imported.
     #[must_use]
     pub const fn is_foreign(self) -> bool {
         !matches!(self, Self::Native)

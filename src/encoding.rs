@@ -33,7 +33,7 @@ pub(crate) enum DrawError {
     Stuck,
 }
 
-/// Tells whether every byte is an ASCII letter or digit, looking at all of them whatever they are.
+/// Returns `true` if every byte is an ASCII letter or digit, looking at all of them whatever they are.
 #[inline]
 pub(crate) fn is_alphanumeric<const N: usize>(text: &[u8; N]) -> bool {
     text.iter().fold(0, |beyond, byte| beyond | beyond_alphanumeric(*byte)) == 0

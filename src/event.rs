@@ -9,7 +9,7 @@ use crate::{
     name::KeyName,
     text::{Grammar, SymbolTest, text_type},
     time::UnixTime,
-    verify::{Slot, VerifiedKey},
+    verify::{MatchedKey, SecretSlot},
 };
 
 /// Something that happened to a key, or was refused to one.
@@ -17,16 +17,16 @@ use crate::{
 /// With feature `serde` it serializes; nothing reads events back, so it does not deserialize.
 ///
 /// ```
-/// use keygate::{Actor, By, Create, EventKind, Grant, Issuer, Operator, UnixTime, Validity, may_manage};
+/// use keygate::{Actor, Principal, Create, EventKind, Grant, Issuer, System, UnixTime, Validity, authorize_operation};
 /// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 ///
-/// let operator = Actor::Operator(Operator::because("first key")?);
+/// let system = Actor::system("first key")?;
 /// let now = UnixTime::from_secs(100);
-/// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
 /// let mut rng = ChaCha20Rng::from_seed([1; 32]);
-/// let issued = permit.issue(Issuer::from_static("acme"), "laptop".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// let issued = permit.issue(Issuer::from_static("acme"), "laptop".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// assert!(matches!(issued.event.kind, EventKind::Created { .. }));
-/// assert!(matches!(issued.event.by, By::Operator { .. }));
+/// assert!(matches!(issued.event.by, Principal::System { .. }));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Event {
     /// When.
     pub at: UnixTime,
     /// Who.
-    pub by: By,
+    pub by: Principal,
     /// The key, where there is one.
     pub key: Option<KeyId>,
     /// What.
@@ -45,27 +45,27 @@ pub struct Event {
 }
 
 impl Event {
-    pub(crate) const fn new(at: UnixTime, by: By, key: Option<KeyId>, kind: EventKind) -> Self {
+    pub(crate) const fn new(at: UnixTime, by: Principal, key: Option<KeyId>, kind: EventKind) -> Self {
         Self { at, by, key, kind }
     }
 
     /// Tells of a refusal before or beside a decision: no credential, a route of which nothing is said, a limit of the
     /// service's own. `why` is its stable name.
     ///
-    /// A denial and a credential that opened nothing make their own: [`Denial::refused`](crate::Denial::refused),
-    /// [`Unauthenticated::refused`](crate::Unauthenticated::refused), [`Verdict::refused`](crate::Verdict::refused).
+    /// A denial and a credential that opened nothing make their own: [`Denial::to_event`](crate::Denial::to_event),
+    /// [`Unauthenticated::to_event`](crate::Unauthenticated::to_event), [`Verdict::to_event`](crate::Verdict::to_event).
     ///
     /// ```
-    /// use keygate::{By, Event, UnixTime};
+    /// use keygate::{Principal, Event, UnixTime};
     ///
-    /// let event = Event::refused(UnixTime::from_secs(1), By::Unverified { claimed: None }, "missing");
+    /// let event = Event::refused(UnixTime::from_secs(1), Principal::Unverified { claimed: None }, "missing");
     /// assert_eq!(event.key, None);
     /// ```
     #[must_use]
-    pub const fn refused(at: UnixTime, by: By, why: &'static str) -> Self {
+    pub const fn refused(at: UnixTime, by: Principal, why: &'static str) -> Self {
         let key = match &by {
-            By::Key { id, .. } => Some(*id),
-            By::Operator { .. } | By::Unverified { .. } | By::User { .. } => None,
+            Principal::Key { id, .. } => Some(*id),
+            Principal::System { .. } | Principal::Unverified { .. } | Principal::User { .. } => None,
         };
         Self::new(at, by, key, EventKind::Refused { asked: None, why })
     }
@@ -76,18 +76,18 @@ impl Event {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum By {
+pub enum Principal {
     /// A verified key.
     Key {
         /// Its id.
         id: KeyId,
         /// The secret that was presented.
-        slot: Slot,
+        slot: SecretSlot,
     },
     /// The service itself.
-    Operator {
+    System {
         /// Why.
-        reason: OperatorReason,
+        reason: SystemReason,
     },
     /// Somebody whose credential opened nothing.
     Unverified {
@@ -101,10 +101,10 @@ pub enum By {
     },
 }
 
-impl By {
+impl Principal {
     /// Names a verified key.
     #[must_use]
-    pub fn key(key: &VerifiedKey) -> Self {
+    pub fn key(key: &MatchedKey) -> Self {
         Self::Key { id: key.id(), slot: key.slot() }
     }
 }
@@ -126,7 +126,7 @@ pub enum EventKind {
     Disabled,
     /// A key was taken into use again.
     Enabled,
-    /// A key that was made elsewhere was imported.
+    /// A legacy key was imported.
     Imported {
         /// Its name.
         name: KeyName,
@@ -212,7 +212,7 @@ impl OperationKind {
     pub const ALL: &'static [Self] =
         &[Self::Create, Self::Disable, Self::Enable, Self::List, Self::Rename, Self::Revoke, Self::Rotate];
 
-    /// Returns the name used in logs and answers.
+    /// Returns the name used in logs and responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -235,8 +235,8 @@ impl core::fmt::Display for OperationKind {
 
 text_type! {
     /// Why the service itself acts: 1 to 200 printable ASCII symbols, for the audit log.
-    OperatorReason, "first key", Grammar {
-        what: "an operator's reason",
+    SystemReason, "first key", Grammar {
+        what: "the system's reason",
         min: 1,
         max: 200,
         symbols: "printable ASCII symbols",
@@ -255,18 +255,18 @@ text_type! {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// let mut uses = Uses::new();
+/// let mut uses = UsageCounter::new();
 /// uses.record(&key, now);
 /// uses.record(&key, now.saturating_add(core::time::Duration::from_secs(5)));
 ///
@@ -277,8 +277,8 @@ text_type! {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Uses {
-    tallies: BTreeMap<(KeyId, Slot), Tally>,
+pub struct UsageCounter {
+    tallies: BTreeMap<(KeyId, SecretSlot), Tally>,
 }
 
 #[derive(Debug)]
@@ -288,7 +288,7 @@ struct Tally {
     last_at: UnixTime,
 }
 
-impl Uses {
+impl UsageCounter {
     /// Starts counting.
     #[must_use]
     pub const fn new() -> Self {
@@ -296,7 +296,7 @@ impl Uses {
     }
 
     /// Counts a use of `key` at `now`.
-    pub fn record(&mut self, key: &VerifiedKey, now: UnixTime) {
+    pub fn record(&mut self, key: &MatchedKey, now: UnixTime) {
         let tally =
             self.tallies.entry((key.id(), key.slot())).or_insert(Tally { count: 0, first_at: now, last_at: now });
         tally.count = tally.count.saturating_add(1);
@@ -308,7 +308,7 @@ impl Uses {
     pub fn drain(&mut self) -> impl Iterator<Item = Event> + use<> {
         core::mem::take(&mut self.tallies).into_iter().map(|((id, slot), Tally { count, first_at, last_at })| {
             let used = EventKind::Used { count, first_at, last_at };
-            Event::new(last_at, By::Key { id, slot }, Some(id), used)
+            Event::new(last_at, Principal::Key { id, slot }, Some(id), used)
         })
     }
 }

@@ -57,7 +57,7 @@ impl Permission {
         }
     }
 
-    /// Lends the environments; a level that takes no such restriction is not restricted.
+    /// Returns a reference to the environments; a level that takes no such restriction is not restricted.
     #[must_use]
     pub const fn environments(&self) -> &EnvironmentScope {
         match self {
@@ -66,7 +66,7 @@ impl Permission {
         }
     }
 
-    /// Lends the models; a level that takes no such restriction is not restricted.
+    /// Returns a reference to the models; a level that takes no such restriction is not restricted.
     #[must_use]
     pub const fn models(&self) -> &ModelScope {
         match self {
@@ -184,7 +184,7 @@ impl Grant {
         }
     }
 
-    /// Tells whether `owner` is the owner.
+    /// Returns `true` if `owner` is the owner.
     #[must_use]
     pub fn belongs_to(&self, owner: &Owner) -> bool {
         match (self, owner) {
@@ -194,7 +194,7 @@ impl Grant {
         }
     }
 
-    /// Lends the permission of a team key.
+    /// Returns a reference to the permission of a team key.
     #[must_use]
     pub const fn permission(&self) -> Option<&Permission> {
         match self {
@@ -225,7 +225,7 @@ pub struct Validity {
 
 impl Validity {
     /// From creation until revoked.
-    pub const UNLIMITED: Self = Self { not_before: None, expires_at: None };
+    pub const NEVER_EXPIRES: Self = Self { not_before: None, expires_at: None };
 
     /// Valid until `expires_at`, which is the first second in which the key is refused.
     #[must_use]
@@ -235,7 +235,7 @@ impl Validity {
 
     /// Valid from `not_before`, without end.
     #[must_use]
-    pub const fn from(not_before: UnixTime) -> Self {
+    pub const fn starting_at(not_before: UnixTime) -> Self {
         Self { not_before: Some(not_before), expires_at: None }
     }
 
@@ -272,19 +272,19 @@ impl Validity {
         self.expires_at
     }
 
-    /// Tells whether `now` is before the start.
+    /// Returns `true` if `now` is before the start.
     #[must_use]
     pub fn is_before_start(&self, now: UnixTime) -> bool {
         self.not_before.is_some_and(|start| now < start)
     }
 
-    /// Tells whether `now` is at or after the end.
+    /// Returns `true` if `now` is at or after the end.
     #[must_use]
     pub fn is_expired(&self, now: UnixTime) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// Tells whether the key is valid at `now`.
+    /// Returns `true` if the key is valid at `now`.
     #[must_use]
     pub fn contains(&self, now: UnixTime) -> bool {
         !self.is_before_start(now) && !self.is_expired(now)

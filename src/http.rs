@@ -1,6 +1,6 @@
 //! HTTP: the credential in, the answer out. Types of the `http` crate, no server, no I/O.
 //!
-//! [`credential`] finds what was presented, [`Answers`] says what to reply. Between the two stands the
+//! [`extract_credential`] finds what was presented, [`Responses`] says what to reply. Between the two stands the
 //! [`Gate`](crate::Gate).
 //!
 //! | outcome | status | challenge | `type` of the body |
@@ -16,7 +16,7 @@
 mod answer;
 mod credential;
 
-pub use answer::{Answers, InvalidRealm};
+pub use answer::{InvalidRealm, Responses};
 #[cfg(feature = "tower")]
 pub(crate) use credential::X_API_KEY;
-pub use credential::{CredentialError, Fields, MAX_FIELD_LENGTH, credential, outgoing};
+pub use credential::{CredentialError, CredentialHeaders, MAX_FIELD_LENGTH, bearer_header, extract_credential};

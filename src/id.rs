@@ -39,7 +39,7 @@ impl KeyId {
         Self(symbols)
     }
 
-    /// Lends the text.
+    /// Returns the text.
     ///
     /// ```
     /// let id: keygate::KeyId = "wk59pfKL0jFi2YYv".parse()?;

@@ -6,8 +6,8 @@ use rand_core::TryCryptoRng;
 
 use crate::{
     digest::SecretDigest,
-    foreign::Fingerprint,
     grant::{Grant, Validity},
+    legacy::LegacyKey,
     name::{Issuer, KeyName},
     record::{Creator, KeyRecord, NewKey, PreviousChange, SecretChange},
     time::UnixTime,
@@ -28,7 +28,7 @@ pub(crate) fn mint<R: TryCryptoRng + ?Sized>(
 }
 
 /// Makes the next secret of a key: its token, and the change to store.
-pub(crate) fn remint<R: TryCryptoRng + ?Sized>(
+pub(crate) fn rotate<R: TryCryptoRng + ?Sized>(
     issuer: Issuer,
     record: &KeyRecord,
     previous: PreviousChange,
@@ -39,14 +39,14 @@ pub(crate) fn remint<R: TryCryptoRng + ?Sized>(
     Ok((token, change))
 }
 
-/// Makes the record of a key that was made elsewhere.
+/// Makes the record of an imported key.
 pub(crate) fn import(
-    fingerprint: Fingerprint,
+    legacy_key: LegacyKey,
     (name, grant, validity): (KeyName, Grant, Validity),
     created_by: Creator,
     created_at: UnixTime,
 ) -> NewKey {
-    let (id, digest) = (fingerprint.id(), fingerprint.digest());
+    let (id, digest) = (legacy_key.id(), legacy_key.digest());
     NewKey::new(KeyRecord::minted(id, digest, name, grant, validity, created_by, created_at))
 }
 

@@ -12,10 +12,10 @@
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
 //! - **Leaks are found, redacted and ended**: a [`Scanner`] for text and for logs, and revocation by the token itself
 //!   ([`docs::leaks`]).
-//! - **Keys made elsewhere** move in without their users noticing, and obey the same rules ([`docs::migration`]).
+//! - **Imported keys** move in without their users noticing, and obey the same rules ([`docs::migration`]).
 //! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
 //! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
-//!   [`VerifiedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known
+//!   [`MatchedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known
 //!   mistake is listed in [`docs::threat_model`].
 //!
 //! # What it is not for
@@ -34,8 +34,8 @@
 //!
 //! ```
 //! use keygate::{
-//!     Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStandings, MemoryStore,
-//!     ModelScope, Operator, Permission, Reason, Request, SysRng, UnixTime, Validity, Verdict, may_manage,
+//!     Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryDirectory, MemoryStore,
+//!     ModelScope, Permission, Reason, Request, SysRng, UnixTime, Validity, Verdict, authorize_operation,
 //! };
 //!
 //! // The prefix of this service's tokens, checked by the compiler.
@@ -46,7 +46,7 @@
 //! }
 //!
 //! async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//!     let (store, standings) = (MemoryStore::new(), MemoryStandings::new());
+//!     let (store, directory) = (MemoryStore::new(), MemoryDirectory::new());
 //!     let now = UnixTime::now();
 //!
 //!     // Issue a key that may call models in production, and do nothing else.
@@ -57,10 +57,10 @@
 //!             models: ModelScope::All,
 //!         },
 //!     };
-//!     let operator = Actor::Operator(Operator::because("first key")?);
-//!     let permit = may_manage(&operator, Create(grant), None, now)?;
+//!     let system = Actor::system("first key")?;
+//!     let permit = authorize_operation(&system, Create(grant), None, now)?;
 //!     let manager = KeyManager::new(ACME, &store);
-//!     let issued = manager.create(permit, "nightly-batch".parse()?, Validity::UNLIMITED, &mut SysRng, now).await?;
+//!     let issued = manager.create(permit, "nightly-batch".parse()?, Validity::NEVER_EXPIRES, &mut SysRng, now).await?;
 //!
 //!     // Show the token once. The store has a digest, which cannot give it back.
 //!     let token = issued.token.expose_secret();
@@ -70,16 +70,16 @@
 //!     let gate = Gate::new(ACME);
 //!     let call = Action::Call { model: "m1aaaaaa".parse()?, environment: Some("production".parse()?) };
 //!     let request = Request::new("core".parse()?, call);
-//!     let verdict = gate.check(&store, &standings, token, &request, now).await?;
+//!     let verdict = gate.check(&store, &directory, token, &request, now).await?;
 //!     assert!(matches!(verdict, Verdict::Allowed(_)));
 //!
 //!     // A denial says why.
 //!     let request = Request::new("core".parse()?, Action::Deploy);
-//!     let verdict = gate.check(&store, &standings, token, &request, now).await?;
+//!     let verdict = gate.check(&store, &directory, token, &request, now).await?;
 //!     assert!(matches!(verdict, Verdict::Denied { denial, .. } if denial.reason() == Reason::LevelInsufficient));
 //!
 //!     // Whatever opens no key is neither.
-//!     let verdict = gate.check(&store, &standings, "hello", &request, now).await?;
+//!     let verdict = gate.check(&store, &directory, "hello", &request, now).await?;
 //!     assert!(matches!(verdict, Verdict::Unauthenticated(_)));
 //!     Ok(())
 //! }
@@ -96,12 +96,12 @@
 //!   │          │                   │                 │                  └─ a denial: 401 or 403, with its reason
 //!   │          │                   │                 └─ no match: 401, one answer for all causes
 //!   │          │                   └─ the store failed: 503, never an allow
-//!   │          └─ not a token, nor an accepted foreign key: the same 401; the store is not asked
+//!   │          └─ not a token, nor an accepted legacy key: the same 401; the store is not asked
 //!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
 //! ```
 //!
-//! [`Gate`] is the whole way, asynchronous or blocking; [`Lookup`] and [`Question`] are its steps without I/O. For a
-//! personal key the user's [`Standing`] is looked up as well, after the secret matched.
+//! [`Gate`] is the whole way, asynchronous or blocking; [`PresentedKey`] and [`MembershipQuery`] are its steps without I/O. For a
+//! personal key the user's [`Membership`] is looked up as well, after the secret matched.
 //!
 //! # Features
 //!
@@ -115,7 +115,7 @@
 //! | `tower` | | `tower`: two layers, one that says who calls and one that says whether they may; implies `http` |
 //! | `cache` | | `CachedStore`: records that were found, kept for a time that you bound |
 //! | `getrandom` | | `SysRng`, the generator of the operating system |
-//! | `memory` | | `MemoryStore` and `MemoryStandings`, for tests and small services |
+//! | `memory` | | `MemoryStore` and `MemoryDirectory`, for tests and small services |
 //! | `conformance` | | `store::conformance`, the suite that every store must pass |
 //!
 //! With `serde`, deserialization needs a self-describing format, such as JSON or CBOR: a scope is a text or a list,
@@ -150,13 +150,13 @@ mod time;
 
 mod id;
 mod level;
+mod membership;
 mod name;
 mod reason;
 mod scope;
-mod standing;
 
 mod digest;
-pub mod foreign;
+pub mod legacy;
 mod token;
 
 mod action;
@@ -193,8 +193,8 @@ pub use action::{Action, ActionKind, Request};
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub use cache::CachedStore;
 pub use digest::{DigestAlgorithm, InvalidDigest, SecretDigest};
-pub use event::{Asked, By, Event, EventKind, OperationKind, OperatorReason, Uses};
-pub use gate::{Gate, KeyManager, Lookup, ManageError, Question, Unauthenticated, Unavailable, Verdict};
+pub use event::{Asked, Event, EventKind, OperationKind, Principal, SystemReason, UsageCounter};
+pub use gate::{Gate, KeyManager, ManageError, MembershipQuery, PresentedKey, Unauthenticated, Unavailable, Verdict};
 #[cfg(feature = "getrandom")]
 #[cfg_attr(docsrs, doc(cfg(feature = "getrandom")))]
 pub use getrandom::SysRng;
@@ -202,30 +202,30 @@ pub use grant::{Grant, InvalidOwner, InvalidValidity, Owner, Permission, Validit
 pub use id::{KeyId, KeyKind, ModelId, TeamId, UnknownKind, UserId};
 pub use level::{PermissionLevel, UnknownLevel};
 pub use manage::{
-    Actor, Create, Disable, Enable, Import, ImportError, Imported, Issued, List, ManageDenial, Operation, Operator,
-    Permit, Reminted, Rename, Revoke, Rotate, RotateError, Rotation, Upgrade, may_manage,
+    Actor, Create, Disable, Enable, Import, ImportError, Imported, Issued, List, ManageDenial, Operation, Permit,
+    Rename, Revoke, Rotate, RotateError, RotatedKey, Rotation, System, Upgrade, authorize_operation,
 };
+pub use membership::Membership;
 pub use name::{EnvironmentName, Issuer, KeyName};
-pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Sufficient, decide, usable};
-pub use reason::{Class, Reason};
+pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Requirement, check_usable, decide};
+pub use reason::{DenialClass, Reason};
 pub use record::{
     Creator, InvalidCreator, InvalidRecord, InvalidStatus, KeyRecord, NewKey, PreviousChange, PreviousSecret,
     RecordParts, SecretChange, Status,
 };
-pub use scan::{Found, RedactingWriter, Scanner};
+pub use scan::{RedactingWriter, Scanner, TokenMatch};
 pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, Scope};
-pub use standing::Standing;
 pub use store::{
-    BoxError, BoxedKeyStore, BoxedManagedKeyStore, BoxedStandings, Changed, Cursor, InvalidCursor, KeyStore, ListBy,
-    ManagedKeyStore, Page, PageRequest, Refusal, Run, Standings,
+    BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore, Changed, Conflict, Cursor, Directory,
+    InvalidCursor, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run,
 };
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-pub use store::{MemoryStandings, MemoryStore};
+pub use store::{MemoryDirectory, MemoryStore};
 pub use text::{InvalidText, TextRule};
 pub use time::{InvalidTime, UnixTime};
-pub use token::{GenerateError, ParseTokenError, PublicToken, Token, UnverifiedToken};
-pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, Slot, VerifiedKey, verify, verify_foreign};
+pub use token::{DisplayToken, GenerateError, ParseTokenError, Token, UnverifiedToken};
+pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, MatchedKey, SecretSlot, verify, verify_legacy};
 
 pub mod docs;
 

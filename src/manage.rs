@@ -1,12 +1,12 @@
 //! Managing keys: who may create, list, change and end which key, and the operations that a permit allows.
 //!
-//! [`may_manage`] is pure. The first rule that applies decides:
+//! [`authorize_operation`] is pure. The first rule that applies decides:
 //!
 //! | # | rule | reason |
 //! |---|---|---|
-//! | M1 | an operator may do everything; the reason goes into the event | |
+//! | M1 | the system may do everything; the reason goes into the event | |
 //! | M2 | a key: rules 1 and 2 of the [policy](crate::policy) | as there |
-//! | M3 | a user, or the user of a personal key: their standing is known; they are deprovisioned | `StandingRequired`, `OwnerDeprovisioned` |
+//! | M3 | a user, or the user of a personal key: their membership is known; they are deprovisioned | `MembershipRequired`, `OwnerDeprovisioned` |
 //! | M4 | any key may revoke itself | |
 //! | M5 | a team key may do nothing else | `LevelInsufficient` |
 //! | M6 | target owned by a user: only that user; and a personal key cannot create keys, only a signed-in user can | `OtherUser`, `SessionRequired` |
@@ -21,19 +21,19 @@ use core::time::Duration;
 use rand_core::TryCryptoRng;
 
 use crate::{
-    event::{Asked, By, Event, EventKind, OperationKind, OperatorReason},
+    event::{Asked, Event, EventKind, OperationKind, Principal, SystemReason},
     grant::{Grant, Owner, Validity},
     id::{KeyId, UserId},
     issue,
+    membership::Membership,
     name::{Issuer, KeyName},
-    policy::usable,
-    reason::{Class, Reason},
+    policy::check_usable,
+    reason::{DenialClass, Reason},
     record::{Creator, KeyRecord, NewKey, PreviousChange, PreviousSecret, SecretChange, Status},
-    standing::Standing,
     text::InvalidText,
     time::UnixTime,
     token::{GenerateError, Token},
-    verify::VerifiedKey,
+    verify::MatchedKey,
 };
 
 mod import;
@@ -42,7 +42,7 @@ pub use import::{Import, ImportError, Imported, Upgrade};
 
 /// Decides whether `actor` may carry out `operation`.
 ///
-/// `standing` is the acting user's in the target's team (for a target owned by a user: `Deprovisioned`, or anything
+/// `membership` is the acting user's in the target's team (for a target owned by a user: `Deprovisioned`, or anything
 /// else), read now. Operators and team keys need none.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ pub use import::{Import, ImportError, Imported, Upgrade};
 /// id, and the rules look at the owner that the record names. Never build one from what a request says.
 ///
 /// ```
-/// use keygate::{Actor, Create, EnvironmentScope, Grant, Permission, Reason, Standing, UnixTime, may_manage};
+/// use keygate::{Actor, Create, EnvironmentScope, Grant, Permission, Reason, Membership, UnixTime, authorize_operation};
 ///
 /// let ada = Actor::User("ada".parse()?);
 /// let grant = Grant::Team {
@@ -63,18 +63,18 @@ pub use import::{Import, ImportError, Imported, Upgrade};
 ///     permission: Permission::Full { environments: EnvironmentScope::All },
 /// };
 /// let now = UnixTime::from_secs(100);
-/// assert!(may_manage(&ada, Create(grant.clone()), Some(Standing::Admin), now).is_ok());
-/// let denial = may_manage(&ada, Create(grant), Some(Standing::Member), now).unwrap_err();
+/// assert!(authorize_operation(&ada, Create(grant.clone()), Some(Membership::Admin), now).is_ok());
+/// let denial = authorize_operation(&ada, Create(grant), Some(Membership::Member), now).unwrap_err();
 /// assert_eq!(denial.reason(), Reason::LevelInsufficient);
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
-pub fn may_manage<O: Operation>(
+pub fn authorize_operation<O: Operation>(
     actor: &Actor<'_>,
     operation: O,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<Permit<O>, ManageDenial> {
-    match check(actor, &operation, standing, now) {
+    match check(actor, &operation, membership, now) {
         Ok(()) => Ok(Permit { operation, by: actor.by(), user: actor.user().cloned() }),
         Err(reason) => Err(ManageDenial { reason, operation: O::KIND, key: operation.key_id() }),
     }
@@ -83,33 +83,33 @@ pub fn may_manage<O: Operation>(
 fn check<O: Operation>(
     actor: &Actor<'_>,
     operation: &O,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<(), Reason> {
     // M1 and M2.
     let key = match actor {
-        Actor::Operator(_) => return Ok(()),
+        Actor::System(_) => return Ok(()),
         Actor::User(_) => None,
         Actor::Key(key) => {
-            usable(key, now)?;
+            check_usable(key, now)?;
             Some(*key)
         }
     };
     // M3.
     let user = actor.user();
-    let standing = match user {
-        Some(_) => Some(standing.ok_or(Reason::StandingRequired)?),
+    let membership = match user {
+        Some(_) => Some(membership.ok_or(Reason::MembershipRequired)?),
         None => None,
     };
-    if standing == Some(Standing::Deprovisioned) {
+    if membership == Some(Membership::Deprovisioned) {
         return Err(Reason::OwnerDeprovisioned);
     }
     // M4.
     if O::KIND == OperationKind::Revoke && key.is_some_and(|key| operation.key_id() == Some(key.id())) {
         return Ok(());
     }
-    match (user, standing, operation.owner()) {
-        // M5: who is neither operator nor user is a team key.
+    match (user, membership, operation.owner()) {
+        // M5: who is neither system nor user is a team key.
         (None, _, _) | (_, None, _) => Err(Reason::LevelInsufficient),
         // M6.
         (Some(user), Some(_), Owner::Personal(owner)) if *user != owner => Err(Reason::OtherUser),
@@ -118,37 +118,46 @@ fn check<O: Operation>(
         }
         (Some(_), Some(_), Owner::Personal(_)) => Ok(()),
         // M7.
-        (Some(_), Some(Standing::Outsider | Standing::Deprovisioned), Owner::Team(_)) => Err(Reason::OtherTeam),
-        (Some(_), Some(Standing::Member), Owner::Team(_)) => Err(Reason::LevelInsufficient),
-        (Some(_), Some(Standing::Admin), Owner::Team(_)) => Ok(()),
+        (Some(_), Some(Membership::Outsider | Membership::Deprovisioned), Owner::Team(_)) => Err(Reason::OtherTeam),
+        (Some(_), Some(Membership::Member), Owner::Team(_)) => Err(Reason::LevelInsufficient),
+        (Some(_), Some(Membership::Admin), Owner::Team(_)) => Ok(()),
     }
 }
 
 /// Who wants to manage keys.
 ///
 /// ```
-/// use keygate::{Actor, Operator};
+/// use keygate::{Actor, System};
 /// assert_eq!(Actor::User("ada".parse()?).user().map(|user| user.as_str()), Some("ada"));
-/// assert_eq!(Actor::Operator(Operator::because("first key")?).user(), None);
+/// assert_eq!(Actor::system("first key")?.user(), None);
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an actor that the rules do not know cannot be decided")]
 pub enum Actor<'a> {
     /// A verified key.
-    Key(&'a VerifiedKey),
+    Key(&'a MatchedKey),
     /// The service itself.
-    Operator(Operator),
+    System(System),
     /// A user who signed in by the service's own means.
     User(UserId),
 }
 
 impl Actor<'_> {
-    /// Lends the user who acts: signed in, or behind a personal key.
+    /// The service itself, for a reason that goes into the event.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if the reason is empty, has more than 200 symbols, or has one that is not printable ASCII.
+    pub fn system(reason: &str) -> Result<Self, InvalidText> {
+        System::new(reason).map(Self::System)
+    }
+
+    /// Returns a reference to the user who acts: signed in, or behind a personal key.
     #[must_use]
     pub fn user(&self) -> Option<&UserId> {
         match self {
-            Self::Operator(_) => None,
+            Self::System(_) => None,
             Self::User(user) => Some(user),
             Self::Key(key) => match key.grant() {
                 Grant::Personal { user } => Some(user),
@@ -157,17 +166,17 @@ impl Actor<'_> {
         }
     }
 
-    pub(crate) fn by(&self) -> By {
+    pub(crate) fn by(&self) -> Principal {
         match self {
-            Self::Key(key) => By::key(key),
-            Self::Operator(operator) => operator.by(),
-            Self::User(user) => By::User { id: user.clone() },
+            Self::Key(key) => Principal::key(key),
+            Self::System(system) => system.by(),
+            Self::User(user) => Principal::User { id: user.clone() },
         }
     }
 
     /// Returns the event that tells of a denial to this actor.
     #[must_use]
-    pub fn refused(&self, denial: ManageDenial, now: UnixTime) -> Event {
+    pub fn to_event(&self, denial: ManageDenial, now: UnixTime) -> Event {
         let ManageDenial { reason, operation, key } = denial;
         let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), why: reason.as_str() };
         Event::new(now, self.by(), key, refused)
@@ -179,34 +188,34 @@ impl Actor<'_> {
 /// Whoever can name this type can do everything: look for it in reviews.
 ///
 /// ```
-/// use keygate::Operator;
-/// assert_eq!(Operator::because("first key")?.reason().as_str(), "first key");
-/// assert!(Operator::because("").is_err());
+/// use keygate::System;
+/// assert_eq!(System::new("first key")?.reason().as_str(), "first key");
+/// assert!(System::new("").is_err());
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Operator {
-    reason: OperatorReason,
+pub struct System {
+    reason: SystemReason,
 }
 
-impl Operator {
+impl System {
     /// Acts as the service, for a reason that goes into the event.
     ///
     /// # Errors
     ///
     /// [`InvalidText`] if the reason is empty, has more than 200 symbols, or has one that is not printable ASCII.
-    pub fn because(reason: &str) -> Result<Self, InvalidText> {
+    pub fn new(reason: &str) -> Result<Self, InvalidText> {
         Ok(Self { reason: reason.parse()? })
     }
 
-    /// Lends the reason.
+    /// Returns a reference to the reason.
     #[must_use]
-    pub const fn reason(&self) -> &OperatorReason {
+    pub const fn reason(&self) -> &SystemReason {
         &self.reason
     }
 
-    pub(crate) fn by(&self) -> By {
-        By::Operator { reason: self.reason.clone() }
+    pub(crate) fn by(&self) -> Principal {
+        Principal::System { reason: self.reason.clone() }
     }
 }
 
@@ -268,7 +277,7 @@ operations! {
     Revoke(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
 }
 
-/// Leave to carry out one operation on one target; only [`may_manage`] gives it.
+/// Leave to carry out one operation on one target; only [`authorize_operation`] gives it.
 ///
 /// Use it at once: what was permitted to an admin yesterday says nothing about today.
 ///
@@ -282,12 +291,12 @@ operations! {
 #[must_use = "a permit does nothing until it is used"]
 pub struct Permit<O> {
     operation: O,
-    by: By,
+    by: Principal,
     user: Option<UserId>,
 }
 
 impl<O: Operation> Permit<O> {
-    /// Lends the operation with its target.
+    /// Returns a reference to the operation with its target.
     #[must_use]
     pub const fn operation(&self) -> &O {
         &self.operation
@@ -300,13 +309,13 @@ impl<O: Operation> Permit<O> {
 
 impl Permit<Revoke> {
     /// Whoever holds a secret may end its key, in whatever state the key is: it has leaked.
-    pub(crate) fn exposed(key: &VerifiedKey) -> Self {
-        Self { operation: Revoke(Arc::clone(key.record())), by: By::key(key), user: None }
+    pub(crate) fn leaked(key: &MatchedKey) -> Self {
+        Self { operation: Revoke(Arc::clone(key.record())), by: Principal::key(key), user: None }
     }
 }
 
 impl Permit<Create> {
-    /// Makes the key: a token to show once, and a record to [insert](crate::ManagedKeyStore::insert).
+    /// Makes the key: a token to show once, and a record to [insert](crate::KeyManagementStore::insert).
     ///
     /// Owner, permission and creator come from the permit. The event is due when the store has acknowledged.
     ///
@@ -329,9 +338,9 @@ impl Permit<Create> {
         Ok(Issued { token, key, event })
     }
 
-    /// A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is an operator.
+    /// A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is the system.
     fn creator(&self) -> Creator {
-        self.user.clone().map_or(Creator::Operator, Creator::User)
+        self.user.clone().map_or(Creator::System, Creator::User)
     }
 }
 
@@ -345,15 +354,15 @@ impl Permit<Create> {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
 /// assert_eq!(issued.token.id(), issued.key.record().id());
@@ -374,7 +383,7 @@ pub struct Issued {
 }
 
 impl Permit<Rotate> {
-    /// Makes the key's next secret: a token to show once, and a change for a store to [make](crate::ManagedKeyStore::rotate).
+    /// Makes the key's next secret: a token to show once, and a change for a store to [make](crate::KeyManagementStore::rotate).
     ///
     /// Grant and expiry stay.
     ///
@@ -383,13 +392,13 @@ impl Permit<Rotate> {
     /// - [`RotateError::Revoked`], [`RotateError::Disabled`] or [`RotateError::Expired`]: only an active key is rotated.
     /// - [`RotateError::InProgress`] if a previous secret is live and [`Rotation::Start`] was asked for.
     /// - [`RotateError::Generate`] if the random generator does not work.
-    pub fn remint<R: TryCryptoRng + ?Sized>(
+    pub fn rotate<R: TryCryptoRng + ?Sized>(
         &self,
         issuer: Issuer,
         rotation: Rotation,
         rng: &mut R,
         now: UnixTime,
-    ) -> Result<Reminted, RotateError> {
+    ) -> Result<RotatedKey, RotateError> {
         let record = &*self.operation.0;
         match record.status() {
             Status::Revoked { .. } => return Err(RotateError::Revoked),
@@ -403,9 +412,9 @@ impl Permit<Rotate> {
             PreviousChange::Keep => record.previous().map(|previous| previous.ends_at),
             PreviousChange::Set(previous) => Some(previous.ends_at),
         };
-        let (token, change) = issue::remint(issuer, record, previous, rng)?;
+        let (token, change) = issue::rotate(issuer, record, previous, rng)?;
         let event = self.event(EventKind::Rotated { previous_ends_at }, now);
-        Ok(Reminted { token, change, event })
+        Ok(RotatedKey { token, change, event })
     }
 }
 
@@ -460,29 +469,29 @@ pub enum Rotation {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
 /// let record = std::sync::Arc::new(issued.key.record().clone());
-/// let permit = may_manage(&operator, Rotate(record), None, now)?;
-/// let reminted = permit.remint(issuer, Rotation::CutOver, &mut rng, now)?;
-/// assert_eq!(reminted.token.id(), issued.token.id());
-/// assert_eq!(reminted.change.expected(), issued.token.digest());
-/// assert_eq!(reminted.change.current(), reminted.token.digest());
+/// let permit = authorize_operation(&system, Rotate(record), None, now)?;
+/// let rotated = permit.rotate(issuer, Rotation::CutOver, &mut rng, now)?;
+/// assert_eq!(rotated.token.id(), issued.token.id());
+/// assert_eq!(rotated.change.expected(), issued.token.digest());
+/// assert_eq!(rotated.change.current(), rotated.token.digest());
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
-pub struct Reminted {
+pub struct RotatedKey {
     /// What the holder of the key presents from now on.
     pub token: Token,
     /// What a store is asked to change.
@@ -533,10 +542,10 @@ impl RotateError {
 /// Why an operation is refused: small, and nothing of the target but its public id in it.
 ///
 /// ```
-/// use keygate::{Actor, List, OperationKind, Owner, Reason, Standing, UnixTime, may_manage};
+/// use keygate::{Actor, List, OperationKind, Owner, Reason, Membership, UnixTime, authorize_operation};
 ///
 /// let ada = Actor::User("ada".parse()?);
-/// let denial = may_manage(&ada, List(Owner::Personal("bob".parse()?)), Some(Standing::Member), UnixTime::MIN);
+/// let denial = authorize_operation(&ada, List(Owner::Personal("bob".parse()?)), Some(Membership::Member), UnixTime::MIN);
 /// let denial = denial.unwrap_err();
 /// assert_eq!((denial.operation(), denial.reason()), (OperationKind::List, Reason::OtherUser));
 /// assert_eq!(denial.to_string(), "list denied: other_user");
@@ -566,13 +575,13 @@ impl ManageDenial {
 
     /// Returns what the denial says of the one who asks.
     #[must_use]
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> DenialClass {
         self.reason.class()
     }
 
-    /// Tells whether the answer would show that something exists ([`Reason::conceals`]).
+    /// Returns `true` if the answer would show that something exists ([`Reason::reveals_existence`]).
     #[must_use]
-    pub const fn conceals(&self) -> bool {
-        self.reason.conceals()
+    pub const fn reveals_existence(&self) -> bool {
+        self.reason.reveals_existence()
     }
 }

@@ -78,7 +78,7 @@ impl Issuer {
         Ok(Self { text: array, length: text.len() as u8 })
     }
 
-    /// Lends the text.
+    /// Returns the text.
     ///
     /// ```
     /// assert_eq!(keygate::Issuer::from_static("kg").as_str(), "kg");
@@ -139,7 +139,7 @@ impl EnvironmentName {
     /// The name of the slot that no scope can grant.
     pub const DEVELOPMENT: &'static str = "development";
 
-    /// Tells whether this is the development slot, which no scope can grant.
+    /// Returns `true` if this is the development slot, which no scope can grant.
     ///
     /// ```
     /// let slot: keygate::EnvironmentName = "development".parse()?;

@@ -1,13 +1,13 @@
 //! The policy: may this verified key do that, now?
 //!
-//! [`decide`] is pure and total: no I/O, no clock, no allocation. It takes only a [`VerifiedKey`], so no status leaks to
+//! [`decide`] is pure and total: no I/O, no clock, no allocation. It takes only a [`MatchedKey`], so no status leaks to
 //! someone who knows just an id. The first rule that applies decides:
 //!
 //! | # | rule | reason |
 //! |---|---|---|
 //! | 1 | revoked; disabled | `Revoked`, `Disabled` |
 //! | 2 | valid iff `not_before <= now < expires_at` | `NotYetValid`, `Expired` |
-//! | 3 | personal: the standing is known; user deprovisioned; user not in the team | `StandingRequired`, `OwnerDeprovisioned`, `OtherTeam` |
+//! | 3 | personal: the membership is known; user deprovisioned; user not in the team | `MembershipRequired`, `OwnerDeprovisioned`, `OtherTeam` |
 //! | 3 | team: the request is for another team | `OtherTeam` |
 //! | 4 | personal, admin or member: `Call Deploy Manage ExportMetrics` | - |
 //! | 4 | full: `Call Deploy Manage ExportMetrics`; inference only: `Call`; metrics only: `ExportMetrics` | `LevelInsufficient` |
@@ -23,28 +23,28 @@ use crate::{
     grant::{Grant, Permission},
     id::{KeyId, ModelId, TeamId, UserId},
     level::PermissionLevel,
+    membership::Membership,
     name::EnvironmentName,
-    reason::{Class, Reason},
+    reason::{DenialClass, Reason},
     record::Status,
     scope::{EnvironmentScope, ModelScope, NonEmptySet, Scope},
-    standing::Standing,
     time::UnixTime,
-    verify::VerifiedKey,
+    verify::MatchedKey,
 };
 
 /// Decides one request.
 ///
-/// `standing` is the user's in the request's team, read now and not when the key was minted. It is asked of personal
-/// keys only: without it they get [`Reason::StandingRequired`], after rules 1 and 2 passed; look it up then and decide
+/// `membership` is the user's in the request's team, read now and not when the key was minted. It is asked of personal
+/// keys only: without it they get [`Reason::MembershipRequired`], after rules 1 and 2 passed; look it up then and decide
 /// again. For team keys it is ignored.
 ///
 /// ```
-/// use keygate::{Action, Decision, Reason, Request, Standing, UnixTime, VerifiedKey, decide};
+/// use keygate::{Action, Decision, Reason, Request, Membership, UnixTime, MatchedKey, decide};
 ///
-/// fn handle(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> u16 {
-///     match decide(key, standing, request, now) {
+/// fn handle(key: &MatchedKey, membership: Option<Membership>, request: &Request, now: UnixTime) -> u16 {
+///     match decide(key, membership, request, now) {
 ///         Decision::Allow(_) => 200,
-///         Decision::Deny(denial) if denial.conceals() => 404,
+///         Decision::Deny(denial) if denial.reveals_existence() => 404,
 ///         Decision::Deny(_) => 403,
 ///     }
 /// }
@@ -52,26 +52,26 @@ use crate::{
 /// ```
 #[inline]
 pub fn decide<'a>(
-    key: &'a VerifiedKey,
-    standing: Option<Standing>,
+    key: &'a MatchedKey,
+    membership: Option<Membership>,
     request: &'a Request,
     now: UnixTime,
 ) -> Decision<'a> {
-    match check(key, standing, request, now) {
+    match check(key, membership, request, now) {
         Ok(()) => Decision::Allow(Allow { key, request }),
         Err(reason) => Decision::Deny(Denial { reason, action: request.action.kind() }),
     }
 }
 
-fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: UnixTime) -> Result<(), Reason> {
-    usable(key, now)?;
+fn check(key: &MatchedKey, membership: Option<Membership>, request: &Request, now: UnixTime) -> Result<(), Reason> {
+    check_usable(key, now)?;
     match key.grant() {
         // Rule 3: a personal key acts as its user, so what the user is in the request's team decides.
-        Grant::Personal { .. } => match standing.ok_or(Reason::StandingRequired)? {
-            Standing::Deprovisioned => Err(Reason::OwnerDeprovisioned),
-            Standing::Outsider => Err(Reason::OtherTeam),
+        Grant::Personal { .. } => match membership.ok_or(Reason::MembershipRequired)? {
+            Membership::Deprovisioned => Err(Reason::OwnerDeprovisioned),
+            Membership::Outsider => Err(Reason::OtherTeam),
             // Rule 4: who is in the team does the team's work; only managing keys tells admins from members.
-            Standing::Admin | Standing::Member => match &request.action {
+            Membership::Admin | Membership::Member => match &request.action {
                 Action::Call { .. } | Action::Deploy | Action::ExportMetrics { .. } | Action::Manage => Ok(()),
             },
         },
@@ -94,18 +94,18 @@ fn check(key: &VerifiedKey, standing: Option<Standing>, request: &Request, now: 
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
-/// # let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// # let system = Actor::system("example")?;
+/// # let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
 /// # let issued = permit.issue(issuer, "batch".parse()?, Validity::until(UnixTime::from_secs(200)), &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
 /// // `key` expires at 200.
-/// assert_eq!(usable(&key, UnixTime::from_secs(199)), Ok(()));
-/// assert_eq!(usable(&key, UnixTime::from_secs(200)), Err(Reason::Expired));
+/// assert_eq!(check_usable(&key, UnixTime::from_secs(199)), Ok(()));
+/// assert_eq!(check_usable(&key, UnixTime::from_secs(200)), Err(Reason::Expired));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub fn usable(key: &VerifiedKey, now: UnixTime) -> Result<(), Reason> {
+pub fn check_usable(key: &MatchedKey, now: UnixTime) -> Result<(), Reason> {
     match key.status() {
         Status::Revoked { .. } => Err(Reason::Revoked),
         Status::Disabled => Err(Reason::Disabled),
@@ -172,15 +172,15 @@ fn flag(holds: bool, otherwise: Reason) -> Result<(), Reason> {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
 /// // `key` may call models in production.
@@ -218,7 +218,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Tells whether the request is allowed.
+    /// Returns `true` if the request is allowed.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
         matches!(self, Self::Allow(_))
@@ -228,25 +228,25 @@ impl<'a> Decision<'a> {
 /// Proof that one request of one key was allowed; only [`decide`] makes one.
 ///
 /// ```compile_fail
-/// use keygate::{Allow, Request, VerifiedKey};
-/// fn forge<'a>(key: &'a VerifiedKey, request: &'a Request) -> Allow<'a> {
+/// use keygate::{Allow, Request, MatchedKey};
+/// fn forge<'a>(key: &'a MatchedKey, request: &'a Request) -> Allow<'a> {
 ///     Allow { key, request }
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "hand the proof to whoever carries out the request"]
 pub struct Allow<'a> {
-    key: &'a VerifiedKey,
+    key: &'a MatchedKey,
     request: &'a Request,
 }
 
 impl<'a> Allow<'a> {
-    /// Lends the key.
-    pub const fn key(&self) -> &'a VerifiedKey {
+    /// Returns a reference to the key.
+    pub const fn key(&self) -> &'a MatchedKey {
         self.key
     }
 
-    /// Lends the request that was allowed: carry out this one and no other.
+    /// Returns a reference to the request that was allowed: carry out this one and no other.
     #[must_use]
     pub const fn request(&self) -> &'a Request {
         self.request
@@ -278,17 +278,17 @@ impl<'a> Allow<'a> {
 #[derive(Clone, Debug)]
 #[must_use = "hand the proof to whoever carries out the request"]
 pub struct Authorization {
-    key: VerifiedKey,
+    key: MatchedKey,
     request: Request,
 }
 
 impl Authorization {
-    /// Lends the key.
-    pub const fn key(&self) -> &VerifiedKey {
+    /// Returns a reference to the key.
+    pub const fn key(&self) -> &MatchedKey {
         &self.key
     }
 
-    /// Lends the request that was allowed: carry out this one and no other.
+    /// Returns a reference to the request that was allowed: carry out this one and no other.
     #[must_use]
     pub const fn request(&self) -> &Request {
         &self.request
@@ -301,7 +301,7 @@ impl Authorization {
     }
 }
 
-fn attribution(key: &VerifiedKey) -> Attribution<'_> {
+fn attribution(key: &MatchedKey) -> Attribution<'_> {
     match key.grant() {
         Grant::Personal { user } => Attribution::User(user),
         Grant::Team { team, .. } => Attribution::Key(key.id(), team),
@@ -324,15 +324,15 @@ pub enum Attribution<'a> {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
 /// // `key` may call models in production.
@@ -342,9 +342,9 @@ pub enum Attribution<'a> {
 /// });
 /// let denial = decide(&key, None, &request, now).into_result().unwrap_err();
 /// assert_eq!(denial.to_string(), "call denied: environment_not_in_scope");
-/// assert_eq!((denial.reason(), denial.class()), (Reason::EnvironmentNotInScope, Class::NotAllowed));
+/// assert_eq!((denial.reason(), denial.class()), (Reason::EnvironmentNotInScope, DenialClass::NotAllowed));
 ///
-/// let sufficient = denial.sufficient(&key, &request).ok_or("nothing is")?;
+/// let sufficient = denial.requirement(&key, &request).ok_or("nothing is")?;
 /// assert_eq!(sufficient.to_string(), "a key with environment `staging`");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
@@ -371,27 +371,27 @@ impl Denial {
 
     /// Returns what the denial says of the one who asks.
     #[must_use]
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> DenialClass {
         self.reason.class()
     }
 
-    /// Tells whether the answer would show that something exists ([`Reason::conceals`]).
+    /// Returns `true` if the answer would show that something exists ([`Reason::reveals_existence`]).
     #[must_use]
-    pub const fn conceals(&self) -> bool {
-        self.reason.conceals()
+    pub const fn reveals_existence(&self) -> bool {
+        self.reason.reveals_existence()
     }
 
     /// Returns what would have sufficed, lent from the key and the request that were decided upon.
     #[must_use]
-    pub fn sufficient<'a>(&self, key: &'a VerifiedKey, request: &'a Request) -> Option<Sufficient<'a>> {
+    pub fn requirement<'a>(&self, key: &'a MatchedKey, request: &'a Request) -> Option<Requirement<'a>> {
         let permission = key.grant().permission();
         match self.reason {
-            Reason::LevelInsufficient => Some(Sufficient::Level(sufficient_levels(self.action))),
-            Reason::EnvironmentScoped => Some(Sufficient::AllEnvironments),
-            Reason::EnvironmentRequired => permission?.environments().members().map(Sufficient::EnvironmentAmong),
-            Reason::EnvironmentNotInScope => request.action.environment().map(Sufficient::Environment),
-            Reason::ModelRequired => permission?.models().members().map(Sufficient::ModelAmong),
-            Reason::ModelNotInScope => request.action.model().map(Sufficient::Model),
+            Reason::LevelInsufficient => Some(Requirement::Level(sufficient_levels(self.action))),
+            Reason::EnvironmentScoped => Some(Requirement::AllEnvironments),
+            Reason::EnvironmentRequired => permission?.environments().members().map(Requirement::EnvironmentAmong),
+            Reason::EnvironmentNotInScope => request.action.environment().map(Requirement::Environment),
+            Reason::ModelRequired => permission?.models().members().map(Requirement::ModelAmong),
+            Reason::ModelNotInScope => request.action.model().map(Requirement::Model),
             _ => None,
         }
     }
@@ -409,7 +409,7 @@ pub(crate) const fn sufficient_levels(action: ActionKind) -> &'static [Permissio
 /// What would have sufficed where a request was denied; for the owner's eyes, since it names what the key holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Sufficient<'a> {
+pub enum Requirement<'a> {
     /// A key that is not restricted to environments.
     AllEnvironments,
     /// A key that is granted this environment.
@@ -424,7 +424,7 @@ pub enum Sufficient<'a> {
     ModelAmong(&'a NonEmptySet<ModelId>),
 }
 
-impl fmt::Display for Sufficient<'_> {
+impl fmt::Display for Requirement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AllEnvironments => f.write_str("a key without environment restriction"),

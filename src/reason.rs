@@ -5,11 +5,11 @@ use core::fmt;
 /// The rule that refused.
 ///
 /// ```
-/// use keygate::{Class, Reason};
+/// use keygate::{DenialClass, Reason};
 ///
-/// assert_eq!(Reason::Expired.class(), Class::NotAuthenticated);
-/// assert_eq!(Reason::ModelNotInScope.class(), Class::NotAllowed);
-/// assert!(Reason::ModelNotInScope.conceals());
+/// assert_eq!(Reason::Expired.class(), DenialClass::NotAuthenticated);
+/// assert_eq!(Reason::ModelNotInScope.class(), DenialClass::NotAllowed);
+/// assert!(Reason::ModelNotInScope.reveals_existence());
 /// assert_eq!(Reason::ModelNotInScope.as_str(), "model_not_in_scope");
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -27,7 +27,7 @@ pub enum Reason {
     EnvironmentScoped,
     /// The key's time is over.
     Expired,
-    /// The level, or the user's standing in the team, does not cover it.
+    /// The level, or the user's membership in the team, does not cover it.
     LevelInsufficient,
     /// The key is restricted to models, and the request names one that is not among them.
     ModelNotInScope,
@@ -45,8 +45,8 @@ pub enum Reason {
     Revoked,
     /// Only a signed-in user can do it, not a key.
     SessionRequired,
-    /// The user's standing decides, and it was not given: look it up and decide again.
-    StandingRequired,
+    /// The user's membership decides, and it was not given: look it up and decide again.
+    MembershipRequired,
 }
 
 impl Reason {
@@ -66,10 +66,10 @@ impl Reason {
         Self::OwnerDeprovisioned,
         Self::Revoked,
         Self::SessionRequired,
-        Self::StandingRequired,
+        Self::MembershipRequired,
     ];
 
-    /// Returns the name used in logs and answers, which is stable.
+    /// Returns the name used in logs and responses, which is stable.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,17 +87,17 @@ impl Reason {
             Self::OwnerDeprovisioned => "owner_deprovisioned",
             Self::Revoked => "revoked",
             Self::SessionRequired => "session_required",
-            Self::StandingRequired => "standing_required",
+            Self::MembershipRequired => "membership_required",
         }
     }
 
     /// Returns what the refusal says of the one who asks.
     #[must_use]
-    pub const fn class(self) -> Class {
+    pub const fn class(self) -> DenialClass {
         match self {
             // Rules 1 and 2, and a user who is gone: there is nobody for whom the key speaks.
             Self::Disabled | Self::Expired | Self::NotYetValid | Self::OwnerDeprovisioned | Self::Revoked => {
-                Class::NotAuthenticated
+                DenialClass::NotAuthenticated
             }
             Self::EnvironmentNotInScope
             | Self::EnvironmentRequired
@@ -107,14 +107,14 @@ impl Reason {
             | Self::ModelRequired
             | Self::OtherTeam
             | Self::OtherUser
-            | Self::SessionRequired => Class::NotAllowed,
-            Self::StandingRequired => Class::Undecided,
+            | Self::SessionRequired => DenialClass::NotAllowed,
+            Self::MembershipRequired => DenialClass::Undecided,
         }
     }
 
-    /// Tells whether the refusal shows that something exists, so that a service may prefer to answer its own 404.
+    /// Returns `true` if the refusal shows that something exists, so that a service may prefer to answer its own 404.
     #[must_use]
-    pub const fn conceals(self) -> bool {
+    pub const fn reveals_existence(self) -> bool {
         match self {
             Self::ModelNotInScope | Self::OtherTeam => true,
             Self::Disabled
@@ -129,7 +129,7 @@ impl Reason {
             | Self::OwnerDeprovisioned
             | Self::Revoked
             | Self::SessionRequired
-            | Self::StandingRequired => false,
+            | Self::MembershipRequired => false,
         }
     }
 }
@@ -143,14 +143,14 @@ impl fmt::Display for Reason {
 /// What a refusal says of the one who asks.
 ///
 /// ```
-/// use keygate::{Class, Reason};
-/// assert_eq!(Reason::Revoked.class(), Class::NotAuthenticated);
-/// assert_eq!(Reason::LevelInsufficient.class(), Class::NotAllowed);
-/// assert_eq!(Reason::StandingRequired.class(), Class::Undecided);
+/// use keygate::{DenialClass, Reason};
+/// assert_eq!(Reason::Revoked.class(), DenialClass::NotAuthenticated);
+/// assert_eq!(Reason::LevelInsufficient.class(), DenialClass::NotAllowed);
+/// assert_eq!(Reason::MembershipRequired.class(), DenialClass::Undecided);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Class {
+pub enum DenialClass {
     /// Known, and not allowed: 403 in HTTP.
     NotAllowed,
     /// Not, or no longer, a key that opens anything: 401 in HTTP.

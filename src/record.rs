@@ -17,7 +17,7 @@ use crate::{
 ///
 /// A record is made from the [`RecordParts`] that a store holds, which are checked against each other, or by
 /// [`Permit::issue`](crate::Permit::issue). There are no setters: a store changes a record only by the narrow operations
-/// of [`ManagedKeyStore`](crate::ManagedKeyStore). With feature `serde` it serializes as its parts do; unknown fields are refused.
+/// of [`KeyManagementStore`](crate::KeyManagementStore). With feature `serde` it serializes as its parts do; unknown fields are refused.
 ///
 /// ```
 /// use keygate::{Creator, Grant, KeyRecord, RecordParts, Status, UnixTime, Validity};
@@ -68,13 +68,13 @@ impl KeyRecord {
         self.grant.kind()
     }
 
-    /// Lends the name.
+    /// Returns a reference to the name.
     #[must_use]
     pub const fn name(&self) -> &KeyName {
         &self.name
     }
 
-    /// Lends the owner and what the key may do.
+    /// Returns a reference to the owner and what the key may do.
     #[must_use]
     pub const fn grant(&self) -> &Grant {
         &self.grant
@@ -86,7 +86,7 @@ impl KeyRecord {
         self.created_at
     }
 
-    /// Lends who created the key.
+    /// Returns who created the key.
     #[must_use]
     pub const fn created_by(&self) -> &Creator {
         &self.created_by
@@ -122,7 +122,7 @@ impl KeyRecord {
         self.previous
     }
 
-    /// Lends the previous secret if it still opens the key at `now`.
+    /// Returns a reference to the previous secret if it still opens the key at `now`.
     #[must_use]
     pub fn live_previous(&self, now: UnixTime) -> Option<&PreviousSecret> {
         self.previous.as_ref().filter(|previous| now < previous.ends_at)
@@ -310,31 +310,31 @@ text_serde!(Status);
 #[non_exhaustive]
 pub struct InvalidStatus;
 
-/// Who created a key; as text, `operator`, or `user:` and a user id.
+/// Who created a key; as text, `system`, or `user:` and a user id.
 ///
 /// ```
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// assert_eq!(issued.key.record().created_by(), &Creator::Operator);
+/// assert_eq!(issued.key.record().created_by(), &Creator::System);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "a store must hold each")]
 pub enum Creator {
     /// The service itself.
-    Operator,
+    System,
     /// A user, signed in or by a personal key of theirs.
     User(UserId),
 }
@@ -342,7 +342,7 @@ pub enum Creator {
 impl fmt::Display for Creator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Operator => f.write_str("operator"),
+            Self::System => f.write_str("system"),
             Self::User(user) => write!(f, "user:{user}"),
         }
     }
@@ -353,7 +353,7 @@ impl FromStr for Creator {
 
     fn from_str(text: &str) -> Result<Self, InvalidCreator> {
         match text.split_once(':') {
-            None if text == "operator" => Ok(Self::Operator),
+            None if text == "system" => Ok(Self::System),
             Some(("user", id)) => id.parse().map(Self::User).map_err(|_| InvalidCreator),
             _ => Err(InvalidCreator),
         }
@@ -364,7 +364,7 @@ text_serde!(Creator);
 
 /// A text that names no creator.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a creator is `operator`, or `user:` and a user id")]
+#[error("a creator is `system`, or `user:` and a user id")]
 #[non_exhaustive]
 pub struct InvalidCreator;
 
@@ -381,7 +381,7 @@ pub enum InvalidRecord {
 }
 
 /// A record that was just minted under a permit, and that no store holds yet: the only thing that
-/// [`ManagedKeyStore::insert`](crate::ManagedKeyStore::insert) takes.
+/// [`KeyManagementStore::insert`](crate::KeyManagementStore::insert) takes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NewKey(KeyRecord);
 
@@ -390,7 +390,7 @@ impl NewKey {
         Self(record)
     }
 
-    /// Lends the record to store.
+    /// Returns a reference to the record to store.
     #[must_use]
     pub const fn record(&self) -> &KeyRecord {
         &self.0

@@ -4,7 +4,7 @@
 //!
 //! | | finds | for |
 //! |---|---|---|
-//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`Gate::exposed`](crate::Gate::exposed)) |
+//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation)) |
 //! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where a secret too much is worse than a word too little |
 //!
 //! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
@@ -29,7 +29,7 @@ pub use self::{pattern::Pattern, writer::RedactingWriter};
 use crate::{
     id::{KeyId, KeyKind},
     name::Issuer,
-    token::{ParseTokenError, PublicToken, Token, UnverifiedToken},
+    token::{DisplayToken, ParseTokenError, Token, UnverifiedToken},
 };
 
 /// Looks for the tokens of one or several issuers.
@@ -66,12 +66,12 @@ impl Scanner {
     /// ```
     /// use keygate::{Issuer, Scanner};
     ///
-    /// let both = Scanner::new(Issuer::from_static("kg")).and(Issuer::from_static("acme"));
+    /// let both = Scanner::new(Issuer::from_static("kg")).with_issuer(Issuer::from_static("acme"));
     /// let text = "acmep1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1";
     /// assert_eq!(both.redact(text), "acmep1_wk59pfKL0jFi2YYv_[redacted]");
     /// ```
     #[must_use]
-    pub fn and(mut self, issuer: Issuer) -> Self {
+    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
         self.others.push(issuer);
         self
     }
@@ -91,9 +91,9 @@ impl Scanner {
     ///     .collect();
     /// assert_eq!(tokens.len(), 1);
     /// ```
-    pub fn find<'t, T: AsRef<[u8]> + ?Sized>(&self, text: &'t T) -> impl Iterator<Item = Found<'t>> {
+    pub fn find<'t, T: AsRef<[u8]> + ?Sized>(&self, text: &'t T) -> impl Iterator<Item = TokenMatch<'t>> {
         let text = text.as_ref();
-        Shapes::new(self, text).filter_map(|shape| Found::at(&shape, text))
+        Shapes::new(self, text).filter_map(|shape| TokenMatch::at(&shape, text))
     }
 
     /// Puts redaction before a writer: what is written comes through without secrets, however it is cut into pieces.
@@ -112,9 +112,9 @@ impl Scanner {
 /// # Security
 ///
 /// It borrows the text, and so the secret: `Debug` shows the public part only. Whether the token opens anything is not
-/// known; [`Gate::exposed`](crate::Gate::exposed) finds out, and takes what [`Found::expose_secret`] lends.
+/// known; [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation) finds out, and takes what [`TokenMatch::expose_secret`] lends.
 #[derive(Clone, Copy)]
-pub struct Found<'t> {
+pub struct TokenMatch<'t> {
     token: &'t str,
     start: usize,
     issuer: Issuer,
@@ -123,7 +123,7 @@ pub struct Found<'t> {
     has_valid_checksum: bool,
 }
 
-impl<'t> Found<'t> {
+impl<'t> TokenMatch<'t> {
     fn at(shape: &Shape, text: &'t [u8]) -> Option<Self> {
         let &Shape { start, issuer, kind, id, .. } = shape;
         let (before, rest) = text.split_at_checked(start)?;
@@ -146,7 +146,7 @@ impl<'t> Found<'t> {
         self.start..self.start.saturating_add(self.token.len())
     }
 
-    /// Tells whether the checksum fits. Where it does not, this is a mistyped token, or an invented one.
+    /// Returns `true` if the checksum fits. Where it does not, this is a mistyped token, or an invented one.
     #[must_use]
     pub const fn has_valid_checksum(&self) -> bool {
         self.has_valid_checksum
@@ -154,8 +154,8 @@ impl<'t> Found<'t> {
 
     /// Returns the part that lists and logs show.
     #[must_use]
-    pub const fn public(&self) -> PublicToken {
-        PublicToken::new(self.issuer, self.kind, self.id)
+    pub const fn public(&self) -> DisplayToken {
+        DisplayToken::new(self.issuer, self.kind, self.id)
     }
 
     /// Returns the issuer, of those that were looked for.
@@ -176,18 +176,18 @@ impl<'t> Found<'t> {
         self.id
     }
 
-    /// Lends the whole token, secret included.
+    /// Returns a reference to the whole token, secret included.
     ///
     /// # Security
     ///
-    /// The one door out, for [`Gate::exposed`](crate::Gate::exposed). Tell others of a find by [`Found::public`].
+    /// The one door out, for [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation). Tell others of a find by [`TokenMatch::public`].
     #[must_use]
     pub const fn expose_secret(&self) -> &'t str {
         self.token
     }
 }
 
-impl fmt::Debug for Found<'_> {
+impl fmt::Debug for TokenMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found")
             .field("range", &self.range())

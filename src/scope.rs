@@ -76,7 +76,7 @@ impl Scope<ModelId> {
 }
 
 impl<T: AsRef<str> + Ord> Scope<T> {
-    /// Tells whether the scope covers `item`, in a time that does not grow with the number of members.
+    /// Returns `true` if the scope covers `item`, in a time that does not grow with the number of members.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
         match self {
@@ -85,7 +85,7 @@ impl<T: AsRef<str> + Ord> Scope<T> {
         }
     }
 
-    /// Lends the members of a restriction, or nothing for `All`.
+    /// Returns a reference to the members of a restriction, or nothing for `All`.
     ///
     /// ```
     /// assert_eq!(keygate::ModelScope::All.members(), None);
@@ -163,7 +163,7 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
         })))
     }
 
-    /// Tells whether `item` is a member.
+    /// Returns `true` if `item` is a member.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
         let Index { members, positions, starts } = &*self.0;
@@ -179,7 +179,7 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
 }
 
 impl<T> NonEmptySet<T> {
-    /// Lends the members in ascending order.
+    /// Returns a reference to the members in ascending order.
     pub fn iter(&self) -> slice::Iter<'_, T> {
         self.0.members.iter()
     }

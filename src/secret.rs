@@ -20,7 +20,7 @@ impl SecretText {
         Self(text)
     }
 
-    /// Lends the secret.
+    /// Returns a reference to the secret.
     #[must_use]
     pub(crate) fn expose_secret(&self) -> &str {
         &self.0

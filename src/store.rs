@@ -1,7 +1,7 @@
 //! What a store of keys promises.
 //!
-//! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`ManagedKeyStore`] as well, and personal
-//! keys need [`Standings`]. A store never sees a token: nothing here can name one.
+//! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`KeyManagementStore`] as well, and personal
+//! keys need [`Directory`]. A store never sees a token: nothing here can name one.
 //!
 //! `MemoryStore` (feature `memory`) ships for tests and small services; `conformance` (feature `conformance`) is the
 //! suite that every store must pass.
@@ -12,9 +12,9 @@ use core::{error::Error, fmt, future::Future, num::NonZeroU16, str::FromStr};
 use crate::{
     grant::Owner,
     id::{KeyId, TeamId, UserId},
+    membership::Membership,
     name::KeyName,
     record::{Creator, KeyRecord, NewKey, SecretChange},
-    standing::Standing,
     text::text_serde,
     time::UnixTime,
 };
@@ -27,9 +27,9 @@ mod memory;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use dynamic::{BoxError, BoxedKeyStore, BoxedManagedKeyStore, BoxedStandings};
+pub use dynamic::{BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore};
 #[cfg(feature = "memory")]
-pub use memory::{MemoryStandings, MemoryStore};
+pub use memory::{MemoryDirectory, MemoryStore};
 
 /// Finds keys: all that a service that verifies needs of a store.
 ///
@@ -121,10 +121,10 @@ pub trait KeyStore: Send + Sync {
 /// | `touch` | nothing changes | done | done | nothing changes |
 ///
 /// An acknowledged change survives a crash of the service.
-pub trait ManagedKeyStore: KeyStore {
+pub trait KeyManagementStore: KeyStore {
     /// Stores a new key.
     ///
-    /// Answers [`Refusal::IdTaken`] if the id exists, and [`Refusal::NameTaken`] if a key of the same owner that is not
+    /// Answers [`Conflict::IdTaken`] if the id exists, and [`Conflict::NameTaken`] if a key of the same owner that is not
     /// revoked has the name; where both are so, the id comes first. It never replaces a record.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ pub trait ManagedKeyStore: KeyStore {
     fn revoke(&self, id: KeyId, at: UnixTime) -> impl Future<Output = Result<Changed<UnixTime>, Self::Error>> + Send;
 
     /// Changes the secrets of an active key, if the current digest is still the expected one
-    /// ([`Refusal::Changed`] otherwise).
+    /// ([`Conflict::Changed`] otherwise).
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ pub trait ManagedKeyStore: KeyStore {
 
     /// Moves the last use forward to `used_at`, or to `now` if that is earlier; never backwards.
     ///
-    /// Not an answer to anybody, so an absent or revoked key is no refusal.
+    /// Not an answer to anybody, so an absent or revoked key is no conflict.
     ///
     /// # Errors
     ///
@@ -218,28 +218,28 @@ pub trait ManagedKeyStore: KeyStore {
 /// # Contract
 ///
 /// The answer is what is so now. A cache in front of it bounds how long a removed user keeps access. A user who is not
-/// known is [`Standing::Deprovisioned`], not an error, and so in every team, also in one that does not exist. A failure is answered with 503, never with access.
+/// known is [`Membership::Deprovisioned`], not an error, and so in every team, also in one that does not exist. A failure is answered with 503, never with access.
 ///
 /// ```
 /// use core::convert::Infallible;
-/// use keygate::{Standing, Standings, TeamId, UserId};
+/// use keygate::{Membership, Directory, TeamId, UserId};
 ///
 /// /// A service without teams: who is known is a member.
 /// struct Known(Vec<UserId>);
 ///
-/// impl Standings for Known {
+/// impl Directory for Known {
 ///     type Error = Infallible;
 ///
-///     async fn standing(&self, user: UserId, _: TeamId) -> Result<Standing, Infallible> {
-///         Ok(if self.0.contains(&user) { Standing::Member } else { Standing::Deprovisioned })
+///     async fn membership(&self, user: UserId, _: TeamId) -> Result<Membership, Infallible> {
+///         Ok(if self.0.contains(&user) { Membership::Member } else { Membership::Deprovisioned })
 ///     }
 /// }
 ///
 /// let known = Known(vec!["ada".parse()?]);
-/// assert_eq!(pollster::block_on(known.standing("bob".parse()?, "all".parse()?))?, Standing::Deprovisioned);
+/// assert_eq!(pollster::block_on(known.membership("bob".parse()?, "all".parse()?))?, Membership::Deprovisioned);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub trait Standings: Send + Sync {
+pub trait Directory: Send + Sync {
     /// Why a look-up failed.
     type Error: Error + Send + Sync + 'static;
 
@@ -248,16 +248,16 @@ pub trait Standings: Send + Sync {
     /// # Errors
     ///
     /// If it could not be found out.
-    fn standing(&self, user: UserId, team: TeamId) -> impl Future<Output = Result<Standing, Self::Error>> + Send;
+    fn membership(&self, user: UserId, team: TeamId) -> impl Future<Output = Result<Membership, Self::Error>> + Send;
 }
 
 /// What a store answers to a change: done, or why not.
-pub type Changed<T = ()> = Result<T, Refusal>;
+pub type Changed<T = ()> = Result<T, Conflict>;
 
 /// Why a store refused a change.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "a store must be able to answer each, and a caller to handle each")]
-pub enum Refusal {
+pub enum Conflict {
     /// There is no such key.
     #[error("there is no such key")]
     Absent,
@@ -281,11 +281,11 @@ pub enum Refusal {
     Revoked,
 }
 
-impl Refusal {
+impl Conflict {
     /// Returns the name used in logs, which is stable.
     ///
     /// ```
-    /// assert_eq!(keygate::Refusal::NameTaken.as_str(), "name_taken");
+    /// assert_eq!(keygate::Conflict::NameTaken.as_str(), "name_taken");
     /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -312,7 +312,7 @@ pub enum ListBy {
 }
 
 impl ListBy {
-    /// Tells whether `record` belongs in the list.
+    /// Returns `true` if `record` belongs in the list.
     #[must_use]
     pub fn includes(&self, record: &KeyRecord) -> bool {
         match self {
@@ -326,7 +326,7 @@ impl ListBy {
 ///
 /// ```
 /// use core::num::NonZeroU16;
-/// use keygate::{ListBy, ManagedKeyStore, MemoryStore, Owner, PageRequest};
+/// use keygate::{ListBy, KeyManagementStore, MemoryStore, Owner, PageRequest};
 ///
 /// # pollster::block_on(async {
 /// let store = MemoryStore::new();
@@ -366,7 +366,7 @@ pub struct Cursor {
 impl Cursor {
     /// Returns the place behind `record`.
     #[must_use]
-    pub const fn behind(record: &KeyRecord) -> Self {
+    pub const fn after(record: &KeyRecord) -> Self {
         Self { created_at: record.created_at(), id: record.id() }
     }
 }

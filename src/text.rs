@@ -127,7 +127,7 @@ macro_rules! text_type {
         impl $name {
             pub(crate) const GRAMMAR: &'static crate::text::Grammar = &$grammar;
 
-            /// Lends the text.
+            /// Returns the text.
             ///
             /// ```
             #[doc = concat!("let text: keygate::", stringify!($name), " = \"", $example, "\".parse()?;")]

@@ -81,7 +81,7 @@ impl Token {
         Ok(Self { text: SecretText::new(text), issuer, kind, id, digest })
     }
 
-    /// Lends the whole token, secret included.
+    /// Returns a reference to the whole token, secret included.
     ///
     /// # Security
     ///
@@ -93,8 +93,8 @@ impl Token {
 
     /// Returns the part that lists and logs show.
     #[must_use]
-    pub const fn public(&self) -> PublicToken {
-        PublicToken { issuer: self.issuer, kind: self.kind, id: self.id }
+    pub const fn public(&self) -> DisplayToken {
+        DisplayToken { issuer: self.issuer, kind: self.kind, id: self.id }
     }
 
     /// Returns the public id.
@@ -187,17 +187,17 @@ impl UnverifiedToken {
 
     /// Returns the part that lists and logs show.
     #[must_use]
-    pub const fn public(&self) -> PublicToken {
-        PublicToken { issuer: self.issuer, kind: self.kind, id: self.id }
+    pub const fn public(&self) -> DisplayToken {
+        DisplayToken { issuer: self.issuer, kind: self.kind, id: self.id }
     }
 
-    /// Lends the public id.
-    pub(crate) const fn lend_id(&self) -> &KeyId {
+    /// Returns a reference to the public id.
+    pub(crate) const fn id_ref(&self) -> &KeyId {
         &self.id
     }
 
-    /// Lends the digest of what was presented.
-    pub(crate) const fn lend_digest(&self) -> &SecretDigest {
+    /// Returns a reference to the digest of what was presented.
+    pub(crate) const fn digest_ref(&self) -> &SecretDigest {
         &self.digest
     }
 
@@ -226,7 +226,7 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTo
     Ok((kind, id, checksum))
 }
 
-/// Tells whether a symbol may stand for a version, known here or not.
+/// Returns `true` if a symbol may stand for a version, known here or not.
 pub(crate) const fn is_version(symbol: u8) -> bool {
     symbol.is_ascii_digit() || symbol.is_ascii_lowercase()
 }
@@ -249,19 +249,19 @@ fn split(rest: &[u8]) -> Option<(KeyId, u32)> {
 /// What lists and logs show of a token: `issuer kind version "_" id`.
 ///
 /// ```
-/// use keygate::{Issuer, KeyKind, PublicToken};
-/// let public = PublicToken::new(Issuer::from_static("kg"), KeyKind::Team, "wk59pfKL0jFi2YYv".parse()?);
+/// use keygate::{Issuer, KeyKind, DisplayToken};
+/// let public = DisplayToken::new(Issuer::from_static("kg"), KeyKind::Team, "wk59pfKL0jFi2YYv".parse()?);
 /// assert_eq!(public.to_string(), "kgt1_wk59pfKL0jFi2YYv");
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct PublicToken {
+pub struct DisplayToken {
     issuer: Issuer,
     kind: KeyKind,
     id: KeyId,
 }
 
-impl PublicToken {
+impl DisplayToken {
     /// Takes what a record and its service know.
     #[must_use]
     pub const fn new(issuer: Issuer, kind: KeyKind, id: KeyId) -> Self {
@@ -269,7 +269,7 @@ impl PublicToken {
     }
 }
 
-impl fmt::Display for PublicToken {
+impl fmt::Display for DisplayToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}{VERSION}{SEPARATOR}{}", self.issuer, self.kind.symbol(), self.id)
     }

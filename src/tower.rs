@@ -11,7 +11,7 @@
 //! some day. [`Resolve`] is asked at the matched route, with what the router resolved. A route of which it says nothing
 //! is closed.
 //!
-//! Touches and events go to a [`Sink`], which must not block; [`Outbox`] is a bounded one.
+//! Touches and events go to a [`AuditSink`], which must not block; [`ChannelSink`] is a bounded one.
 
 mod authenticate;
 mod authorize;
@@ -23,38 +23,38 @@ use alloc::{boxed::Box, string::String};
 use ::http::Response;
 
 use crate::{
-    event::{By, Event},
+    event::{Event, Principal},
     gate::Gate,
-    http::Answers,
+    http::Responses,
     time::UnixTime,
 };
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{Authorize, AuthorizeLayer, Resolve, Unresolved};
-pub use checked::Checked;
-pub use sink::{Note, Outbox, Sink, outbox};
+pub use checked::ResponseFuture;
+pub use sink::{AuditSink, ChannelSink, Message, channel_sink};
 
 /// The reply to a refused request; in a box, so that the way of an allowed one carries no room for it.
 pub(crate) type Reply = Box<Response<String>>;
 
 /// What both layers need: whose tokens, which replies, where to tell of what happened, and what time it is.
 #[derive(Clone, Debug)]
-pub struct Edge<K> {
+pub struct LayerConfig<K> {
     gate: Gate,
-    answers: Answers,
+    responses: Responses,
     sink: K,
     clock: fn() -> UnixTime,
 }
 
-impl<K: Sink> Edge<K> {
+impl<K: AuditSink> LayerConfig<K> {
     /// Takes the parts; `clock` is usually [`UnixTime::now`].
     #[must_use]
-    pub const fn new(gate: Gate, answers: Answers, sink: K, clock: fn() -> UnixTime) -> Self {
-        Self { gate, answers, sink, clock }
+    pub const fn new(gate: Gate, responses: Responses, sink: K, clock: fn() -> UnixTime) -> Self {
+        Self { gate, responses, sink, clock }
     }
 
     /// Tells of a refusal that no later stage knows of.
-    fn refused(&self, by: By, why: &'static str, now: UnixTime) {
+    fn refused(&self, by: Principal, why: &'static str, now: UnixTime) {
         self.sink.refused(Event::refused(now, by, why));
     }
 }

@@ -10,16 +10,16 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     digest::{DigestAlgorithm, SecretDigest},
-    foreign::UnverifiedForeign,
     grant::{Grant, Validity},
     id::{KeyId, KeyKind},
+    legacy::UnverifiedLegacyKey,
     name::KeyName,
     record::{KeyRecord, Status},
     time::UnixTime,
     token::UnverifiedToken,
 };
 
-/// How long a stored last use may lag behind before [`VerifiedKey::touch_due`] asks for a write: one minute.
+/// How long a stored last use may lag behind before [`MatchedKey::touch_due`] asks for a write: one minute.
 pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Holds what was presented against the record that was found by its id, if one was.
@@ -49,11 +49,11 @@ pub fn verify(
     presented: &UnverifiedToken,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
-) -> Result<VerifiedKey, InvalidKey> {
-    match_record(presented.lend_id(), Some(presented.kind()), presented.lend_digest(), None, record, now)
+) -> Result<MatchedKey, InvalidKey> {
+    match_record(presented.id_ref(), Some(presented.kind()), presented.digest_ref(), None, record, now)
 }
 
-/// As [`verify`], for a key that was made elsewhere: the text of one does not say its kind, so the record's counts.
+/// As [`verify`], for a legacy key: the text of one does not say its kind, so the record's counts.
 ///
 /// # Errors
 ///
@@ -65,23 +65,23 @@ pub fn verify(
 /// was presented as that algorithm gives it. A digest of a token is never equal to either.
 ///
 /// ```
-/// use keygate::{InvalidKey, UnixTime, foreign::{ForeignFormat, ForeignHash}, verify_foreign};
+/// use keygate::{InvalidKey, UnixTime, legacy::{LegacyFormat, LegacyHash}, verify_legacy};
 ///
-/// let format = ForeignFormat::prefix_secret(ForeignHash::Sha512);
+/// let format = LegacyFormat::prefix_secret(LegacyHash::Sha512);
 /// let presented = format.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?;
-/// assert_eq!(verify_foreign(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
-/// # Ok::<(), keygate::foreign::InvalidForeign>(())
+/// assert_eq!(verify_legacy(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
+/// # Ok::<(), keygate::legacy::InvalidLegacyKey>(())
 /// ```
-pub fn verify_foreign(
-    presented: &UnverifiedForeign,
+pub fn verify_legacy(
+    presented: &UnverifiedLegacyKey,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
-) -> Result<VerifiedKey, InvalidKey> {
+) -> Result<MatchedKey, InvalidKey> {
     let (digest, of_text) = presented.digests();
     match_record(&presented.id(), None, &digest, Some(&of_text), record, now)
 }
 
-/// Compares what was presented with both secrets: its digest, or, of a foreign key, that of its text, which is what is
+/// Compares what was presented with both secrets: its digest, or, of a legacy key, that of its text, which is what is
 /// stored of one that was upgraded. No kind is claimed where the text does not say it.
 #[inline]
 pub(crate) fn match_record(
@@ -91,24 +91,26 @@ pub(crate) fn match_record(
     of_text: Option<&SecretDigest>,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
-) -> Result<VerifiedKey, InvalidKey> {
+) -> Result<MatchedKey, InvalidKey> {
     let (is_current, is_previous) = match_secrets(id, kind, digest, of_text, record.as_deref(), now);
     let key = match record {
-        Some(record) if is_current | is_previous => {
-            VerifiedKey { record, slot: if is_current { Slot::Current } else { Slot::Previous }, of_text: None }
-        }
+        Some(record) if is_current | is_previous => MatchedKey {
+            record,
+            slot: if is_current { SecretSlot::Current } else { SecretSlot::Previous },
+            of_text: None,
+        },
         _ => return Err(InvalidKey),
     };
     // The record has no better digest than that of an imported hash: it may get one.
     Ok(match of_text {
-        Some(of_text) if key.algorithm() != DigestAlgorithm::ForeignText => {
-            VerifiedKey { of_text: Some(Arc::new(*of_text)), ..key }
+        Some(of_text) if key.algorithm() != DigestAlgorithm::LegacyText => {
+            MatchedKey { of_text: Some(Arc::new(*of_text)), ..key }
         }
         _ => key,
     })
 }
 
-/// Tells whether the current secret was presented, and whether a live previous one.
+/// Compares with the current secret and with a live previous one.
 fn match_secrets(
     id: &KeyId,
     kind: Option<KeyKind>,
@@ -121,7 +123,7 @@ fn match_secrets(
     let live_previous = record.and_then(|record| record.live_previous(now));
     let previous = live_previous.map_or(&SecretDigest::DUMMY, |previous| &previous.digest);
     let as_stored = |stored: &SecretDigest| match of_text {
-        Some(of_text) if stored.algorithm() == DigestAlgorithm::ForeignText => of_text,
+        Some(of_text) if stored.algorithm() == DigestAlgorithm::LegacyText => of_text,
         _ => digest,
     };
 
@@ -137,22 +139,22 @@ fn match_secrets(
 /// Only [`verify`] makes one. It says who, not whether: a revoked key verifies, and [`decide`](crate::decide) refuses it.
 ///
 /// ```compile_fail
-/// use keygate::{KeyRecord, Slot, VerifiedKey};
-/// fn forge(record: std::sync::Arc<KeyRecord>) -> VerifiedKey {
-///     VerifiedKey { record, slot: Slot::Current, of_text: None }
+/// use keygate::{KeyRecord, SecretSlot, MatchedKey};
+/// fn forge(record: std::sync::Arc<KeyRecord>) -> MatchedKey {
+///     MatchedKey { record, slot: SecretSlot::Current, of_text: None }
 /// }
 /// ```
 #[derive(Clone)]
 #[must_use = "a verified key allows nothing until the policy has decided"]
-pub struct VerifiedKey {
+pub struct MatchedKey {
     record: Arc<KeyRecord>,
-    slot: Slot,
-    /// Of a foreign key that matched by the digest of an imported hash, that of its text: the record may get it while the
+    slot: SecretSlot,
+    /// Of a legacy key that matched by the digest of an imported hash, that of its text: the record may get it while the
     /// key is in use. Shared, so that tokens do not have to carry it.
     of_text: Option<Arc<SecretDigest>>,
 }
 
-impl VerifiedKey {
+impl MatchedKey {
     /// Verifies again, without the secret: what was presented against the record as it is now.
     ///
     /// For what outlives a request, such as a stream: a rotation may have ended the secret, a revocation the key.
@@ -164,11 +166,11 @@ impl VerifiedKey {
         match_record(&self.record.id, Some(self.kind()), self.presented(), self.of_text.as_deref(), record, now)
     }
 
-    /// Lends the digest of what was presented: by construction the one in the slot that matched.
+    /// Returns a reference to the digest of what was presented: by construction the one in the slot that matched.
     fn presented(&self) -> &SecretDigest {
         match (self.slot, &self.record.previous) {
-            (Slot::Previous, Some(previous)) => &previous.digest,
-            (Slot::Previous, None) | (Slot::Current, _) => &self.record.current,
+            (SecretSlot::Previous, Some(previous)) => &previous.digest,
+            (SecretSlot::Previous, None) | (SecretSlot::Current, _) => &self.record.current,
         }
     }
 
@@ -184,13 +186,13 @@ impl VerifiedKey {
         self.record.kind()
     }
 
-    /// Lends the name.
+    /// Returns a reference to the name.
     #[must_use]
     pub fn name(&self) -> &KeyName {
         self.record.name()
     }
 
-    /// Lends the owner and what the key may do.
+    /// Returns a reference to the owner and what the key may do.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         self.record.grant()
@@ -210,44 +212,44 @@ impl VerifiedKey {
 
     /// Returns which secret was presented.
     #[must_use]
-    pub const fn slot(&self) -> Slot {
+    pub const fn slot(&self) -> SecretSlot {
         self.slot
     }
 
-    /// Returns how the digest that matched was made: a [foreign](DigestAlgorithm::is_foreign) one tells that a key was
-    /// presented that was made elsewhere, and not a token.
+    /// Returns how the digest that matched was made: a [legacy](DigestAlgorithm::is_foreign) one tells that a key was
+    /// presented that is a legacy key, and not a token.
     #[must_use]
     pub fn algorithm(&self) -> DigestAlgorithm {
         self.presented().algorithm()
     }
 
-    /// Returns the digest of the text of a foreign key, where the record still holds that of an imported hash.
+    /// Returns the digest of the text of a legacy key, where the record still holds that of an imported hash.
     pub(crate) fn upgraded(&self) -> Option<SecretDigest> {
-        self.of_text.as_deref().copied().filter(|_| self.slot == Slot::Current)
+        self.of_text.as_deref().copied().filter(|_| self.slot == SecretSlot::Current)
     }
 
     pub(crate) fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 
-    /// Tells whether the stored last use is `interval` or more behind `now`, so that a touch is due.
+    /// Returns `true` if the stored last use is `interval` or more behind `now`, so that a touch is due.
     ///
-    /// Verification writes nothing. Call [`ManagedKeyStore::touch`](crate::ManagedKeyStore::touch) off the request's
+    /// Verification writes nothing. Call [`KeyManagementStore::touch`](crate::KeyManagementStore::touch) off the request's
     /// path, and never fail a request because of it.
     ///
     /// ```
     /// # use keygate::*;
     /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
     /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-    /// # let operator = Actor::Operator(Operator::because("example")?);
+    /// # let system = Actor::system("example")?;
     /// # let permission = Permission::InferenceOnly {
     /// #     environments: EnvironmentScope::only(["production".parse()?])?,
     /// #     models: ModelScope::All,
     /// # };
     /// # let grant = Grant::Team { team: "core".parse()?, permission };
-    /// # let permit = may_manage(&operator, Create(grant), None, now)?;
+    /// # let permit = authorize_operation(&system, Create(grant), None, now)?;
     /// # let issuer = Issuer::from_static("acme");
-    /// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+    /// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
     /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
     /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
     /// assert!(key.touch_due(now, DEFAULT_TOUCH_INTERVAL)); // it was never used
@@ -259,9 +261,9 @@ impl VerifiedKey {
     }
 }
 
-impl fmt::Debug for VerifiedKey {
+impl fmt::Debug for MatchedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedKey")
+        f.debug_struct("MatchedKey")
             .field("id", &self.id())
             .field("name", self.name())
             .field("grant", self.grant())
@@ -277,25 +279,25 @@ impl fmt::Debug for VerifiedKey {
 /// # use keygate::*;
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let operator = Actor::Operator(Operator::because("example")?);
+/// # let system = Actor::system("example")?;
 /// # let permission = Permission::InferenceOnly {
 /// #     environments: EnvironmentScope::only(["production".parse()?])?,
 /// #     models: ModelScope::All,
 /// # };
 /// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = may_manage(&operator, Create(grant), None, now)?;
+/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
 /// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::UNLIMITED, &mut rng, now)?;
+/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
 /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
 /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// assert_eq!(key.slot(), Slot::Current);
+/// assert_eq!(key.slot(), SecretSlot::Current);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "a key has at most two live secrets")]
-pub enum Slot {
+pub enum SecretSlot {
     /// The current one.
     Current,
     /// The one that a rotation replaced, before its end.

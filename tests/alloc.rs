@@ -10,9 +10,9 @@ use std::{borrow::Cow, sync::Arc};
 use allocation_counter::{AllocationInfo, measure};
 use common::{KG, at, call, changed, export, full, issue, metrics, personal, request, team, text};
 use keygate::{
-    Action, Gate, Grant, Issuer, ModelId, ModelScope, Permission, Request, Scanner, Standing, Status, UnverifiedToken,
-    Validity, decide,
-    foreign::{ForeignFormat, ForeignHash, Symbols},
+    Action, Gate, Grant, Issuer, Membership, ModelId, ModelScope, Permission, Request, Scanner, Status,
+    UnverifiedToken, Validity, decide,
+    legacy::{LegacyFormat, LegacyHash, Symbols},
     verify,
 };
 
@@ -37,9 +37,9 @@ fn many_models() -> ModelScope {
 #[test]
 fn from_text_to_decision() {
     let many = Permission::InferenceOnly { environments: common::environments("prod test"), models: many_models() };
-    let cases: [(&str, Grant, Option<Standing>, Request, bool); 8] = [
-        ("a personal key", personal("ada"), Some(Standing::Member), request("core", call("m1", None)), true),
-        ("of an outsider", personal("ada"), Some(Standing::Outsider), request("core", call("m1", None)), false),
+    let cases: [(&str, Grant, Option<Membership>, Request, bool); 8] = [
+        ("a personal key", personal("ada"), Some(Membership::Member), request("core", call("m1", None)), true),
+        ("of an outsider", personal("ada"), Some(Membership::Outsider), request("core", call("m1", None)), false),
         ("of nobody known", personal("ada"), None, request("core", Action::Deploy), false),
         ("a team key", team("core", full("all")), None, request("core", Action::Manage), true),
         ("of another team", team("core", full("all")), None, request("other", Action::Manage), false),
@@ -47,7 +47,7 @@ fn from_text_to_decision() {
         ("of many models", team("core", many.clone()), None, request("core", call("model-077777", Some("test"))), true),
         ("and not that", team("core", many), None, request("core", call("model-777777", Some("test"))), false),
     ];
-    for (what, grant, standing, request, is_allowed) in cases {
+    for (what, grant, membership, request, is_allowed) in cases {
         let issued = issue(grant, Validity::between(at(0), at(100)).unwrap(), 1);
         for (status, now) in [(Status::Active, 50), (Status::Active, 100), (Status::Disabled, 50)] {
             let record = changed(issued.key.record(), |parts| parts.status = status);
@@ -55,7 +55,7 @@ fn from_text_to_decision() {
             assert_allocates_nothing(what, || {
                 let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
                 let key = verify(&presented, Some(record.clone()), at(now)).unwrap();
-                let decision = decide(&key, standing, &request, at(now));
+                let decision = decide(&key, membership, &request, at(now));
                 assert_eq!(decision.is_allowed(), is_allowed && is_usable);
                 // What is handed to a handler is shared, not copied.
                 if let Ok(allow) = decision.into_result() {
@@ -69,7 +69,7 @@ fn from_text_to_decision() {
 
 #[test]
 fn a_key_that_is_not_there_or_has_another_secret() {
-    let [issued, other] = [1, 2].map(|seed| issue(personal("ada"), Validity::UNLIMITED, seed));
+    let [issued, other] = [1, 2].map(|seed| issue(personal("ada"), Validity::NEVER_EXPIRES, seed));
     let record = changed(other.key.record(), |parts| parts.id = issued.token.id());
     assert_allocates_nothing("verify", || {
         let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
@@ -80,7 +80,7 @@ fn a_key_that_is_not_there_or_has_another_secret() {
 
 #[test]
 fn text_that_is_no_token() {
-    let token = issue(personal("ada"), Validity::UNLIMITED, 1).token;
+    let token = issue(personal("ada"), Validity::NEVER_EXPIRES, 1).token;
     let good = token.expose_secret();
     let other = Issuer::from_static("acme");
     let long = "kgp1_".to_owned() + &"a".repeat(100_000);
@@ -105,24 +105,22 @@ fn text_that_is_no_token() {
     }
 }
 
-/// A foreign key is read without allocating, and one that opens nothing costs none either.
+/// A legacy key is read without allocating, and one that opens nothing costs none either.
 #[test]
-fn a_foreign_key() {
-    static FORMATS: [ForeignFormat; 2] = [
-        ForeignFormat::prefix_secret(ForeignHash::Sha512),
-        ForeignFormat::opaque("old_", Symbols::Alphanumeric, 24, 32),
-    ];
+fn a_legacy_key() {
+    static FORMATS: [LegacyFormat; 2] =
+        [LegacyFormat::prefix_secret(LegacyHash::Sha512), LegacyFormat::opaque("old_", Symbols::Alphanumeric, 24, 32)];
     let gate = Gate::new(KG).accepting(&FORMATS);
-    let other = Arc::new(issue(personal("ada"), Validity::UNLIMITED, 1).key.record().clone());
+    let other = Arc::new(issue(personal("ada"), Validity::NEVER_EXPIRES, 1).key.record().clone());
     for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK", "old_4dUQ1mRkTz0bYcN8sWvLx2Hf"] {
         assert_allocates_nothing(text, || {
-            let lookup = gate.read(text).unwrap();
-            assert!(lookup.found(None, at(0)).is_err());
-            assert!(lookup.found(Some(other.clone()), at(0)).is_err());
+            let lookup = gate.parse(text).unwrap();
+            assert!(lookup.verify(None, at(0)).is_err());
+            assert!(lookup.verify(Some(other.clone()), at(0)).is_err());
         });
     }
     for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7Ao", "old_short", &"x".repeat(100_000)] {
-        assert_allocates_nothing(text, || assert!(gate.read(text).is_err()));
+        assert_allocates_nothing(text, || assert!(gate.parse(text).is_err()));
     }
 }
 
@@ -141,7 +139,7 @@ fn names_that_are_none() {
 /// Finding tokens allocates nothing, and redacting nothing where there is nothing to hide.
 #[test]
 fn text_that_is_searched() {
-    let token = issue(personal("ada"), Validity::UNLIMITED, 1).token;
+    let token = issue(personal("ada"), Validity::NEVER_EXPIRES, 1).token;
     let display = token.public().to_string();
     let (with, without) =
         (format!("key={}", token.expose_secret()), format!("{display} said kgp1_ {display}_. ").repeat(99));

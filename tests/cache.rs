@@ -19,10 +19,10 @@ use std::{
     time::Instant,
 };
 
-use common::{at, operator, personal, rng};
+use common::{at, personal, rng, system};
 use keygate::{
-    CachedStore, Changed, Create, Issued, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, MemoryStore,
-    NewKey, Owner, Page, PageRequest, Run, SecretChange, Status, UnixTime, Validity, may_manage,
+    CachedStore, Changed, Create, Issued, KeyId, KeyManagementStore, KeyName, KeyRecord, KeyStore, ListBy, MemoryStore,
+    NewKey, Owner, Page, PageRequest, Run, SecretChange, Status, UnixTime, Validity, authorize_operation,
 };
 use pollster::block_on;
 
@@ -58,7 +58,7 @@ impl fmt::Display for Down {
 
 impl core::error::Error for Down {}
 
-/// What a find or a sweep does after it was carried out, and before it answers.
+/// What a find or a sweep does after it was carried out, and before it responses.
 type Pause = Box<dyn Fn() -> Result<(), Down> + Send + Sync>;
 
 /// A store that counts, and can be slow or down.
@@ -113,7 +113,7 @@ impl KeyStore for SlowStore {
     }
 }
 
-impl ManagedKeyStore for SlowStore {
+impl KeyManagementStore for SlowStore {
     async fn insert(&self, new: NewKey) -> Result<Changed, Down> {
         sure(self.inner.insert(new).await)
     }
@@ -159,9 +159,9 @@ impl ManagedKeyStore for SlowStore {
 }
 
 fn key(seed: u8) -> Issued {
-    let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
+    let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
     permit
-        .issue(common::KG, format!("key-{seed}").parse().unwrap(), Validity::UNLIMITED, &mut rng(seed), at(0))
+        .issue(common::KG, format!("key-{seed}").parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng(seed), at(0))
         .unwrap()
 }
 

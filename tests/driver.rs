@@ -45,9 +45,9 @@ fn ask(lines: &[u8]) -> Vec<String> {
 #[track_caller]
 fn assert_answers(table: &[(&str, &str)]) {
     let questions: Vec<_> = table.iter().map(|(question, _)| *question).collect();
-    let answers = ask(questions.join("\n").as_bytes());
-    assert_eq!(answers.len(), table.len());
-    for ((question, expected), answer) in table.iter().zip(&answers) {
+    let responses = ask(questions.join("\n").as_bytes());
+    assert_eq!(responses.len(), table.len());
+    for ((question, expected), answer) in table.iter().zip(&responses) {
         assert_eq!(answer, &format!("{{\"result\":{expected}}}"), "{question}");
     }
 }
@@ -60,9 +60,9 @@ fn vectors_are_parsed_as_they_say() {
     let question = |case: &Value| {
         serde_json::json!({ "op": "parse", "issuer": case["issuer"], "token": case["token"] }).to_string() + "\n"
     };
-    let answers = ask(all.iter().map(question).collect::<String>().as_bytes());
-    assert_eq!(answers.len(), all.len());
-    for (case, answer) in all.iter().zip(&answers) {
+    let responses = ask(all.iter().map(question).collect::<String>().as_bytes());
+    assert_eq!(responses.len(), all.len());
+    for (case, answer) in all.iter().zip(&responses) {
         let answer: Value = serde_json::from_str(answer).unwrap();
         match case["error"].as_str() {
             Some(error) => assert_eq!(answer["result"], *error, "{case}"),
@@ -144,9 +144,9 @@ fn what_is_no_question_is_a_bad_line() {
     ] {
         questions.push(decide(&key, &request, standing, now).into_bytes());
     }
-    let answers = ask(&questions.join(&b'\n'));
-    assert_eq!(answers.len(), questions.len());
-    for (question, answer) in questions.iter().zip(answers) {
+    let responses = ask(&questions.join(&b'\n'));
+    assert_eq!(responses.len(), questions.len());
+    for (question, answer) in questions.iter().zip(responses) {
         assert_eq!(answer, r#"{"result":"bad_line"}"#, "{}", String::from_utf8_lossy(question));
     }
 }
@@ -271,15 +271,15 @@ fn vectors_are_found_as_they_say() {
         let text = format!("({})", case["token"].as_str().unwrap());
         serde_json::json!({ "op": "scan", "issuer": case["issuer"], "text": text }).to_string() + "\n"
     };
-    let answers = ask(accept.iter().map(question).collect::<String>().as_bytes());
-    assert_eq!(answers.len(), accept.len());
-    for (case, answer) in accept.iter().zip(answers) {
+    let responses = ask(accept.iter().map(question).collect::<String>().as_bytes());
+    assert_eq!(responses.len(), accept.len());
+    for (case, answer) in accept.iter().zip(responses) {
         let end = case["token"].as_str().unwrap().len() + 1;
         assert_eq!(answer, format!("{{\"result\":\"ok\",\"found\":[[1,{end}]]}}"), "{case}");
     }
-    let answers = ask(reject.iter().map(question).collect::<String>().as_bytes());
-    assert_eq!(answers.len(), reject.len());
-    for (case, answer) in reject.iter().zip(answers) {
+    let responses = ask(reject.iter().map(question).collect::<String>().as_bytes());
+    assert_eq!(responses.len(), reject.len());
+    for (case, answer) in reject.iter().zip(responses) {
         // These have something around a whole token, which a header must not have and a text may.
         let around = [
             "leading space",

@@ -15,7 +15,7 @@ use core::{error::Error, fmt, str::FromStr};
 use common::{KG, text};
 use keygate::{
     Creator, Cursor, DigestAlgorithm, EnvironmentName, Grant, InvalidDigest, Issuer, KeyId, KeyKind, KeyName, ModelId,
-    OperatorReason, Owner, ParseTokenError, PermissionLevel, SecretDigest, Status, TeamId, TextRule, UnixTime,
+    Owner, ParseTokenError, PermissionLevel, SecretDigest, Status, SystemReason, TeamId, TextRule, UnixTime,
     UnverifiedToken, UserId,
 };
 use serde_json::{Value, json};
@@ -273,9 +273,9 @@ fn ids_of_the_service() {
 
 #[test]
 fn operator_reason() {
-    const LENGTH: &str = "an operator's reason has 1 to 200 symbols";
-    const SYMBOL: &str = "an operator's reason has only printable ASCII symbols";
-    grammar::<OperatorReason>(
+    const LENGTH: &str = "the system's reason has 1 to 200 symbols";
+    const SYMBOL: &str = "the system's reason has only printable ASCII symbols";
+    grammar::<SystemReason>(
         &["a", " ", "first key", "Ticket #1: ada has left", "~", &a(199), &a(200)],
         &[
             ("", LENGTH),
@@ -319,7 +319,7 @@ fn stored_digest() {
             &format!("v1${}", "0".repeat(56)),
             &format!("v1${}", "f".repeat(56)),
             "v1$0123456789abcdef0123456789abcdef0123456789abcdef01234567",
-            &format!("foreign-v1${tail}"),
+            &format!("legacy-v1${tail}"),
             &format!("sha256-v1${tail}"),
             &format!("sha512-v1${tail}"),
             &format!("custom-v1${tail}"),
@@ -452,16 +452,16 @@ fn owner() {
 
 #[test]
 fn creator() {
-    const WORDS: &str = "a creator is `operator`, or `user:` and a user id";
+    const WORDS: &str = "a creator is `system`, or `user:` and a user id";
     let reject = [
         "",
         "user",
         "user:",
         "ada",
-        "operator:",
-        "operator:ada",
-        "Operator",
-        "operator ",
+        "system:",
+        "system:ada",
+        "System",
+        "system ",
         "user:a b",
         "User:ada",
         "key:ada",
@@ -469,7 +469,7 @@ fn creator() {
         "user:\0",
         "user:\u{e9}",
     ];
-    grammar::<Creator>(&["operator", "user:ada", "user:operator", "user::"], &reject.map(|input| (input, WORDS)));
+    grammar::<Creator>(&["system", "user:ada", "user:system", "user::"], &reject.map(|input| (input, WORDS)));
 }
 
 #[test]
@@ -729,7 +729,7 @@ fn serialized_record() {
     let accept = [
         (r#""revoked:150""#, r#""active""#),
         (r#""revoked:150""#, r#""disabled""#),
-        (r#""user:ada""#, r#""operator""#),
+        (r#""user:ada""#, r#""system""#),
         (r#""prod""#, r#""prod","test""#),
         (r#"["prod"]"#, r#""all""#),
         (r#""models":"all""#, r#""models":["m1"]"#),
@@ -782,11 +782,11 @@ fn serialized_record() {
         (r#""environments":["prod"]"#, r#""environments":["prod"],"user":null"#),
         // Kinds, owners and creators.
         (r#""kind":"team""#, r#""kind":"personal""#),
-        (r#""kind":"team""#, r#""kind":"operator""#),
+        (r#""kind":"team""#, r#""kind":"system""#),
         (r#""kind":"team","#, ""),
         (r#""team":"core","#, ""),
         (r#""team":"core""#, r#""user":"core""#),
-        (r#""user:ada""#, r#""operator:ada""#),
+        (r#""user:ada""#, r#""system:ada""#),
         (r#""user:ada""#, r#""user""#),
         (r#""user:ada""#, r#""user:""#),
         (r#""user:ada""#, r#""key:wk59pfKL0jFi2YYv""#),

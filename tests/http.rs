@@ -13,9 +13,8 @@ mod common;
 use common::{at, call, export, full, inference, key, metrics, request, team};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::{
-    Action, Actor, Create, Grant, Operator, Standing, Status, UnixTime, Validity, decide,
-    http::{Answers, CredentialError, Fields, credential},
-    may_manage,
+    Action, Actor, Create, Grant, Membership, Status, System, UnixTime, Validity, authorize_operation, decide,
+    http::{CredentialError, CredentialHeaders, Responses, extract_credential},
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -78,11 +77,14 @@ fn one_authorization_line_is_read_by_its_grammar() {
     for (value, expected) in cases {
         let headers = headers(&[("Authorization", value)]);
         let text = String::from_utf8_lossy(value);
-        assert_eq!(credential(&headers, Fields::Authorization), *expected, "{text:?}");
-        assert_eq!(credential(&headers, Fields::AuthorizationOrXApiKey), *expected, "{text:?}");
+        assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), *expected, "{text:?}");
+        assert_eq!(extract_credential(&headers, CredentialHeaders::AuthorizationOrXApiKey), *expected, "{text:?}");
     }
-    assert!(credential(&headers(&[("authorization", &long(8192))]), Fields::Authorization).is_ok());
-    assert_eq!(credential(&headers(&[("authorization", &long(8193))]), Fields::Authorization), Err(Malformed));
+    assert!(extract_credential(&headers(&[("authorization", &long(8192))]), CredentialHeaders::Authorization).is_ok());
+    assert_eq!(
+        extract_credential(&headers(&[("authorization", &long(8193))]), CredentialHeaders::Authorization),
+        Err(Malformed)
+    );
 }
 
 #[test]
@@ -90,8 +92,8 @@ fn lines_are_counted_whatever_they_say() {
     let bearer = ("authorization", b"Bearer x".as_slice());
     let basic = ("authorization", b"Basic x".as_slice());
     let key = ("x-api-key", b"y".as_slice());
-    let (off, on) = (Fields::Authorization, Fields::AuthorizationOrXApiKey);
-    type Case<'a> = (&'a [(&'a str, &'a [u8])], Fields, Result<&'a str, CredentialError>);
+    let (off, on) = (CredentialHeaders::Authorization, CredentialHeaders::AuthorizationOrXApiKey);
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], CredentialHeaders, Result<&'a str, CredentialError>);
     let cases: &[Case<'_>] = &[
         (&[], off, Err(Missing)),
         (&[], on, Err(Missing)),
@@ -110,7 +112,7 @@ fn lines_are_counted_whatever_they_say() {
         (&[("cookie", b"authorization=x")], on, Err(Missing)),
     ];
     for (lines, fields, expected) in cases {
-        assert_eq!(credential(&headers(lines), *fields), *expected, "{lines:?} {fields:?}");
+        assert_eq!(extract_credential(&headers(lines), *fields), *expected, "{lines:?} {fields:?}");
     }
 }
 
@@ -156,7 +158,7 @@ fn a_hundred_thousand_odd_values_have_documented_outcomes() {
         };
         let mut headers = HeaderMap::new();
         headers.insert("authorization", legal);
-        let outcome = credential(&headers, Fields::Authorization);
+        let outcome = extract_credential(&headers, CredentialHeaders::Authorization);
         assert_eq!(outcome, naive(&value), "{:?}", String::from_utf8_lossy(&value));
         seen[match outcome {
             Ok(_) => 0,
@@ -172,16 +174,16 @@ fn a_hundred_thousand_odd_values_have_documented_outcomes() {
 
 #[test]
 fn answers_are_challenges_and_problems() {
-    let answers = Answers::new("models").expect("a legal realm");
+    let responses = Responses::new("models").expect("a legal realm");
     let bearer = |error: &str| format!("Bearer realm=\"models\"{error}");
     for (reply, status, challenge, kind) in [
-        (answers.no_credential(Missing), 401, Some(bearer("")), "missing_credential"),
-        (answers.no_credential(Malformed), 400, Some(bearer(", error=\"invalid_request\"")), "invalid_request"),
-        (answers.no_credential(Multiple), 400, Some(bearer(", error=\"invalid_request\"")), "invalid_request"),
-        (answers.invalid_key(), 401, Some(bearer(", error=\"invalid_token\"")), "invalid_token"),
-        (answers.closed(), 403, Some(bearer(", error=\"insufficient_scope\"")), "insufficient_scope"),
-        (answers.unavailable(), 503, None, "unavailable"),
-        (answers.plaintext(), 403, None, "plaintext"),
+        (responses.no_credential(Missing), 401, Some(bearer("")), "missing_credential"),
+        (responses.no_credential(Malformed), 400, Some(bearer(", error=\"invalid_request\"")), "invalid_request"),
+        (responses.no_credential(Multiple), 400, Some(bearer(", error=\"invalid_request\"")), "invalid_request"),
+        (responses.invalid_key(), 401, Some(bearer(", error=\"invalid_token\"")), "invalid_token"),
+        (responses.closed(), 403, Some(bearer(", error=\"insufficient_scope\"")), "insufficient_scope"),
+        (responses.unavailable(), 503, None, "unavailable"),
+        (responses.plaintext(), 403, None, "plaintext"),
     ] {
         assert_eq!(reply.status(), status);
         let challenges: Vec<_> = reply.headers().get_all("www-authenticate").iter().collect();
@@ -199,19 +201,19 @@ fn answers_are_challenges_and_problems() {
 
 #[test]
 fn denials_are_answered_by_their_class() {
-    let answers = Answers::new("models").expect("a legal realm");
-    let operator = Actor::Operator(Operator::because("a test").expect("a legal reason"));
+    let responses = Responses::new("models").expect("a legal realm");
+    let system = Actor::System(System::new("a test").expect("a legal reason"));
     let now = UnixTime::from_secs(100);
     let ada = || Actor::User("ada".parse().expect("a user id"));
     let create = || Create(Grant::Personal { user: "bob".parse().expect("a user id") });
-    assert!(may_manage(&operator, create(), None, now).is_ok());
-    for (standing, status, reason) in [
-        (Some(Standing::Admin), 403, "other_user"),
-        (Some(Standing::Deprovisioned), 401, "owner_deprovisioned"),
+    assert!(authorize_operation(&system, create(), None, now).is_ok());
+    for (membership, status, reason) in [
+        (Some(Membership::Admin), 403, "other_user"),
+        (Some(Membership::Deprovisioned), 401, "owner_deprovisioned"),
         (None, 503, ""),
     ] {
-        let denial = may_manage(&ada(), create(), standing, now).expect_err("she may not");
-        let reply = answers.operation_denied(denial);
+        let denial = authorize_operation(&ada(), create(), membership, now).expect_err("she may not");
+        let reply = responses.operation_denied(denial);
         assert_eq!(reply.status(), status);
         assert!(reply.body().contains(reason), "{}", reply.body());
     }
@@ -220,7 +222,7 @@ fn denials_are_answered_by_their_class() {
 /// The rule, the levels that would have sufficed where the level did not, and nothing else.
 #[test]
 fn a_denied_request_is_told_the_rule_and_sufficient_levels() {
-    let answers = Answers::new("models").expect("a legal realm");
+    let responses = Responses::new("models").expect("a legal realm");
     let team = |permission| team("core", permission);
     let no =
         "{\"type\":\"urn:keygate:problem:insufficient_scope\",\"title\":\"The key may not do this\",\"status\":403";
@@ -233,10 +235,10 @@ fn a_denied_request_is_told_the_rule_and_sufficient_levels() {
         (team(full("prod")), Action::Deploy, format!("{no},\"reason\":\"environment_scoped\"}}")),
         (team(inference("all", "m1")), call("m2", None), format!("{no},\"reason\":\"model_not_in_scope\"}}")),
     ] {
-        let key = key(grant, Validity::UNLIMITED, Status::Active, 1);
+        let key = key(grant, Validity::NEVER_EXPIRES, Status::Active, 1);
         let request = request("core", action);
         let denial = decide(&key, None, &request, at(1)).into_result().expect_err("it may not");
-        let reply = answers.denied(denial);
+        let reply = responses.denied(denial);
         assert_eq!((reply.status().as_u16(), reply.body().as_str()), (403, expected.as_str()));
     }
 }
@@ -249,7 +251,7 @@ fn names_for_logs_are_as_documented() {
 #[test]
 fn a_realm_cannot_break_out_of_its_quotes() {
     for realm in ["", "a\"b", "a\\b", "a\nb", "\u{e9}", &"x".repeat(129)] {
-        assert!(Answers::new(realm).is_err(), "{realm:?}");
+        assert!(Responses::new(realm).is_err(), "{realm:?}");
     }
-    assert!(Answers::new(&"x".repeat(128)).is_ok());
+    assert!(Responses::new(&"x".repeat(128)).is_ok());
 }

@@ -11,9 +11,9 @@ use proc_macro2::{TokenStream, TokenTree};
 /// that stand before it; in a list of siblings, not even from those.
 const LAYERS: &[Layer] = &[
     Layer::Chain(&["encoding", "secret", "serialized", "text", "time"]),
-    Layer::Chain(&["id", "level", "name", "reason", "scope", "standing"]),
+    Layer::Chain(&["id", "level", "name", "reason", "scope", "membership"]),
     Layer::Siblings(&["digest"]),
-    Layer::Siblings(&["foreign", "token"]),
+    Layer::Siblings(&["legacy", "token"]),
     Layer::Chain(&["action", "grant", "record"]),
     Layer::Siblings(&["issue", "store", "verify"]),
     Layer::Siblings(&["cache"]),
@@ -40,7 +40,7 @@ impl Layer {
     }
 }
 
-/// Tells whether `module` may import from `imported`.
+/// Returns `true` if `module` may import from `imported`.
 fn may_import(module: &str, imported: &str) -> bool {
     if module == imported {
         return true;
@@ -85,7 +85,7 @@ impl Source {
         words
     }
 
-    /// Tells whether the sequence of words occurs, as in `KeyRecord :: minted`.
+    /// Returns `true` if the sequence of words occurs, as in `KeyRecord :: minted`.
     fn says(&self, sequence: &str) -> bool {
         let words = self.words();
         let sequence: Vec<_> = sequence.split(' ').collect();
@@ -191,18 +191,18 @@ fn violations(source: &Source) -> Vec<String> {
     }
     // A store never sees a token, so it never sees a secret. The suite that checks stores has to make keys.
     if (module == "store" && !path.starts_with("store/conformance")) || module == "cache" {
-        for word in ["token", "Token", "UnverifiedToken", "UnverifiedForeign", "SecretText", "expose_secret"] {
+        for word in ["token", "Token", "UnverifiedToken", "UnverifiedLegacyKey", "SecretText", "expose_secret"] {
             must(!source.says(word), format!("names `{word}`"));
         }
     }
     // The policy decides for a key whose secret has matched, and for nothing else.
     if module == "policy" {
         for word in
-            ["token", "UnverifiedToken", "UnverifiedForeign", "KeyRecord", "RecordParts", "SecretDigest", "KeyStore"]
+            ["token", "UnverifiedToken", "UnverifiedLegacyKey", "KeyRecord", "RecordParts", "SecretDigest", "KeyStore"]
         {
             must(!source.says(word), format!("names `{word}`"));
         }
-        must(source.says("fn decide < ' a > ( key : & ' a VerifiedKey ,"), "decides without a verified key".to_owned());
+        must(source.says("fn decide < ' a > ( key : & ' a MatchedKey ,"), "decides without a verified key".to_owned());
     }
     // Keys are minted by `issue`, which only `manage` uses, behind a permit.
     if module != "issue" && !path.starts_with("store/conformance") {
@@ -292,8 +292,8 @@ fn a_planted_violation_is_found() {
         ("store.rs", "use crate::token::Token;", "names `token`"),
         ("store/memory.rs", "fn f(token: &str) {}", "names `token`"),
         ("store/dynamic.rs", "fn f() -> UnverifiedToken {}", "names `UnverifiedToken`"),
-        ("store.rs", "use crate::foreign::UnverifiedForeign;", "names `UnverifiedForeign`"),
-        ("foreign.rs", "use crate::token::Token;", "imports `token`"),
+        ("store.rs", "use crate::legacy::UnverifiedLegacyKey;", "names `UnverifiedLegacyKey`"),
+        ("legacy.rs", "use crate::token::Token;", "imports `token`"),
         ("cache.rs", "fn f(t: Token) {}", "names `Token`"),
         ("policy.rs", "pub fn decide<'a>(key: &'a KeyRecord, now: UnixTime) {}", "names `KeyRecord`"),
         ("policy.rs", "pub fn decide<'a>(id: KeyId) {}", "decides without a verified key"),
@@ -312,7 +312,7 @@ fn a_planted_violation_is_found() {
         assert!(found.contains(&format!("{path} {expected}")), "{path}: {text}: {found:?}");
     }
 
-    let decide = "pub fn decide<'a>(key: &'a VerifiedKey, now: UnixTime) {}";
+    let decide = "pub fn decide<'a>(key: &'a MatchedKey, now: UnixTime) {}";
     let sound = [
         ("token.rs", "use crate::{digest::SecretDigest, encoding::{draw_text, read_hex}, id::KeyId};"),
         ("record.rs", "use crate::grant::Grant; mod inner { use super::KeyRecord; use crate::record::Status; }"),

@@ -12,14 +12,14 @@ mod common;
 use core::{convert::Infallible, error::Error, fmt, time::Duration};
 use std::sync::Arc;
 
-use common::{KG, at, call, changed, full, issue, metrics, open, operator, personal, request, rng, team, text};
+use common::{KG, at, call, changed, full, issue, metrics, open, personal, request, rng, system, team, text};
 use keygate::{
-    Action, Actor, BoxError, BoxedKeyStore, BoxedManagedKeyStore, Create, Creator, Cursor, EnvironmentName, Gate,
-    GenerateError, InvalidKey, Issuer, KeyId, KeyKind, KeyManager, KeyName, KeyRecord, KeyStore, List, ListBy,
-    ManageError, ManagedKeyStore, MemoryStore, ModelId, ModelScope, OperatorReason, PageRequest, ParseTokenError,
-    PermissionLevel, PreviousSecret, PublicToken, RecordParts, Refusal, Revoke, Rotate, RotateError, Rotation, Run,
-    SecretDigest, Standing, Status, TeamId, Token, Unauthenticated, Unavailable, UnverifiedToken, UserId, Uses,
-    Validity, VerifiedKey, decide, may_manage, verify,
+    Action, Actor, BoxError, BoxedKeyManagementStore, BoxedKeyStore, Conflict, Create, Creator, Cursor, DisplayToken,
+    EnvironmentName, Gate, GenerateError, InvalidKey, Issuer, KeyId, KeyKind, KeyManagementStore, KeyManager, KeyName,
+    KeyRecord, KeyStore, List, ListBy, ManageError, MatchedKey, Membership, MemoryStore, ModelId, ModelScope,
+    PageRequest, ParseTokenError, PermissionLevel, PreviousSecret, RecordParts, Revoke, Rotate, RotateError, Rotation,
+    Run, SecretDigest, Status, SystemReason, TeamId, Token, Unauthenticated, Unavailable, UnverifiedToken,
+    UsageCounter, UserId, Validity, authorize_operation, decide, verify,
 };
 use pollster::block_on;
 
@@ -132,13 +132,13 @@ struct World {
 impl World {
     fn new(grant: keygate::Grant) -> Self {
         let manager = KeyManager::new(KG, MemoryStore::new());
-        let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
+        let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
         let mut source = rng(1);
         let created =
-            block_on(manager.create(permit, text("laptop"), Validity::UNLIMITED, &mut source, at(0))).unwrap();
+            block_on(manager.create(permit, text("laptop"), Validity::NEVER_EXPIRES, &mut source, at(0))).unwrap();
         let id = created.token.id();
         let find = || block_on(manager.store().find(id)).unwrap().unwrap();
-        let permit = may_manage(&operator(), Rotate(find()), None, at(0)).unwrap();
+        let permit = authorize_operation(&system(), Rotate(find()), None, at(0)).unwrap();
         let start = Rotation::Start { overlap: Duration::from_secs(100) };
         let rotated = block_on(manager.rotate(permit, start, &mut source, at(0))).unwrap();
         Self { old: created.token, new: rotated.token, record: find(), manager }
@@ -148,7 +148,7 @@ impl World {
         Search::new(&[&self.old, &self.new])
     }
 
-    fn key(&self) -> VerifiedKey {
+    fn key(&self) -> MatchedKey {
         open(&self.old, &self.record, at(0))
     }
 }
@@ -200,8 +200,8 @@ fn values_say_nothing() {
             search.debug(&presented);
             search.debug(&presented.public());
             search.debug(&presented.digest());
-            search.debug(&Gate::new(KG).read(token.expose_secret()).unwrap());
-            let sensitive = keygate::http::outgoing(token).unwrap();
+            search.debug(&Gate::new(KG).parse(token.expose_secret()).unwrap());
+            let sensitive = keygate::http::bearer_header(token).unwrap();
             search.debug(&sensitive);
         }
 
@@ -216,11 +216,11 @@ fn values_say_nothing() {
         search.json(record.grant());
         search.json(&record.status());
         search.json(record.created_by());
-        search.json(&Cursor::behind(record));
+        search.json(&Cursor::after(record));
         search.debug(manager);
         search.debug(manager.store());
         search.debug(&BoxedKeyStore::new(MemoryStore::new()));
-        search.debug(&BoxedManagedKeyStore::new(MemoryStore::new()));
+        search.debug(&BoxedKeyManagementStore::new(MemoryStore::new()));
         let by = ListBy::Owner(grant.owner());
         let page = PageRequest { after: None, limit: 1.try_into().unwrap() };
         search.debug(&block_on(manager.store().list(by, page)).unwrap());
@@ -231,9 +231,9 @@ fn values_say_nothing() {
         search.debug(&key.grant());
         let call = request("core", call("m1", Some("prod")));
         let deploy = request("other", Action::Deploy);
-        for standing in [None, Some(Standing::Member), Some(Standing::Outsider)] {
+        for membership in [None, Some(Membership::Member), Some(Membership::Outsider)] {
             for asked in [&call, &deploy] {
-                let decision = decide(key, standing, asked, at(1));
+                let decision = decide(key, membership, asked, at(1));
                 search.debug(&decision);
                 match decision.into_result() {
                     Ok(allow) => {
@@ -243,14 +243,14 @@ fn values_say_nothing() {
                     }
                     Err(denial) => {
                         search.error(&denial);
-                        search.debug(&denial.sufficient(key, asked));
-                        search.json(&denial.refused(key, at(1)));
-                        search.debug(&keygate::http::Answers::new("models").unwrap().denied(denial));
+                        search.debug(&denial.requirement(key, asked));
+                        search.json(&denial.to_event(key, at(1)));
+                        search.debug(&keygate::http::Responses::new("models").unwrap().denied(denial));
                     }
                 }
             }
         }
-        let mut uses = Uses::new();
+        let mut uses = UsageCounter::new();
         uses.record(key, at(1));
         search.debug(&uses);
         uses.drain().for_each(|event| search.json(&event));
@@ -263,18 +263,18 @@ fn permits_and_what_they_make_say_nothing() {
     let world = World::new(team("core", metrics("m1")));
     let search = &mut world.search();
     let key = world.key();
-    let actors = [operator(), Actor::User(text("ada")), Actor::Key(&key)];
+    let actors = [system(), Actor::User(text("ada")), Actor::Key(&key)];
     for actor in &actors {
         search.debug(actor);
-        for standing in [None, Some(Standing::Admin), Some(Standing::Member)] {
-            match may_manage(actor, Revoke(world.record.clone()), standing, at(1)) {
+        for membership in [None, Some(Membership::Admin), Some(Membership::Member)] {
+            match authorize_operation(actor, Revoke(world.record.clone()), membership, at(1)) {
                 Ok(permit) => search.debug(&permit),
                 Err(denial) => {
                     search.error(&denial);
-                    search.json(&actor.refused(denial, at(1)));
+                    search.json(&actor.to_event(denial, at(1)));
                 }
             }
-            match may_manage(actor, List(world.record.grant().owner()), standing, at(1)) {
+            match authorize_operation(actor, List(world.record.grant().owner()), membership, at(1)) {
                 Ok(permit) => search.debug(&permit),
                 Err(denial) => search.error(&denial),
             }
@@ -282,7 +282,7 @@ fn permits_and_what_they_make_say_nothing() {
     }
 
     // Whatever mints has a secret of its own, and does not show it either.
-    let issued = issue(personal("ada"), Validity::UNLIMITED, 5);
+    let issued = issue(personal("ada"), Validity::NEVER_EXPIRES, 5);
     let search = &mut Search::new(&[&issued.token]);
     search.debug(&issued);
     search.debug(&issued.key);
@@ -290,33 +290,33 @@ fn permits_and_what_they_make_say_nothing() {
     search.json(&issued.event);
     search.stored(&serde_json::to_string(issued.key.record()).unwrap());
 
-    let permit = may_manage(&operator(), Rotate(world.record.clone()), None, at(1)).unwrap();
-    let reminted = permit.remint(KG, Rotation::CutOver, &mut rng(6), at(1)).unwrap();
-    let search = &mut Search::new(&[&reminted.token, &world.old, &world.new]);
+    let permit = authorize_operation(&system(), Rotate(world.record.clone()), None, at(1)).unwrap();
+    let rotated = permit.rotate(KG, Rotation::CutOver, &mut rng(6), at(1)).unwrap();
+    let search = &mut Search::new(&[&rotated.token, &world.old, &world.new]);
     search.debug(&permit);
-    search.debug(&reminted);
-    search.debug(&reminted.change);
-    search.debug(&reminted.change.previous());
-    search.debug(&reminted.event);
-    search.json(&reminted.event);
+    search.debug(&rotated);
+    search.debug(&rotated.change);
+    search.debug(&rotated.change.previous());
+    search.debug(&rotated.event);
+    search.json(&rotated.event);
 }
 
 #[test]
 fn events_of_a_whole_life_say_nothing() {
     let World { old, new, manager, record } = World::new(personal("ada"));
     let search = &mut Search::new(&[&old, &new]);
-    let by = |permit| may_manage(&operator(), permit, None, at(1)).unwrap();
+    let by = |permit| authorize_operation(&system(), permit, None, at(1)).unwrap();
     let find = || block_on(manager.store().find(record.id())).unwrap().unwrap();
-    let rename = may_manage(&operator(), keygate::Rename(find()), None, at(1)).unwrap();
-    let disable = may_manage(&operator(), keygate::Disable(find()), None, at(1)).unwrap();
-    let enable = may_manage(&operator(), keygate::Enable(find()), None, at(1)).unwrap();
+    let rename = authorize_operation(&system(), keygate::Rename(find()), None, at(1)).unwrap();
+    let disable = authorize_operation(&system(), keygate::Disable(find()), None, at(1)).unwrap();
+    let enable = authorize_operation(&system(), keygate::Enable(find()), None, at(1)).unwrap();
     let events = [
         block_on(manager.rename(rename, text("desktop"), at(1))).unwrap(),
         block_on(manager.disable(disable, at(1))).unwrap(),
         block_on(manager.enable(enable, at(1))).unwrap(),
         block_on(manager.end_overlap(by(Rotate(find())), at(1))).unwrap(),
     ];
-    let revoke = may_manage(&operator(), Revoke(find()), None, at(1)).unwrap();
+    let revoke = authorize_operation(&system(), Revoke(find()), None, at(1)).unwrap();
     let last = block_on(manager.revoke(revoke, at(1))).unwrap();
     for event in events.iter().chain([&last]) {
         search.debug(event);
@@ -330,9 +330,9 @@ fn events_of_a_whole_life_say_nothing() {
 fn verdicts_say_nothing() {
     let World { old, new, manager, record } = World::new(personal("ada"));
     let search = &mut Search::new(&[&old, &new]);
-    let standings = keygate::MemoryStandings::new();
-    standings.set_member(text("ada"), text("core"), Standing::Member);
-    search.debug(&standings);
+    let directory = keygate::MemoryDirectory::new();
+    directory.set_member(text("ada"), text("core"), Membership::Member);
+    search.debug(&directory);
     let gate = Gate::new(KG);
     search.debug(&gate);
     let asked = request("core", Action::Deploy);
@@ -341,9 +341,9 @@ fn verdicts_say_nothing() {
     let garbled = old.expose_secret().replace('_', "-");
     for presented in [old.expose_secret(), new.expose_secret(), wrong.expose_secret(), &garbled, &garbled[3..]] {
         for now in [at(1), at(100)] {
-            let verdict = block_on(gate.check(manager.store(), &standings, presented, &asked, now)).unwrap();
+            let verdict = block_on(gate.check(manager.store(), &directory, presented, &asked, now)).unwrap();
             search.debug(&verdict);
-            if let Some(event) = verdict.refused(now) {
+            if let Some(event) = verdict.to_event(now) {
                 search.debug(&event);
                 search.json(&event);
             }
@@ -351,7 +351,7 @@ fn verdicts_say_nothing() {
                 search.error(&unauthenticated);
                 search.text(unauthenticated.as_str());
             }
-            if let Some(permit) = block_on(gate.exposed(manager.store(), presented, now)).unwrap() {
+            if let Some(permit) = block_on(gate.authorize_leak_revocation(manager.store(), presented, now)).unwrap() {
                 search.debug(&permit);
             }
         }
@@ -362,7 +362,7 @@ fn verdicts_say_nothing() {
 
 #[test]
 fn errors_say_nothing() {
-    let token = issue(personal("ada"), Validity::UNLIMITED, 1).token;
+    let token = issue(personal("ada"), Validity::NEVER_EXPIRES, 1).token;
     let search = &mut Search::new(&[&token]);
     let text = token.expose_secret();
 
@@ -372,8 +372,8 @@ fn errors_say_nothing() {
             let mistyped = format!("{}{symbol}{}", &text[..place], &text[place.saturating_add(1)..]);
             if let Err(error) = UnverifiedToken::parse(KG, &mistyped) {
                 search.error(&error);
-                search.error(&Gate::new(KG).read(&mistyped).unwrap_err());
-                search.json(&Unauthenticated::NotAToken(error).refused(at(0)));
+                search.error(&Gate::new(KG).parse(&mistyped).unwrap_err());
+                search.json(&Unauthenticated::NotAToken(error).to_event(at(0)));
             }
         }
         search.error(&UnverifiedToken::parse(KG, &text[..place]).unwrap_err());
@@ -390,7 +390,7 @@ fn errors_say_nothing() {
         search.refusal::<ModelId>(misplaced);
         search.refusal::<TeamId>(misplaced);
         search.refusal::<UserId>(misplaced);
-        search.refusal::<OperatorReason>(misplaced);
+        search.refusal::<SystemReason>(misplaced);
         search.refusal::<PermissionLevel>(misplaced);
         search.refusal::<KeyKind>(misplaced);
         search.refusal::<SecretDigest>(misplaced);
@@ -406,14 +406,14 @@ fn errors_say_nothing() {
         &RotateError::Generate(GenerateError::Stuck),
         &ManageError::<Infallible>::Rotate(RotateError::Generate(GenerateError::Generator)),
         &ManageError::<Infallible>::Generate(GenerateError::Stuck),
-        &ManageError::<Infallible>::Refused(Refusal::Changed),
+        &ManageError::<Infallible>::Refused(Conflict::Changed),
         &ManageError::<ParseTokenError>::Store(ParseTokenError::Malformed),
         &Unavailable::<ParseTokenError, Infallible>::Store(ParseTokenError::Malformed),
-        &Unavailable::<Infallible, ParseTokenError>::Standings(ParseTokenError::Malformed),
+        &Unavailable::<Infallible, ParseTokenError>::Directory(ParseTokenError::Malformed),
         &keygate::InvalidRecord::Validity,
         &keygate::InvalidScope::Empty,
         &keygate::http::CredentialError::Malformed,
-        &Refusal::NameTaken,
+        &Conflict::NameTaken,
     ];
     for error in errors {
         search.error(error);
@@ -421,8 +421,9 @@ fn errors_say_nothing() {
     let store = BoxedKeyStore::new(Failing);
     let error: BoxError = block_on(store.find(token.id())).unwrap_err();
     search.error(&error);
-    let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
-    let error = may_manage(&Actor::User(common::text("bob")), Create(permit.operation().0.clone()), None, at(0));
+    let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
+    let error =
+        authorize_operation(&Actor::User(common::text("bob")), Create(permit.operation().0.clone()), None, at(0));
     search.error(&error.unwrap_err());
     assert!(search.searched > 1000, "{}", search.searched);
 }
@@ -471,9 +472,9 @@ fn causes_are_told_once() {
 /// What a record shows of its digests is that there are some; a public token shows what lists and logs may.
 #[test]
 fn redaction_leaves_what_is_public() {
-    let issued = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let issued = issue(personal("ada"), Validity::NEVER_EXPIRES, 1);
     let id = issued.token.id();
-    let public = PublicToken::new(KG, KeyKind::Personal, id).to_string();
+    let public = DisplayToken::new(KG, KeyKind::Personal, id).to_string();
     assert_eq!(format!("{:?}", issued.token), format!("Token({public}, [redacted])"));
     assert_eq!(format!("{:?}", issued.token.digest()), "SecretDigest([redacted])");
     let record = changed(issued.key.record(), |parts| {

@@ -27,7 +27,7 @@ mod row;
 use core::time::Duration;
 use std::{env, time::Instant};
 
-use keygate::{CachedStore, ManagedKeyStore, MemoryStore};
+use keygate::{CachedStore, KeyManagementStore, MemoryStore};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
@@ -49,7 +49,7 @@ fn sequences() -> u64 {
 }
 
 #[track_caller]
-fn assert_follows_the_model<S: ManagedKeyStore>(name: &str, fresh: impl Fn() -> S) {
+fn assert_follows_the_model<S: KeyManagementStore>(name: &str, fresh: impl Fn() -> S) {
     let mut refused = 0;
     for seed in 0..sequences() {
         let run = pollster::block_on(sequence::run(&fresh(), choices(seed), STEPS));

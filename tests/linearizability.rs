@@ -27,7 +27,7 @@ mod row;
 use core::time::Duration;
 use std::{env, sync::Arc, time::Instant};
 
-use keygate::{CachedStore, ManagedKeyStore, MemoryStore, store::conformance::Threads};
+use keygate::{CachedStore, KeyManagementStore, MemoryStore, store::conformance::Threads};
 
 use fault::Fault;
 use plain::PlainStore;
@@ -37,7 +37,7 @@ fn rounds() -> u64 {
 }
 
 #[track_caller]
-fn assert_linearizable<S: ManagedKeyStore + 'static>(name: &str, fresh: impl Fn() -> S) {
+fn assert_linearizable<S: KeyManagementStore + 'static>(name: &str, fresh: impl Fn() -> S) {
     let checked = pollster::block_on(history::check(async || Arc::new(fresh()), &Threads, rounds()));
     let count = checked.unwrap_or_else(|fault| panic!("{fault}"));
     println!("linearizability: {name}: {count} operations");

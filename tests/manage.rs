@@ -9,13 +9,13 @@ mod table;
 use core::{num::NonZeroU16, time::Duration};
 use std::sync::Arc;
 
-use common::{KG, at, changed, environments, full, issue, key, metrics, open, operator, personal, rng, team, text};
+use common::{KG, at, changed, environments, full, issue, key, metrics, open, personal, rng, system, team, text};
 use keygate::{
-    Actor, Asked, By, Class, Create, Creator, Disable, Enable, EventKind, Grant, InvalidKey, Issued, KeyId, KeyManager,
-    KeyRecord, KeyStore, List, ManageDenial, ManageError, ManagedKeyStore, MemoryStore, OperationKind, Operator, Owner,
-    PageRequest, Permit, PreviousChange, PreviousSecret, Reason, RecordParts, Refusal, Rename, Revoke, Rotate,
-    RotateError, Rotation, Slot, Standing, Status, UnixTime, UnverifiedToken, Validity, VerifiedKey, may_manage,
-    verify,
+    Actor, Asked, Conflict, Create, Creator, DenialClass, Disable, Enable, EventKind, Grant, InvalidKey, Issued, KeyId,
+    KeyManagementStore, KeyManager, KeyRecord, KeyStore, List, ManageDenial, ManageError, MatchedKey, Membership,
+    MemoryStore, OperationKind, Owner, PageRequest, Permit, PreviousChange, PreviousSecret, Principal, Reason,
+    RecordParts, Rename, Revoke, Rotate, RotateError, Rotation, SecretSlot, Status, System, UnixTime, UnverifiedToken,
+    Validity, authorize_operation, verify,
 };
 use pollster::block_on;
 use rand_chacha::{
@@ -26,12 +26,12 @@ use table::Table;
 
 const NOW: UnixTime = at(150);
 const REVOKED: Status = Status::Revoked { at: at(50) };
-const STANDINGS: [(&str, Option<Standing>); 5] = [
+const STANDINGS: [(&str, Option<Membership>); 5] = [
     ("none", None),
-    ("admin", Some(Standing::Admin)),
-    ("member", Some(Standing::Member)),
-    ("outsider", Some(Standing::Outsider)),
-    ("deprovisioned", Some(Standing::Deprovisioned)),
+    ("admin", Some(Membership::Admin)),
+    ("member", Some(Membership::Member)),
+    ("outsider", Some(Membership::Outsider)),
+    ("deprovisioned", Some(Membership::Deprovisioned)),
 ];
 
 fn labels<T>(values: &[(&str, T)]) -> Vec<String> {
@@ -43,7 +43,7 @@ fn between(start: i64, end: i64) -> Validity {
 }
 
 fn record(grant: Grant, seed: u8) -> Arc<KeyRecord> {
-    Arc::new(issue(grant, Validity::UNLIMITED, seed).key.record().clone())
+    Arc::new(issue(grant, Validity::NEVER_EXPIRES, seed).key.record().clone())
 }
 
 fn user(name: &str) -> Actor<'static> {
@@ -55,18 +55,18 @@ fn ask(
     actor: &Actor<'_>,
     operation: OperationKind,
     target: &Arc<KeyRecord>,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<(), ManageDenial> {
     let target = target.clone();
     match operation {
-        OperationKind::Create => may_manage(actor, Create(target.grant().clone()), standing, now).map(drop),
-        OperationKind::Disable => may_manage(actor, Disable(target), standing, now).map(drop),
-        OperationKind::Enable => may_manage(actor, Enable(target), standing, now).map(drop),
-        OperationKind::List => may_manage(actor, List(target.grant().owner()), standing, now).map(drop),
-        OperationKind::Rename => may_manage(actor, Rename(target), standing, now).map(drop),
-        OperationKind::Revoke => may_manage(actor, Revoke(target), standing, now).map(drop),
-        OperationKind::Rotate => may_manage(actor, Rotate(target), standing, now).map(drop),
+        OperationKind::Create => authorize_operation(actor, Create(target.grant().clone()), membership, now).map(drop),
+        OperationKind::Disable => authorize_operation(actor, Disable(target), membership, now).map(drop),
+        OperationKind::Enable => authorize_operation(actor, Enable(target), membership, now).map(drop),
+        OperationKind::List => authorize_operation(actor, List(target.grant().owner()), membership, now).map(drop),
+        OperationKind::Rename => authorize_operation(actor, Rename(target), membership, now).map(drop),
+        OperationKind::Revoke => authorize_operation(actor, Revoke(target), membership, now).map(drop),
+        OperationKind::Rotate => authorize_operation(actor, Rotate(target), membership, now).map(drop),
         other => panic!("`{other}` is not in the table"),
     }
 }
@@ -74,12 +74,12 @@ fn ask(
 fn outcome(answer: Result<(), ManageDenial>) -> String {
     let Err(denial) = answer else { return "allow".to_owned() };
     let class = match denial.class() {
-        Class::NotAllowed => "not allowed",
-        Class::NotAuthenticated => "not authenticated",
-        Class::Undecided => "undecided",
+        DenialClass::NotAllowed => "not allowed",
+        DenialClass::NotAuthenticated => "not authenticated",
+        DenialClass::Undecided => "undecided",
         _ => panic!("a class that the table does not know"),
     };
-    let conceals = if denial.conceals() { ", conceals" } else { "" };
+    let conceals = if denial.reveals_existence() { ", conceals" } else { "" };
     format!("{}: {class}{conceals}", denial.reason())
 }
 
@@ -93,9 +93,9 @@ fn the_whole_table_is_the_golden_one() {
     ];
     let operations: Vec<_> = OperationKind::ALL.iter().map(ToString::to_string).collect();
     let mut table =
-        Table::new(&["actor", "its key is", "its time", "target", "user's standing", "operation", "outcome"]);
+        Table::new(&["actor", "its key is", "its time", "target", "user's membership", "operation", "outcome"]);
 
-    for (label, actor) in [("operator", operator()), ("user ada", user("ada"))] {
+    for (label, actor) in [("system", system()), ("user ada", user("ada"))] {
         let columns = [
             vec![label.to_owned()],
             vec!["-".to_owned()],
@@ -105,9 +105,9 @@ fn the_whole_table_is_the_golden_one() {
             operations.clone(),
         ];
         table.add(&columns, |place| {
-            let [_, _, _, target, standing, operation] = place else { panic!("there are six columns") };
+            let [_, _, _, target, membership, operation] = place else { panic!("there are six columns") };
             let target = &others[*target].1;
-            outcome(ask(&actor, OperationKind::ALL[*operation], target, STANDINGS[*standing].1, NOW))
+            outcome(ask(&actor, OperationKind::ALL[*operation], target, STANDINGS[*membership].1, NOW))
         });
     }
 
@@ -133,9 +133,9 @@ fn the_whole_table_is_the_golden_one() {
                 operations.iter().map(ToString::to_string).collect(),
             ];
             table.add(&columns, |place| {
-                let [_, status, time, target, standing, operation] = place else { panic!("there are six columns") };
+                let [_, status, time, target, membership, operation] = place else { panic!("there are six columns") };
                 let (actor, target) = (Actor::Key(&keys[*status]), &targets[*target].1);
-                outcome(ask(&actor, operations[*operation], target, STANDINGS[*standing].1, times[*time].1))
+                outcome(ask(&actor, operations[*operation], target, STANDINGS[*membership].1, times[*time].1))
             });
         }
     }
@@ -143,26 +143,26 @@ fn the_whole_table_is_the_golden_one() {
 }
 
 const PREAMBLE: &str = "\
-# What `may_manage` answers to every combination of these columns; `*` is each value of its column.
+# What `authorize_operation` answers to every combination of these columns; `*` is each value of its column.
 # Written by `UPDATE_GOLDEN=1 cargo test --all-features --test manage`: read the difference before you commit it.
 # Targets are other keys than the actor's own, except `itself`; to create and to list, the target is their owner.
 ";
 
-/// A row of a rule: the first refusal in `may_manage`, or none.
+/// A row of a rule: the first refusal in `authorize_operation`, or none.
 #[track_caller]
 fn rule(
     actor: &Actor<'_>,
     operation: OperationKind,
     target: &Arc<KeyRecord>,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     expected: Result<(), Reason>,
 ) {
-    let answer = ask(actor, operation, target, standing, NOW);
-    assert_eq!(answer.map_err(|denial| denial.reason()), expected, "{actor:?} {operation} {standing:?}");
+    let answer = ask(actor, operation, target, membership, NOW);
+    assert_eq!(answer.map_err(|denial| denial.reason()), expected, "{actor:?} {operation} {membership:?}");
 }
 
 /// A key that was just verified, and its record.
-fn own(grant: Grant, validity: Validity, status: Status) -> (VerifiedKey, Arc<KeyRecord>) {
+fn own(grant: Grant, validity: Validity, status: Status) -> (MatchedKey, Arc<KeyRecord>) {
     let issued = issue(grant, validity, 9);
     let record = changed(issued.key.record(), |parts| parts.status = status);
     (open(&issued.token, &record, NOW), record)
@@ -174,40 +174,40 @@ fn m1_an_operator_may_do_everything() {
         for status in [Status::Active, Status::Disabled, REVOKED] {
             let target = changed(&record(target.clone(), 1), |parts| parts.status = status);
             for operation in OperationKind::ALL {
-                // A standing is nobody's here.
-                for (_, standing) in STANDINGS {
-                    rule(&operator(), *operation, &target, standing, Ok(()));
+                // A membership is nobody's here.
+                for (_, membership) in STANDINGS {
+                    rule(&system(), *operation, &target, membership, Ok(()));
                 }
             }
         }
     }
     for (reason, is_legal) in [("first key", true), ("", false), ("a\nb", false)] {
-        assert_eq!(Operator::because(reason).is_ok(), is_legal, "{reason:?}");
+        assert_eq!(System::new(reason).is_ok(), is_legal, "{reason:?}");
     }
 }
 
 #[test]
 fn m2_an_unusable_key_does_nothing() {
     let cases = [
-        (REVOKED, Validity::UNLIMITED, Reason::Revoked),
+        (REVOKED, Validity::NEVER_EXPIRES, Reason::Revoked),
         (REVOKED, between(0, 100), Reason::Revoked),
-        (Status::Disabled, Validity::UNLIMITED, Reason::Disabled),
+        (Status::Disabled, Validity::NEVER_EXPIRES, Reason::Disabled),
         (Status::Disabled, between(0, 100), Reason::Disabled),
-        (Status::Active, Validity::from(at(151)), Reason::NotYetValid),
+        (Status::Active, Validity::starting_at(at(151)), Reason::NotYetValid),
         (Status::Active, Validity::until(at(150)), Reason::Expired),
     ];
     for grant in [personal("ada"), team("core", full("all"))] {
         for (status, validity, reason) in cases {
             let (key, record) = own(grant.clone(), validity, status);
-            // Not even to end itself (M4); and before M3: nobody's standing is needed.
-            for standing in [None, Some(Standing::Admin), Some(Standing::Deprovisioned)] {
-                rule(&Actor::Key(&key), OperationKind::Revoke, &record, standing, Err(reason));
-                rule(&Actor::Key(&key), OperationKind::Rename, &record, standing, Err(reason));
+            // Not even to end itself (M4); and before M3: nobody's membership is needed.
+            for membership in [None, Some(Membership::Admin), Some(Membership::Deprovisioned)] {
+                rule(&Actor::Key(&key), OperationKind::Revoke, &record, membership, Err(reason));
+                rule(&Actor::Key(&key), OperationKind::Rename, &record, membership, Err(reason));
             }
         }
-        for validity in [Validity::UNLIMITED, Validity::from(at(150)), Validity::until(at(151))] {
+        for validity in [Validity::NEVER_EXPIRES, Validity::starting_at(at(150)), Validity::until(at(151))] {
             let (key, record) = own(grant.clone(), validity, Status::Active);
-            rule(&Actor::Key(&key), OperationKind::Revoke, &record, Some(Standing::Member), Ok(()));
+            rule(&Actor::Key(&key), OperationKind::Revoke, &record, Some(Membership::Member), Ok(()));
         }
     }
 }
@@ -215,13 +215,13 @@ fn m2_an_unusable_key_does_nothing() {
 #[test]
 fn m3_standing_is_needed_and_a_deprovisioned_user_does_nothing() {
     let (of_ada, of_core) = (record(personal("ada"), 1), record(team("core", full("all")), 2));
-    let (key, itself) = own(personal("ada"), Validity::UNLIMITED, Status::Active);
+    let (key, itself) = own(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
     for operation in OperationKind::ALL {
         for target in [&of_ada, &of_core, &itself] {
             for actor in [user("ada"), user("bob"), Actor::Key(&key)] {
                 // Before M4, M6 and M7.
-                rule(&actor, *operation, target, None, Err(Reason::StandingRequired));
-                let deprovisioned = Some(Standing::Deprovisioned);
+                rule(&actor, *operation, target, None, Err(Reason::MembershipRequired));
+                let deprovisioned = Some(Membership::Deprovisioned);
                 rule(&actor, *operation, target, deprovisioned, Err(Reason::OwnerDeprovisioned));
             }
         }
@@ -230,7 +230,7 @@ fn m3_standing_is_needed_and_a_deprovisioned_user_does_nothing() {
 
 #[test]
 fn m4_and_m5_a_team_key_may_only_end_itself() {
-    let (key, itself) = own(team("core", full("all")), Validity::UNLIMITED, Status::Active);
+    let (key, itself) = own(team("core", full("all")), Validity::NEVER_EXPIRES, Status::Active);
     let actor = Actor::Key(&key);
     let others = [
         record(team("core", metrics("all")), 1),
@@ -239,55 +239,55 @@ fn m4_and_m5_a_team_key_may_only_end_itself() {
         // A team and a user of the same name.
         record(personal("core"), 4),
     ];
-    // Standing is no matter of theirs, whatever it is.
-    for (_, standing) in STANDINGS {
+    // Membership is no matter of theirs, whatever it is.
+    for (_, membership) in STANDINGS {
         for operation in OperationKind::ALL {
             let is_end = *operation == OperationKind::Revoke;
             let expected = if is_end { Ok(()) } else { Err(Reason::LevelInsufficient) };
-            rule(&actor, *operation, &itself, standing, expected);
+            rule(&actor, *operation, &itself, membership, expected);
             for other in &others {
-                rule(&actor, *operation, other, standing, Err(Reason::LevelInsufficient));
+                rule(&actor, *operation, other, membership, Err(Reason::LevelInsufficient));
             }
         }
     }
     // A weak key may end itself too, and a personal key whoever its user is in any team.
-    let (key, itself) = own(team("core", metrics("m1")), Validity::UNLIMITED, Status::Active);
+    let (key, itself) = own(team("core", metrics("m1")), Validity::NEVER_EXPIRES, Status::Active);
     rule(&Actor::Key(&key), OperationKind::Revoke, &itself, None, Ok(()));
-    let (key, itself) = own(personal("ada"), Validity::UNLIMITED, Status::Active);
-    rule(&Actor::Key(&key), OperationKind::Revoke, &itself, Some(Standing::Outsider), Ok(()));
+    let (key, itself) = own(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
+    rule(&Actor::Key(&key), OperationKind::Revoke, &itself, Some(Membership::Outsider), Ok(()));
 }
 
 #[test]
 fn m6_a_user_s_keys_are_managed_by_that_user() {
     let (of_ada, of_bob) = (record(personal("ada"), 1), record(personal("bob"), 2));
-    let (key, itself) = own(personal("ada"), Validity::UNLIMITED, Status::Active);
+    let (key, itself) = own(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
     for operation in OperationKind::ALL {
-        for standing in [Standing::Admin, Standing::Member, Standing::Outsider].map(Some) {
-            rule(&user("ada"), *operation, &of_ada, standing, Ok(()));
+        for membership in [Membership::Admin, Membership::Member, Membership::Outsider].map(Some) {
+            rule(&user("ada"), *operation, &of_ada, membership, Ok(()));
             // Not by an admin of any team.
-            rule(&user("ada"), *operation, &of_bob, standing, Err(Reason::OtherUser));
-            rule(&user("Ada"), *operation, &of_ada, standing, Err(Reason::OtherUser));
+            rule(&user("ada"), *operation, &of_bob, membership, Err(Reason::OtherUser));
+            rule(&user("Ada"), *operation, &of_ada, membership, Err(Reason::OtherUser));
 
             let is_creation = *operation == OperationKind::Create;
             let expected = if is_creation { Err(Reason::SessionRequired) } else { Ok(()) };
-            rule(&Actor::Key(&key), *operation, &of_ada, standing, expected);
-            rule(&Actor::Key(&key), *operation, &itself, standing, expected);
+            rule(&Actor::Key(&key), *operation, &of_ada, membership, expected);
+            rule(&Actor::Key(&key), *operation, &itself, membership, expected);
             // Whose it is comes first.
-            rule(&Actor::Key(&key), *operation, &of_bob, standing, Err(Reason::OtherUser));
+            rule(&Actor::Key(&key), *operation, &of_bob, membership, Err(Reason::OtherUser));
         }
     }
 }
 
 #[test]
 fn m7_a_team_s_keys_are_managed_by_its_admins() {
-    let (key, _) = own(personal("ada"), Validity::UNLIMITED, Status::Active);
+    let (key, _) = own(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
     // A user of the team's name is no more than any.
     for target in [record(team("core", full("all")), 1), record(team("ada", metrics("all")), 2)] {
         for operation in OperationKind::ALL {
             for actor in [user("ada"), Actor::Key(&key)] {
-                rule(&actor, *operation, &target, Some(Standing::Admin), Ok(()));
-                rule(&actor, *operation, &target, Some(Standing::Member), Err(Reason::LevelInsufficient));
-                rule(&actor, *operation, &target, Some(Standing::Outsider), Err(Reason::OtherTeam));
+                rule(&actor, *operation, &target, Some(Membership::Admin), Ok(()));
+                rule(&actor, *operation, &target, Some(Membership::Member), Err(Reason::LevelInsufficient));
+                rule(&actor, *operation, &target, Some(Membership::Outsider), Err(Reason::OtherTeam));
             }
         }
     }
@@ -297,36 +297,36 @@ fn m7_a_team_s_keys_are_managed_by_its_admins() {
 fn a_denial_tells_operation_reason_and_key() {
     let target = record(team("core", full("all")), 1);
     let ada = user("ada");
-    let denial = may_manage(&ada, Rename(target.clone()), Some(Standing::Outsider), NOW).unwrap_err();
+    let denial = authorize_operation(&ada, Rename(target.clone()), Some(Membership::Outsider), NOW).unwrap_err();
     assert_eq!(denial.to_string(), "rename denied: other_team");
     assert_eq!(
-        (denial.reason(), denial.operation(), denial.class(), denial.conceals()),
-        (Reason::OtherTeam, OperationKind::Rename, Class::NotAllowed, true)
+        (denial.reason(), denial.operation(), denial.class(), denial.reveals_existence()),
+        (Reason::OtherTeam, OperationKind::Rename, DenialClass::NotAllowed, true)
     );
-    let event = ada.refused(denial, NOW);
-    assert_eq!((event.at, event.by, event.key), (NOW, By::User { id: text("ada") }, Some(target.id())));
+    let event = ada.to_event(denial, NOW);
+    assert_eq!((event.at, event.by, event.key), (NOW, Principal::User { id: text("ada") }, Some(target.id())));
     let asked = Some(Asked::Operation(OperationKind::Rename));
     assert_eq!(event.kind, EventKind::Refused { asked, why: Reason::OtherTeam.as_str() });
 
     // Who creates or lists names no key.
-    let denial = may_manage(&ada, Create(target.grant().clone()), Some(Standing::Member), NOW).unwrap_err();
-    assert_eq!(ada.refused(denial, NOW).key, None);
-    let (key, _) = own(team("core", full("all")), Validity::UNLIMITED, Status::Active);
+    let denial = authorize_operation(&ada, Create(target.grant().clone()), Some(Membership::Member), NOW).unwrap_err();
+    assert_eq!(ada.to_event(denial, NOW).key, None);
+    let (key, _) = own(team("core", full("all")), Validity::NEVER_EXPIRES, Status::Active);
     let actor = Actor::Key(&key);
-    let denial = may_manage(&actor, List(target.grant().owner()), None, NOW).unwrap_err();
-    assert_eq!(actor.refused(denial, NOW).by, By::Key { id: key.id(), slot: Slot::Current });
+    let denial = authorize_operation(&actor, List(target.grant().owner()), None, NOW).unwrap_err();
+    assert_eq!(actor.to_event(denial, NOW).by, Principal::Key { id: key.id(), slot: SecretSlot::Current });
 }
 
 #[test]
 fn owner_permission_and_creator_come_from_the_permit() {
     let cases = [
-        (operator(), personal("bob"), None, Creator::Operator),
-        (operator(), team("core", metrics("m1")), None, Creator::Operator),
-        (user("ada"), personal("ada"), Some(Standing::Outsider), Creator::User(text("ada"))),
-        (user("ada"), team("core", full("prod")), Some(Standing::Admin), Creator::User(text("ada"))),
+        (system(), personal("bob"), None, Creator::System),
+        (system(), team("core", metrics("m1")), None, Creator::System),
+        (user("ada"), personal("ada"), Some(Membership::Outsider), Creator::User(text("ada"))),
+        (user("ada"), team("core", full("prod")), Some(Membership::Admin), Creator::User(text("ada"))),
     ];
-    for (actor, grant, standing, creator) in cases {
-        let permit = may_manage(&actor, Create(grant.clone()), standing, NOW).unwrap();
+    for (actor, grant, membership, creator) in cases {
+        let permit = authorize_operation(&actor, Create(grant.clone()), membership, NOW).unwrap();
         assert_eq!(&permit.operation().0, &grant);
         let Issued { token, key, event, .. } =
             permit.issue(KG, text("laptop"), between(200, 300), &mut rng(1), NOW).unwrap();
@@ -348,27 +348,27 @@ fn owner_permission_and_creator_come_from_the_permit() {
         assert_eq!((event.at, event.key), (NOW, Some(token.id())));
         assert_eq!(event.kind, EventKind::Created { name: text("laptop"), owner: grant.owner() });
         let by = match &actor {
-            Actor::Operator(operator) => By::Operator { reason: operator.reason().clone() },
-            _ => By::User { id: text("ada") },
+            Actor::System(system) => Principal::System { reason: system.reason().clone() },
+            _ => Principal::User { id: text("ada") },
         };
         assert_eq!(event.by, by);
     }
 }
 
 /// M7 lets the personal key of an admin create team keys. The event names the key; the creator is its user, who is
-/// looked up when somebody leaves, and never the operator.
+/// looked up when somebody leaves, and never the system.
 #[test]
 fn what_a_personal_key_creates_is_its_user_s_creation() {
-    let (key, _) = own(personal("ada"), Validity::UNLIMITED, Status::Active);
+    let (key, _) = own(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
     let create = Create(team("core", full("all")));
-    let permit = may_manage(&Actor::Key(&key), create, Some(Standing::Admin), NOW).unwrap();
-    let issued = permit.issue(KG, text("nightly"), Validity::UNLIMITED, &mut rng(1), NOW).unwrap();
+    let permit = authorize_operation(&Actor::Key(&key), create, Some(Membership::Admin), NOW).unwrap();
+    let issued = permit.issue(KG, text("nightly"), Validity::NEVER_EXPIRES, &mut rng(1), NOW).unwrap();
     assert_eq!(issued.key.record().created_by(), &Creator::User(text("ada")));
-    assert_eq!(issued.event.by, By::Key { id: key.id(), slot: Slot::Current });
+    assert_eq!(issued.event.by, Principal::Key { id: key.id(), slot: SecretSlot::Current });
 }
 
 fn permit_to_rotate(record: Arc<KeyRecord>) -> Permit<Rotate> {
-    may_manage(&operator(), Rotate(record), None, NOW).unwrap()
+    authorize_operation(&system(), Rotate(record), None, NOW).unwrap()
 }
 
 const START: Rotation = Rotation::Start { overlap: Duration::from_secs(10) };
@@ -376,7 +376,7 @@ const RETRY: Rotation = Rotation::Retry { overlap: Duration::from_secs(10) };
 
 #[test]
 fn only_an_active_and_unexpired_key_is_rotated() {
-    let issued = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let issued = issue(personal("ada"), Validity::NEVER_EXPIRES, 1);
     let cases = [
         (Status::Active, None, None, Ok(())),
         // A key whose time has not come may be rotated.
@@ -393,7 +393,7 @@ fn only_an_active_and_unexpired_key_is_rotated() {
             (parts.status, parts.not_before, parts.expires_at) = (status, not_before, expires_at);
         });
         for rotation in [START, RETRY, Rotation::CutOver] {
-            let answer = permit_to_rotate(record.clone()).remint(KG, rotation, &mut rng(2), NOW);
+            let answer = permit_to_rotate(record.clone()).rotate(KG, rotation, &mut rng(2), NOW);
             assert_eq!(answer.map(drop), expected, "{status:?} {expires_at:?} {rotation:?}");
         }
     }
@@ -401,9 +401,9 @@ fn only_an_active_and_unexpired_key_is_rotated() {
 
 #[test]
 fn what_becomes_of_the_previous_secret() {
-    let first = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let first = issue(personal("ada"), Validity::NEVER_EXPIRES, 1);
     let older =
-        PreviousSecret { digest: issue(personal("ada"), Validity::UNLIMITED, 2).token.digest(), ends_at: at(170) };
+        PreviousSecret { digest: issue(personal("ada"), Validity::NEVER_EXPIRES, 2).token.digest(), ends_at: at(170) };
     let current = first.token.digest();
     let overlap = |seconds| Rotation::Start { overlap: Duration::from_secs(seconds) };
     let until = |seconds| PreviousChange::Set(PreviousSecret { digest: current, ends_at: at(seconds) });
@@ -434,19 +434,17 @@ fn what_becomes_of_the_previous_secret() {
         let record = changed(first.key.record(), |parts| {
             (parts.previous, parts.expires_at) = (previous, expires_at.map(at));
         });
-        let answer = permit_to_rotate(record.clone()).remint(KG, rotation, &mut rng(3), NOW);
+        let answer = permit_to_rotate(record.clone()).rotate(KG, rotation, &mut rng(3), NOW);
         let change = match answer {
             Err(error) => Err(error),
-            Ok(reminted) => {
-                let EventKind::Rotated { previous_ends_at } = reminted.event.kind else {
-                    panic!("{:?}", reminted.event)
-                };
-                let change = reminted.change;
+            Ok(rotated) => {
+                let EventKind::Rotated { previous_ends_at } = rotated.event.kind else { panic!("{:?}", rotated.event) };
+                let change = rotated.change;
                 assert_eq!((change.id(), change.expected()), (record.id(), current));
-                assert_eq!(change.current(), reminted.token.digest());
-                assert_eq!((reminted.token.id(), reminted.token.kind()), (record.id(), record.kind()));
+                assert_eq!(change.current(), rotated.token.digest());
+                assert_eq!((rotated.token.id(), rotated.token.kind()), (record.id(), record.kind()));
                 assert_ne!(change.current(), current);
-                assert_eq!(reminted.event.key, Some(record.id()));
+                assert_eq!(rotated.event.key, Some(record.id()));
                 Ok((change.previous(), previous_ends_at.map(UnixTime::as_secs)))
             }
         };
@@ -457,20 +455,20 @@ fn what_becomes_of_the_previous_secret() {
 /// A manager, and the shorthands of a service.
 struct Service {
     manager: KeyManager<MemoryStore>,
-    operator: Operator,
+    system: System,
 }
 
 impl Service {
     fn new() -> Self {
-        Self { manager: KeyManager::new(KG, MemoryStore::new()), operator: Operator::because("a test").unwrap() }
+        Self { manager: KeyManager::new(KG, MemoryStore::new()), system: System::new("a test").unwrap() }
     }
 
     fn actor(&self) -> Actor<'static> {
-        Actor::Operator(self.operator.clone())
+        Actor::System(self.system.clone())
     }
 
-    fn by(&self) -> By {
-        By::Operator { reason: self.operator.reason().clone() }
+    fn by(&self) -> Principal {
+        Principal::System { reason: self.system.reason().clone() }
     }
 
     fn create(&self, grant: Grant, name: &str, seed: u8, now: i64) -> Result<Issued, Failed> {
@@ -490,8 +488,8 @@ impl Service {
         rng: &mut R,
         now: i64,
     ) -> Result<Issued, Failed> {
-        let permit = may_manage(&self.actor(), Create(grant), None, at(now)).unwrap();
-        block_on(self.manager.create(permit, text(name), Validity::UNLIMITED, rng, at(now)))
+        let permit = authorize_operation(&self.actor(), Create(grant), None, at(now)).unwrap();
+        block_on(self.manager.create(permit, text(name), Validity::NEVER_EXPIRES, rng, at(now)))
     }
 
     fn find(&self, id: KeyId) -> Arc<KeyRecord> {
@@ -499,7 +497,7 @@ impl Service {
     }
 
     fn permit<O: keygate::Operation>(&self, operation: fn(Arc<KeyRecord>) -> O, id: KeyId) -> Permit<O> {
-        may_manage(&self.actor(), operation(self.find(id)), None, NOW).unwrap()
+        authorize_operation(&self.actor(), operation(self.find(id)), None, NOW).unwrap()
     }
 }
 
@@ -526,10 +524,10 @@ fn each_operation_changes_the_store_and_returns_its_event() {
     assert_eq!((event.kind, event.key), (EventKind::Enabled, Some(id)));
     assert_eq!(service.find(id).status(), Status::Active);
 
-    let reminted = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).unwrap();
-    assert_eq!(reminted.event.kind, EventKind::Rotated { previous_ends_at: Some(at(160)) });
-    assert_eq!((reminted.event.by, reminted.event.key), (service.by(), Some(id)));
-    assert_eq!(service.find(id).current(), reminted.token.digest());
+    let rotated = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).unwrap();
+    assert_eq!(rotated.event.kind, EventKind::Rotated { previous_ends_at: Some(at(160)) });
+    assert_eq!((rotated.event.by, rotated.event.key), (service.by(), Some(id)));
+    assert_eq!(service.find(id).current(), rotated.token.digest());
     let previous = PreviousSecret { digest: issued.token.digest(), ends_at: at(160) };
     assert_eq!(service.find(id).previous(), Some(previous));
 
@@ -558,14 +556,14 @@ fn a_revoked_key_never_comes_back() {
     block_on(manager.revoke(service.permit(Revoke, id), NOW)).unwrap();
     let revoked = service.find(id);
 
-    let error = ManageError::<core::convert::Infallible>::Refused(Refusal::Revoked);
-    let event = error.refused(&operator(), OperationKind::Rename, Some(id), NOW).unwrap();
+    let error = ManageError::<core::convert::Infallible>::Conflict(Conflict::Revoked);
+    let event = error.to_event(&system(), OperationKind::Rename, Some(id), NOW).unwrap();
     let asked = Some(Asked::Operation(OperationKind::Rename));
     assert_eq!((event.key, event.kind), (Some(id), EventKind::Refused { asked, why: "revoked" }));
     let failed = ManageError::<core::convert::Infallible>::Generate(keygate::GenerateError::Stuck);
-    assert_eq!(failed.refused(&operator(), OperationKind::Create, None, NOW), None, "nobody refused");
+    assert_eq!(failed.to_event(&system(), OperationKind::Create, None, NOW), None, "nobody refused");
 
-    let refused = Err(ManageError::Refused(Refusal::Revoked));
+    let refused = Err(ManageError::Conflict(Conflict::Revoked));
     assert_eq!(block_on(manager.rename(rename, text("desktop"), NOW)).map(drop), refused);
     assert_eq!(block_on(manager.disable(disable, NOW)).map(drop), refused);
     assert_eq!(block_on(manager.enable(enable, NOW)).map(drop), refused);
@@ -587,22 +585,22 @@ fn a_rotation_of_what_changed_in_the_meantime_is_refused() {
     let late = service.permit(Rotate, id);
     let winner = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).unwrap();
     let answer = block_on(manager.rotate(late, START, &mut rng(3), NOW));
-    assert_eq!(answer.map(drop), Err(ManageError::Refused(Refusal::Changed)));
+    assert_eq!(answer.map(drop), Err(ManageError::Conflict(Conflict::Changed)));
     assert_eq!(service.find(id).current(), winner.token.digest());
 
     let late = service.permit(Rotate, id);
     block_on(manager.disable(service.permit(Disable, id), NOW)).unwrap();
     let answer = block_on(manager.rotate(late, Rotation::CutOver, &mut rng(3), NOW));
-    assert_eq!(answer.map(drop), Err(ManageError::Refused(Refusal::Disabled)));
+    assert_eq!(answer.map(drop), Err(ManageError::Conflict(Conflict::Disabled)));
 
     // Enabling is for disabled keys.
     block_on(manager.enable(service.permit(Enable, id), NOW)).unwrap();
     let answer = block_on(manager.enable(service.permit(Enable, id), NOW));
-    assert_eq!(answer.map(drop), Err(ManageError::Refused(Refusal::NotDisabled)));
+    assert_eq!(answer.map(drop), Err(ManageError::Conflict(Conflict::NotDisabled)));
 }
 
 /// Which secret opens the key, if it does.
-fn slot(service: &Service, text: &str, now: i64) -> Option<Slot> {
+fn slot(service: &Service, text: &str, now: i64) -> Option<SecretSlot> {
     let presented = UnverifiedToken::parse(KG, text).unwrap();
     let record = service.find(presented.id());
     verify(&presented, Some(record), at(now)).ok().map(|key| key.slot())
@@ -615,31 +613,31 @@ fn two_secrets_live_during_a_rotation_and_a_lost_answer_kills_neither() {
     let first = service.create(personal("ada"), "laptop", 1, 100).unwrap().token;
     let id = first.id();
     let lost = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).unwrap().token;
-    assert_eq!(slot(&service, first.expose_secret(), 159), Some(Slot::Previous));
-    assert_eq!(slot(&service, lost.expose_secret(), 159), Some(Slot::Current));
+    assert_eq!(slot(&service, first.expose_secret(), 159), Some(SecretSlot::Previous));
+    assert_eq!(slot(&service, lost.expose_secret(), 159), Some(SecretSlot::Current));
 
     // Starting again would kill the one that is deployed.
     let answer = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(3), at(152)));
     assert_eq!(answer.map(drop), Err(ManageError::Rotate(RotateError::InProgress)));
     // Retrying replaces the lost one, and the deployed one keeps its end.
     let second = block_on(manager.rotate(service.permit(Rotate, id), RETRY, &mut rng(3), at(155))).unwrap().token;
-    assert_eq!(slot(&service, first.expose_secret(), 159), Some(Slot::Previous));
+    assert_eq!(slot(&service, first.expose_secret(), 159), Some(SecretSlot::Previous));
     assert_eq!(slot(&service, lost.expose_secret(), 159), None);
-    assert_eq!(slot(&service, second.expose_secret(), 159), Some(Slot::Current));
+    assert_eq!(slot(&service, second.expose_secret(), 159), Some(SecretSlot::Current));
     // From its end on, a previous secret is a wrong secret.
     assert_eq!(slot(&service, first.expose_secret(), 160), None);
     assert_eq!(slot(&service, first.expose_secret(), i64::MAX), None);
-    assert_eq!(slot(&service, second.expose_secret(), 160), Some(Slot::Current));
+    assert_eq!(slot(&service, second.expose_secret(), 160), Some(SecretSlot::Current));
 
     // After it, one may start again; cutting over leaves one.
     let third = block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(4), at(160))).unwrap().token;
-    assert_eq!(slot(&service, second.expose_secret(), 169), Some(Slot::Previous));
+    assert_eq!(slot(&service, second.expose_secret(), 169), Some(SecretSlot::Previous));
     let last = block_on(manager.rotate(service.permit(Rotate, id), Rotation::CutOver, &mut rng(5), at(161))).unwrap();
     assert_eq!(last.event.kind, EventKind::Rotated { previous_ends_at: None });
     for dead in [&first, &lost, &second, &third] {
         assert_eq!(slot(&service, dead.expose_secret(), 161), None);
     }
-    assert_eq!(slot(&service, last.token.expose_secret(), 161), Some(Slot::Current));
+    assert_eq!(slot(&service, last.token.expose_secret(), 161), Some(SecretSlot::Current));
 }
 
 /// What outlives a request is verified again, without its secret: what was presented must still be live.
@@ -649,16 +647,16 @@ fn a_verified_key_is_held_against_the_record_as_it_is_now() {
     let manager = &service.manager;
     let first = service.create(personal("ada"), "laptop", 1, 100).unwrap().token;
     let (id, key) = (first.id(), open(&first, &service.find(first.id()), NOW));
-    let again = |key: &VerifiedKey, now| key.verify_again(Some(service.find(id)), at(now)).map(|key| key.slot());
-    assert_eq!(again(&key, 150), Ok(Slot::Current));
+    let again = |key: &MatchedKey, now| key.verify_again(Some(service.find(id)), at(now)).map(|key| key.slot());
+    assert_eq!(again(&key, 150), Ok(SecretSlot::Current));
 
     block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).map(drop).unwrap();
-    assert_eq!(again(&key, 159), Ok(Slot::Previous));
+    assert_eq!(again(&key, 159), Ok(SecretSlot::Previous));
     assert_eq!(again(&key, 160), Err(InvalidKey));
     let by_previous = key.verify_again(Some(service.find(id)), NOW).unwrap();
     // A lost answer is retried: what was presented before both is the previous one still.
     block_on(manager.rotate(service.permit(Rotate, id), RETRY, &mut rng(3), NOW)).map(drop).unwrap();
-    assert_eq!(again(&by_previous, 159), Ok(Slot::Previous));
+    assert_eq!(again(&by_previous, 159), Ok(SecretSlot::Previous));
     block_on(manager.end_overlap(service.permit(Rotate, id), NOW)).unwrap();
     assert_eq!(again(&by_previous, 150), Err(InvalidKey));
     assert_eq!(again(&key, 150), Err(InvalidKey));
@@ -681,13 +679,13 @@ fn an_overlap_is_ended_early_or_never_begins() {
     let first = service.create(personal("ada"), "laptop", 1, 100).unwrap().token;
     let id = first.id();
     block_on(manager.rotate(service.permit(Rotate, id), START, &mut rng(2), NOW)).map(drop).unwrap();
-    assert_eq!(slot(&service, first.expose_secret(), 151), Some(Slot::Previous));
+    assert_eq!(slot(&service, first.expose_secret(), 151), Some(SecretSlot::Previous));
     block_on(manager.end_overlap(service.permit(Rotate, id), at(151))).unwrap();
     assert_eq!(slot(&service, first.expose_secret(), 151), None);
 
     let nothing = Rotation::Start { overlap: Duration::ZERO };
     let second = block_on(manager.rotate(service.permit(Rotate, id), RETRY, &mut rng(3), at(160))).unwrap().token;
-    assert_eq!(slot(&service, second.expose_secret(), 169), Some(Slot::Current));
+    assert_eq!(slot(&service, second.expose_secret(), 169), Some(SecretSlot::Current));
     block_on(manager.end_overlap(service.permit(Rotate, id), at(161))).unwrap();
     block_on(manager.rotate(service.permit(Rotate, id), nothing, &mut rng(4), at(165))).map(drop).unwrap();
     assert_eq!(slot(&service, second.expose_secret(), 165), None);
@@ -741,7 +739,7 @@ fn an_id_that_is_taken_is_drawn_again_a_few_times() {
 
     let mut forever = Repeating { rng: rng(1), filled: 0, fills, next_seeds: vec![1; 100] };
     let answer = service.create_with(personal("bob"), "third", &mut forever, 100);
-    assert_eq!(answer.map(drop), Err(ManageError::Refused(Refusal::IdTaken)));
+    assert_eq!(answer.map(drop), Err(ManageError::Conflict(Conflict::IdTaken)));
     assert_eq!(*service.find(first.token.id()), *first.key.record());
 }
 
@@ -749,7 +747,7 @@ fn an_id_that_is_taken_is_drawn_again_a_few_times() {
 fn names_are_unique_among_the_living_keys_of_an_owner() {
     let service = Service::new();
     let manager = &service.manager;
-    let taken = Err(ManageError::Refused(Refusal::NameTaken));
+    let taken = Err(ManageError::Conflict(Conflict::NameTaken));
     let laptop = service.key(personal("ada"), "laptop", 1, 100);
     assert_eq!(service.create(personal("ada"), "laptop", 2, 100).map(drop), taken);
     // Another owner, also one of the same text, has names of their own.
@@ -834,7 +832,9 @@ fn lists_come_in_pages_by_creation() {
     block_on(manager.revoke(service.permit(Revoke, ids[1]), NOW)).unwrap();
 
     let of_ada = |request| {
-        let permit = may_manage(&user("ada"), List(Owner::Personal(text("ada"))), Some(Standing::Member), NOW).unwrap();
+        let permit =
+            authorize_operation(&user("ada"), List(Owner::Personal(text("ada"))), Some(Membership::Member), NOW)
+                .unwrap();
         block_on(manager.list(permit, request)).unwrap()
     };
     assert_eq!(pages(2, of_ada), [&ids[..2], &ids[2..4], &ids[4..]]);
@@ -843,23 +843,23 @@ fn lists_come_in_pages_by_creation() {
     assert_eq!(pages(1, of_ada).len(), 5);
 
     let of_carol = |request| {
-        let permit = may_manage(&operator(), List(Owner::Personal(text("carol"))), None, NOW).unwrap();
+        let permit = authorize_operation(&system(), List(Owner::Personal(text("carol"))), None, NOW).unwrap();
         block_on(manager.list(permit, request)).unwrap()
     };
     assert_eq!(pages(2, of_carol), [Vec::<KeyId>::new()]);
 
-    // By creator: the operator created all of them but one.
-    let permit = may_manage(&user("ada"), Create(personal("ada")), Some(Standing::Member), NOW).unwrap();
+    // By creator: the system created all of them but one.
+    let permit = authorize_operation(&user("ada"), Create(personal("ada")), Some(Membership::Member), NOW).unwrap();
     let mut source = rng(8);
-    let create = manager.create(permit, text("own"), Validity::UNLIMITED, &mut source, NOW);
+    let create = manager.create(permit, text("own"), Validity::NEVER_EXPIRES, &mut source, NOW);
     let own = block_on(create).unwrap().token.id();
     let by = |creator: Creator| {
-        let list = |request| block_on(manager.list_created_by(&service.operator, creator.clone(), request)).unwrap();
+        let list = |request| block_on(manager.list_created_by(&service.system, creator.clone(), request)).unwrap();
         pages(3, list).concat()
     };
     assert_eq!(by(Creator::User(text("ada"))), [own]);
     assert_eq!(by(Creator::User(text("bob"))), []);
-    assert_eq!(by(Creator::Operator).len(), 7);
+    assert_eq!(by(Creator::System).len(), 7);
 }
 
 #[test]
@@ -875,13 +875,13 @@ fn all_keys_of_an_owner_end_at_once() {
     let others = [service.key(personal("bob"), "key", 5, 100), service.key(team("ada", full("all")), "key", 6, 100)];
 
     // Dry: said, not done.
-    let dry = || block_on(manager.revoke_all_dry_run(&service.operator, owner(), NOW)).unwrap();
+    let dry = || block_on(manager.revoke_all_dry_run(&service.system, owner(), NOW)).unwrap();
     assert_eq!(dry(), due);
     assert_eq!(dry(), due);
     assert_eq!(service.find(due[0]).status(), Status::Disabled);
     assert_eq!(service.find(due[1]).status(), Status::Active);
 
-    let events = block_on(manager.revoke_all(&service.operator, owner(), NOW)).unwrap();
+    let events = block_on(manager.revoke_all(&service.system, owner(), NOW)).unwrap();
     assert_eq!(events.iter().map(|event| event.key.unwrap()).collect::<Vec<_>>(), due);
     for event in &events {
         assert_eq!((event.at, &event.by), (NOW, &service.by()));
@@ -896,10 +896,10 @@ fn all_keys_of_an_owner_end_at_once() {
         assert_eq!(service.find(id).status(), Status::Active);
     }
     assert_eq!(dry(), []);
-    assert_eq!(block_on(manager.revoke_all(&service.operator, owner(), at(151))).unwrap(), []);
+    assert_eq!(block_on(manager.revoke_all(&service.system, owner(), at(151))).unwrap(), []);
 
     let team = Owner::Team(text("ada"));
-    let events = block_on(manager.revoke_all(&service.operator, team, NOW)).unwrap();
+    let events = block_on(manager.revoke_all(&service.system, team, NOW)).unwrap();
     assert_eq!(events.iter().map(|event| event.key).collect::<Vec<_>>(), [Some(others[1])]);
 }
 
@@ -925,7 +925,7 @@ fn the_last_use_moves_forward_only_and_never_past_now() {
 
 #[test]
 fn a_touch_is_due_an_interval_after_the_last() {
-    let issued = issue(personal("ada"), Validity::UNLIMITED, 1);
+    let issued = issue(personal("ada"), Validity::NEVER_EXPIRES, 1);
     let due = |last_used_at: Option<i64>, now, interval| {
         let record = changed(issued.key.record(), |parts| parts.last_used_at = last_used_at.map(at));
         open(&issued.token, &record, at(now)).touch_due(at(now), Duration::from_secs(interval))

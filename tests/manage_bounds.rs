@@ -6,10 +6,10 @@ mod common;
 use core::time::Duration;
 use std::sync::Arc;
 
-use common::{KG, at, changed, full, inference, issue, metrics, open, operator, personal, rng, team, text};
+use common::{KG, at, changed, full, inference, issue, metrics, open, personal, rng, system, team, text};
 use keygate::{
-    Actor, Create, Creator, Disable, Enable, Grant, KeyRecord, List, ManageDenial, Operation, Permit, PreviousSecret,
-    Rename, Revoke, Rotate, Rotation, Standing, Status, UnixTime, Validity, VerifiedKey, may_manage,
+    Actor, Create, Creator, Disable, Enable, Grant, KeyRecord, List, ManageDenial, MatchedKey, Membership, Operation,
+    Permit, PreviousSecret, Rename, Revoke, Rotate, Rotation, Status, UnixTime, Validity, authorize_operation,
 };
 use proptest::{option, prelude::*, sample::select};
 
@@ -40,35 +40,44 @@ fn statuses() -> impl Strategy<Value = Status> {
     select(vec![Status::Active, Status::Active, Status::Disabled, Status::Revoked { at: at(0) }])
 }
 
-fn standings() -> impl Strategy<Value = Option<Standing>> {
-    option::weighted(0.9, select(&[Standing::Admin, Standing::Member, Standing::Outsider, Standing::Deprovisioned][..]))
+fn directory() -> impl Strategy<Value = Option<Membership>> {
+    option::weighted(
+        0.9,
+        select(&[Membership::Admin, Membership::Member, Membership::Outsider, Membership::Deprovisioned][..]),
+    )
 }
 
 const OPERATIONS: [&str; 7] = ["create", "list", "rename", "rotate", "disable", "enable", "revoke"];
 
 /// Whether an actor may carry out an operation on the keys of a grant's owner, or on one of them.
-fn may(actor: &Actor<'_>, operation: &str, target: &Arc<KeyRecord>, standing: Option<Standing>, now: UnixTime) -> bool {
+fn may(
+    actor: &Actor<'_>,
+    operation: &str,
+    target: &Arc<KeyRecord>,
+    membership: Option<Membership>,
+    now: UnixTime,
+) -> bool {
     fn ask<O: Operation>(result: Result<Permit<O>, ManageDenial>) -> bool {
         result.is_ok()
     }
     let (grant, record) = (target.grant().clone(), || Arc::clone(target));
     match operation {
-        "create" => ask(may_manage(actor, Create(grant), standing, now)),
-        "list" => ask(may_manage(actor, List(grant.owner()), standing, now)),
-        "rename" => ask(may_manage(actor, Rename(record()), standing, now)),
-        "rotate" => ask(may_manage(actor, Rotate(record()), standing, now)),
-        "disable" => ask(may_manage(actor, Disable(record()), standing, now)),
-        "enable" => ask(may_manage(actor, Enable(record()), standing, now)),
-        "revoke" => ask(may_manage(actor, Revoke(record()), standing, now)),
+        "create" => ask(authorize_operation(actor, Create(grant), membership, now)),
+        "list" => ask(authorize_operation(actor, List(grant.owner()), membership, now)),
+        "rename" => ask(authorize_operation(actor, Rename(record()), membership, now)),
+        "rotate" => ask(authorize_operation(actor, Rotate(record()), membership, now)),
+        "disable" => ask(authorize_operation(actor, Disable(record()), membership, now)),
+        "enable" => ask(authorize_operation(actor, Enable(record()), membership, now)),
+        "revoke" => ask(authorize_operation(actor, Revoke(record()), membership, now)),
         other => panic!("{other}"),
     }
 }
 
 fn record(grant: Grant, seed: u8) -> Arc<KeyRecord> {
-    Arc::new(issue(grant, Validity::UNLIMITED, seed).key.record().clone())
+    Arc::new(issue(grant, Validity::NEVER_EXPIRES, seed).key.record().clone())
 }
 
-fn key(grant: Grant, validity: Validity, status: Status) -> (VerifiedKey, Arc<KeyRecord>) {
+fn key(grant: Grant, validity: Validity, status: Status) -> (MatchedKey, Arc<KeyRecord>) {
     let issued = issue(grant, validity, 1);
     let record = changed(issued.key.record(), |parts| parts.status = status);
     (open(&issued.token, &record, at(0)), record)
@@ -82,14 +91,14 @@ proptest! {
         validity in validities(),
         status in statuses(),
         operation in select(&OPERATIONS[..]),
-        standing in standings(),
+        membership in directory(),
         now in times(),
     ) {
         let (key, itself) = key(personal("ada"), validity, status);
         let user = Actor::User(text("ada"));
         for target in [record(target, 2), itself] {
-            let by_key = may(&Actor::Key(&key), operation, &target, standing, now);
-            prop_assert!(!by_key || may(&user, operation, &target, standing, now));
+            let by_key = may(&Actor::Key(&key), operation, &target, membership, now);
+            prop_assert!(!by_key || may(&user, operation, &target, membership, now));
         }
     }
 
@@ -101,13 +110,13 @@ proptest! {
         validity in validities(),
         status in statuses(),
         operation in select(&OPERATIONS[..]),
-        standing in standings(),
+        membership in directory(),
         now in times(),
     ) {
         let (key, itself) = key(own, validity, status);
         let is_usable = status == Status::Active && validity.contains(now);
         for target in [record(target, 2), itself] {
-            prop_assert!(is_usable || !may(&Actor::Key(&key), operation, &target, standing, now));
+            prop_assert!(is_usable || !may(&Actor::Key(&key), operation, &target, membership, now));
         }
     }
 
@@ -117,13 +126,13 @@ proptest! {
         own in team_grants(),
         target in grants(),
         operation in select(&OPERATIONS[..]),
-        standing in standings(),
+        membership in directory(),
     ) {
-        let (key, itself) = key(own, Validity::UNLIMITED, Status::Active);
+        let (key, itself) = key(own, Validity::NEVER_EXPIRES, Status::Active);
         let actor = Actor::Key(&key);
-        prop_assert!(!may(&actor, operation, &record(target, 2), standing, at(0)));
+        prop_assert!(!may(&actor, operation, &record(target, 2), membership, at(0)));
         let is_key = !["create", "list"].contains(&operation);
-        prop_assert_eq!(is_key && may(&actor, operation, &itself, standing, at(0)), operation == "revoke");
+        prop_assert_eq!(is_key && may(&actor, operation, &itself, membership, at(0)), operation == "revoke");
     }
 
     /// A key that lives on when its user leaves is a team's, and only an admin of that team makes it: no key makes a
@@ -132,30 +141,30 @@ proptest! {
     fn what_outlives_a_user_is_a_teams_and_by_its_admin(
         target in grants(),
         by_key: bool,
-        standing in standings(),
+        membership in directory(),
     ) {
-        let (key, _) = key(personal("ada"), Validity::UNLIMITED, Status::Active);
+        let (key, _) = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
         let actor = if by_key { Actor::Key(&key) } else { Actor::User(text("ada")) };
-        if let Ok(permit) = may_manage(&actor, Create(target.clone()), standing, at(0)) {
+        if let Ok(permit) = authorize_operation(&actor, Create(target.clone()), membership, at(0)) {
             match &target {
                 Grant::Personal { user } => prop_assert!(!by_key && *user == text("ada")),
-                Grant::Team { .. } => prop_assert_eq!(standing, Some(Standing::Admin)),
+                Grant::Team { .. } => prop_assert_eq!(membership, Some(Membership::Admin)),
             }
             // What is made is what was permitted, and says who made it.
-            let issued = permit.issue(KG, text("new"), Validity::UNLIMITED, &mut rng(3), at(0)).unwrap();
+            let issued = permit.issue(KG, text("new"), Validity::NEVER_EXPIRES, &mut rng(3), at(0)).unwrap();
             prop_assert_eq!(issued.key.record().grant(), &target);
             prop_assert_eq!(issued.key.record().created_by(), &Creator::User(text("ada")));
         }
     }
 
-    /// Less standing is never more: what an outsider may, a member may, and what a member may, an admin may.
+    /// Less membership is never more: what an outsider may, a member may, and what a member may, an admin may.
     #[test]
     fn standing_only_ever_adds(target in grants(), by_key: bool, operation in select(&OPERATIONS[..])) {
-        let (key, _) = key(personal("ada"), Validity::UNLIMITED, Status::Active);
+        let (key, _) = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
         let actor = if by_key { Actor::Key(&key) } else { Actor::User(text("ada")) };
         let target = record(target, 2);
-        let may = |standing| may(&actor, operation, &target, standing, at(0));
-        let ladder = [None, Some(Standing::Deprovisioned), Some(Standing::Outsider), Some(Standing::Member), Some(Standing::Admin)];
+        let may = |membership| may(&actor, operation, &target, membership, at(0));
+        let ladder = [None, Some(Membership::Deprovisioned), Some(Membership::Outsider), Some(Membership::Member), Some(Membership::Admin)];
         let allowed = ladder.map(may);
         prop_assert!(!allowed[0] && !allowed[1], "nobody, or one who is gone");
         prop_assert!(allowed.is_sorted(), "{:?}", allowed);
@@ -179,11 +188,11 @@ proptest! {
         });
         let overlap = Duration::from_secs(overlap);
         let rotation = if is_retry { Rotation::Retry { overlap } } else { Rotation::Start { overlap } };
-        let permit = may_manage(&operator(), Rotate(Arc::clone(&before)), None, now).unwrap();
-        if let Ok(reminted) = permit.remint(KG, rotation, &mut rng(2), now) {
+        let permit = authorize_operation(&system(), Rotate(Arc::clone(&before)), None, now).unwrap();
+        if let Ok(rotated) = permit.rotate(KG, rotation, &mut rng(2), now) {
             prop_assert!(!validity.is_expired(now));
-            prop_assert_eq!(reminted.change.id(), before.id());
-            if let keygate::PreviousChange::Set(previous) = reminted.change.previous() {
+            prop_assert_eq!(rotated.change.id(), before.id());
+            if let keygate::PreviousChange::Set(previous) = rotated.change.previous() {
                 prop_assert!(previous.ends_at <= end);
                 prop_assert_eq!(previous.digest, before.current());
             }

@@ -7,19 +7,19 @@ mod table;
 
 use common::{at, call, export, full, inference, key, metrics, personal, request, team, text};
 use keygate::{
-    Action, ActionKind, Attribution, Class, Decision, Grant, PermissionLevel, Reason, Request, Standing, Status,
-    Sufficient, UnixTime, Validity, VerifiedKey, decide,
+    Action, ActionKind, Attribution, Decision, DenialClass, Grant, MatchedKey, Membership, PermissionLevel, Reason,
+    Request, Requirement, Status, UnixTime, Validity, decide,
 };
 use table::Table;
 
 const REVOKED: Status = Status::Revoked { at: at(50) };
 const VALIDITIES: [(&str, i64); 3] = [("early", 99), ("valid", 150), ("over", 200)];
-const STANDINGS: [(&str, Option<Standing>); 5] = [
+const STANDINGS: [(&str, Option<Membership>); 5] = [
     ("none", None),
-    ("admin", Some(Standing::Admin)),
-    ("member", Some(Standing::Member)),
-    ("outsider", Some(Standing::Outsider)),
-    ("deprovisioned", Some(Standing::Deprovisioned)),
+    ("admin", Some(Membership::Admin)),
+    ("member", Some(Membership::Member)),
+    ("outsider", Some(Membership::Outsider)),
+    ("deprovisioned", Some(Membership::Deprovisioned)),
 ];
 
 fn between(start: i64, end: i64) -> Validity {
@@ -66,7 +66,8 @@ fn the_whole_table_is_the_golden_one() {
     }
     let requests = ["core", "other"].map(|team| actions.clone().map(|(_, action)| request(team, action)));
 
-    let mut table = Table::new(&["key of core, or of ada", "status", "time", "standing", "team", "request", "outcome"]);
+    let mut table =
+        Table::new(&["key of core, or of ada", "status", "time", "membership", "team", "request", "outcome"]);
     let columns = [
         labels(&statuses),
         labels(&VALIDITIES),
@@ -78,9 +79,9 @@ fn the_whole_table_is_the_golden_one() {
         let keys = statuses.map(|(_, status)| key(grant.clone(), between(100, 200), status, 1));
         let columns = [&[vec![label.to_owned()]], columns.as_slice()].concat();
         table.add(&columns, |place| {
-            let [_, status, time, standing, team, action] = place else { panic!("there are six columns") };
+            let [_, status, time, membership, team, action] = place else { panic!("there are six columns") };
             let request = &requests[*team][*action];
-            outcome(decide(&keys[*status], STANDINGS[*standing].1, request, at(VALIDITIES[*time].1)))
+            outcome(decide(&keys[*status], STANDINGS[*membership].1, request, at(VALIDITIES[*time].1)))
         });
     }
     table.assert_golden("policy.txt", PREAMBLE);
@@ -100,12 +101,12 @@ fn outcome(decision: Decision<'_>) -> String {
         },
         Decision::Deny(denial) => {
             let class = match denial.class() {
-                Class::NotAllowed => "not allowed",
-                Class::NotAuthenticated => "not authenticated",
-                Class::Undecided => "undecided",
+                DenialClass::NotAllowed => "not allowed",
+                DenialClass::NotAuthenticated => "not authenticated",
+                DenialClass::Undecided => "undecided",
                 _ => panic!("a class that the table does not know"),
             };
-            let conceals = if denial.conceals() { ", conceals" } else { "" };
+            let conceals = if denial.reveals_existence() { ", conceals" } else { "" };
             format!("{}: {class}{conceals}", denial.reason())
         }
     }
@@ -116,19 +117,19 @@ struct Row {
     grant: Grant,
     status: Status,
     validity: Validity,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     request: Request,
     now: i64,
 }
 
 fn row(grant: Grant, action: Action) -> Row {
     let request = request("core", action);
-    Row { grant, status: Status::Active, validity: Validity::UNLIMITED, standing: None, request, now: 150 }
+    Row { grant, status: Status::Active, validity: Validity::NEVER_EXPIRES, membership: None, request, now: 150 }
 }
 
-/// A personal key of a user with a standing in the request's team.
-fn as_user(standing: Standing, action: Action) -> Row {
-    Row { standing: Some(standing), ..row(personal("ada"), action) }
+/// A personal key of a user with a membership in the request's team.
+fn as_user(membership: Membership, action: Action) -> Row {
+    Row { membership: Some(membership), ..row(personal("ada"), action) }
 }
 
 impl Row {
@@ -146,11 +147,11 @@ impl Row {
 
     #[track_caller]
     fn decides(self, expected: Option<Reason>) {
-        let Self { grant, status, validity, standing, request, now } = self;
+        let Self { grant, status, validity, membership, request, now } = self;
         let key = key(grant, validity, status, 1);
-        let decision = decide(&key, standing, &request, at(now));
+        let decision = decide(&key, membership, &request, at(now));
         let reason = decision.into_result().map_err(|denial| denial.reason()).err();
-        assert_eq!(reason, expected, "{key:?} {standing:?} {request:?} at {now}");
+        assert_eq!(reason, expected, "{key:?} {membership:?} {request:?} at {now}");
     }
 
     #[track_caller]
@@ -180,7 +181,7 @@ fn rule_1_status() {
     full().with(Status::Disabled).during(between(0, 100), 100).denies(Reason::Disabled);
     // Before rule 3.
     full().with(REVOKED).in_team("other").denies(Reason::Revoked);
-    as_user(Standing::Deprovisioned, Action::Deploy).with(Status::Disabled).denies(Reason::Disabled);
+    as_user(Membership::Deprovisioned, Action::Deploy).with(Status::Disabled).denies(Reason::Disabled);
     row(personal("ada"), Action::Deploy).with(REVOKED).denies(Reason::Revoked);
 }
 
@@ -188,7 +189,7 @@ fn rule_1_status() {
 fn rule_2_time() {
     let full = || row(team("core", full("all")), Action::Deploy);
     // Valid iff not_before <= now < expires_at.
-    let start = || Validity::from(at(100));
+    let start = || Validity::starting_at(at(100));
     full().during(start(), 99).denies(Reason::NotYetValid);
     full().during(start(), 100).allows();
     full().during(start(), i64::MAX).allows();
@@ -203,30 +204,30 @@ fn rule_2_time() {
     full().during(between(100, 101), 100).allows();
     full().during(between(100, 101), 101).denies(Reason::Expired);
     // Every i64 is a legal time.
-    full().during(Validity::UNLIMITED, i64::MIN).allows();
-    full().during(Validity::UNLIMITED, i64::MAX).allows();
-    full().during(Validity::from(UnixTime::MIN), i64::MIN).allows();
-    full().during(Validity::from(UnixTime::MAX), i64::MAX).allows();
-    full().during(Validity::from(UnixTime::MAX), i64::MAX - 1).denies(Reason::NotYetValid);
+    full().during(Validity::NEVER_EXPIRES, i64::MIN).allows();
+    full().during(Validity::NEVER_EXPIRES, i64::MAX).allows();
+    full().during(Validity::starting_at(UnixTime::MIN), i64::MIN).allows();
+    full().during(Validity::starting_at(UnixTime::MAX), i64::MAX).allows();
+    full().during(Validity::starting_at(UnixTime::MAX), i64::MAX - 1).denies(Reason::NotYetValid);
     full().during(Validity::until(UnixTime::MAX), i64::MAX - 1).allows();
     full().during(Validity::until(UnixTime::MAX), i64::MAX).denies(Reason::Expired);
     full().during(Validity::until(UnixTime::MIN), i64::MIN).denies(Reason::Expired);
     full().during(between(i64::MIN, i64::MAX), i64::MIN).allows();
-    // Before rule 3, whose standing need not be known then.
+    // Before rule 3, whose membership need not be known then.
     full().in_team("other").during(end(), 200).denies(Reason::Expired);
-    as_user(Standing::Deprovisioned, Action::Deploy).during(end(), 200).denies(Reason::Expired);
+    as_user(Membership::Deprovisioned, Action::Deploy).during(end(), 200).denies(Reason::Expired);
     row(personal("ada"), Action::Deploy).during(start(), 99).denies(Reason::NotYetValid);
-    row(personal("ada"), Action::Deploy).during(start(), 100).denies(Reason::StandingRequired);
+    row(personal("ada"), Action::Deploy).during(start(), 100).denies(Reason::MembershipRequired);
 }
 
 #[test]
 fn rule_3_and_4_personal_keys_act_as_their_user() {
     for action in [call("m1", None), call("m1", Some("development")), Action::Deploy, Action::Manage, export(None)] {
-        as_user(Standing::Admin, action.clone()).allows();
-        as_user(Standing::Member, action.clone()).allows();
-        as_user(Standing::Outsider, action.clone()).denies(Reason::OtherTeam);
-        as_user(Standing::Deprovisioned, action.clone()).denies(Reason::OwnerDeprovisioned);
-        row(personal("ada"), action).denies(Reason::StandingRequired);
+        as_user(Membership::Admin, action.clone()).allows();
+        as_user(Membership::Member, action.clone()).allows();
+        as_user(Membership::Outsider, action.clone()).denies(Reason::OtherTeam);
+        as_user(Membership::Deprovisioned, action.clone()).denies(Reason::OwnerDeprovisioned);
+        row(personal("ada"), action).denies(Reason::MembershipRequired);
     }
 }
 
@@ -240,10 +241,10 @@ fn rule_3_team_keys_are_confined_to_their_team() {
             row(grant.clone(), call("m1", Some("prod"))).in_team(other).denies(Reason::OtherTeam);
         }
     }
-    // Standing is no matter of theirs.
-    for (_, standing) in STANDINGS {
-        Row { standing, ..row(team("core", full("all")), Action::Manage) }.allows();
-        Row { standing, ..row(team("core", full("all")), Action::Manage) }.in_team("other").denies(Reason::OtherTeam);
+    // Membership is no matter of theirs.
+    for (_, membership) in STANDINGS {
+        Row { membership, ..row(team("core", full("all")), Action::Manage) }.allows();
+        Row { membership, ..row(team("core", full("all")), Action::Manage) }.in_team("other").denies(Reason::OtherTeam);
     }
     // A team and a user of the same name are not the same.
     row(team("ada", full("all")), Action::Deploy).denies(Reason::OtherTeam);
@@ -336,12 +337,12 @@ fn rule_8_an_allow_carries_what_was_decided() {
     let (ada, core) = (text("ada"), text("core"));
     let asked = request("core", call("m1", None));
 
-    let key_of_ada = key(personal("ada"), Validity::UNLIMITED, Status::Active, 1);
-    let allow = decide(&key_of_ada, Some(Standing::Member), &asked, now).into_result().unwrap();
+    let key_of_ada = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active, 1);
+    let allow = decide(&key_of_ada, Some(Membership::Member), &asked, now).into_result().unwrap();
     assert_eq!(allow.attribution(), Attribution::User(&ada));
     assert_eq!((allow.key().id(), allow.request()), (key_of_ada.id(), &asked));
 
-    let key_of_core = key(team("core", full("all")), Validity::UNLIMITED, Status::Active, 2);
+    let key_of_core = key(team("core", full("all")), Validity::NEVER_EXPIRES, Status::Active, 2);
     let decision = decide(&key_of_core, None, &asked, now);
     assert!(decision.is_allowed());
     let authorization = decision.into_result().unwrap().to_authorization();
@@ -352,7 +353,7 @@ fn rule_8_an_allow_carries_what_was_decided() {
 /// Rules 1, 2 and `OwnerDeprovisioned` are 401, the rest 403; two reasons conceal.
 #[test]
 fn every_reason_has_its_name_class_and_discretion() {
-    use Class::{NotAllowed, NotAuthenticated, Undecided};
+    use DenialClass::{NotAllowed, NotAuthenticated, Undecided};
     let table = [
         (Reason::Disabled, "disabled", NotAuthenticated, false),
         (Reason::EnvironmentNotInScope, "environment_not_in_scope", NotAllowed, false),
@@ -368,24 +369,24 @@ fn every_reason_has_its_name_class_and_discretion() {
         (Reason::OwnerDeprovisioned, "owner_deprovisioned", NotAuthenticated, false),
         (Reason::Revoked, "revoked", NotAuthenticated, false),
         (Reason::SessionRequired, "session_required", NotAllowed, false),
-        (Reason::StandingRequired, "standing_required", Undecided, false),
+        (Reason::MembershipRequired, "membership_required", Undecided, false),
     ];
     assert_eq!(table.map(|(reason, ..)| reason), Reason::ALL);
     for (reason, name, class, conceals) in table {
-        assert_eq!((reason.as_str(), reason.class(), reason.conceals()), (name, class, conceals));
+        assert_eq!((reason.as_str(), reason.class(), reason.reveals_existence()), (name, class, conceals));
         assert_eq!(reason.to_string(), name);
     }
 }
 
 #[test]
 fn a_denial_tells_what_would_have_sufficed() {
-    let sufficient = |key: &VerifiedKey, standing, request: &Request| {
-        let denial = decide(key, standing, request, at(150)).into_result().unwrap_err();
+    let sufficient = |key: &MatchedKey, membership, request: &Request| {
+        let denial = decide(key, membership, request, at(150)).into_result().unwrap_err();
         assert_eq!(denial.action(), request.action.kind());
         assert_eq!(denial.to_string(), format!("{} denied: {}", denial.action(), denial.reason()));
-        denial.sufficient(key, request).map(|sufficient| sufficient.to_string())
+        denial.requirement(key, request).map(|sufficient| sufficient.to_string())
     };
-    let active = |permission| key(team("core", permission), Validity::UNLIMITED, Status::Active, 1);
+    let active = |permission| key(team("core", permission), Validity::NEVER_EXPIRES, Status::Active, 1);
     let table = [
         (metrics("all"), call("m1", None), "a key with level `full` or `inference_only`"),
         (inference("all", "all"), export(None), "a key with level `full` or `metrics_only`"),
@@ -401,18 +402,18 @@ fn a_denial_tells_what_would_have_sufficed() {
         assert_eq!(sufficient(&active(permission), None, &request("core", action)).as_deref(), Some(expected));
     }
     // Nothing that a key could be granted helps against these.
-    let personal = key(personal("ada"), Validity::UNLIMITED, Status::Active, 1);
-    for (_, standing) in STANDINGS {
+    let personal = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active, 1);
+    for (_, membership) in STANDINGS {
         let asked = request("core", Action::Deploy);
-        if !decide(&personal, standing, &asked, at(150)).is_allowed() {
-            assert_eq!(sufficient(&personal, standing, &asked), None);
+        if !decide(&personal, membership, &asked, at(150)).is_allowed() {
+            assert_eq!(sufficient(&personal, membership, &asked), None);
         }
     }
     for (status, now) in [(REVOKED, 150), (Status::Disabled, 150), (Status::Active, 99), (Status::Active, 200)] {
         let key = key(team("core", full("all")), between(100, 200), status, 1);
         let asked = request("core", Action::Deploy);
         let denial = decide(&key, None, &asked, at(now)).into_result().unwrap_err();
-        assert_eq!(denial.sufficient(&key, &asked), None);
+        assert_eq!(denial.requirement(&key, &asked), None);
     }
     assert_eq!(sufficient(&active(full("all")), None, &request("other", Action::Deploy)), None);
 }
@@ -420,14 +421,14 @@ fn a_denial_tells_what_would_have_sufficed() {
 /// What is lent comes from the key and the request: the same sets, not copies of their text.
 #[test]
 fn what_suffices_is_lent() {
-    let key = key(team("core", inference("prod", "m1")), Validity::UNLIMITED, Status::Active, 1);
+    let key = key(team("core", inference("prod", "m1")), Validity::NEVER_EXPIRES, Status::Active, 1);
     let permission = key.grant().permission().unwrap();
     let asked = request("core", call("m1", None));
     let denial = decide(&key, None, &asked, at(150)).into_result().unwrap_err();
-    let Some(Sufficient::EnvironmentAmong(set)) = denial.sufficient(&key, &asked) else { panic!("{denial}") };
+    let Some(Requirement::EnvironmentAmong(set)) = denial.requirement(&key, &asked) else { panic!("{denial}") };
     assert_eq!(Some(set), permission.environments().members());
 
     let asked = request("core", call("m2", Some("prod")));
     let denial = decide(&key, None, &asked, at(150)).into_result().unwrap_err();
-    assert_eq!(denial.sufficient(&key, &asked), Some(Sufficient::Model(&text("m2"))));
+    assert_eq!(denial.requirement(&key, &asked), Some(Requirement::Model(&text("m2"))));
 }

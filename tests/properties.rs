@@ -18,7 +18,7 @@ use std::{
 use common::{KG, at, changed, issue, key, open, rng, text};
 use keygate::{
     Action, Creator, DigestAlgorithm, EnvironmentScope, GenerateError, Grant, InvalidKey, Issuer, KeyKind, KeyRecord,
-    ModelScope, Permission, PreviousSecret, RecordParts, Request, SecretDigest, Standing, Status, Token, UnixTime,
+    Membership, ModelScope, Permission, PreviousSecret, RecordParts, Request, SecretDigest, Status, Token, UnixTime,
     UnverifiedToken, Validity, decide, verify,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -82,8 +82,8 @@ fn statuses() -> impl Strategy<Value = Status> {
     prop_oneof![Just(Status::Active), Just(Status::Disabled), times().prop_map(|at| Status::Revoked { at })]
 }
 
-fn standings() -> impl Strategy<Value = Option<Standing>> {
-    option::of(select(&[Standing::Admin, Standing::Member, Standing::Outsider, Standing::Deprovisioned][..]))
+fn directory() -> impl Strategy<Value = Option<Membership>> {
+    option::of(select(&[Membership::Admin, Membership::Member, Membership::Outsider, Membership::Deprovisioned][..]))
 }
 
 fn requests() -> impl Strategy<Value = Request> {
@@ -117,7 +117,7 @@ fn records() -> impl Strategy<Value = KeyRecord> {
                     name: text(&name),
                     grant,
                     created_at,
-                    created_by: creator.map_or(Creator::Operator, |user| Creator::User(text(&user))),
+                    created_by: creator.map_or(Creator::System, |user| Creator::User(text(&user))),
                     not_before: validity.not_before(),
                     expires_at: validity.expires_at(),
                     last_used_at,
@@ -155,7 +155,7 @@ proptest! {
         prop_assert_eq!((presented.id(), presented.kind()), (token.id(), token.kind()));
         prop_assert_eq!(presented.public(), token.public());
         prop_assert!(presented.digest() == token.digest());
-        // To any other issuer it is foreign.
+        // To any other issuer it is legacy.
         for other in ISSUERS.into_iter().filter(|other| *other != issuer) {
             prop_assert!(UnverifiedToken::parse(other, text).is_err());
         }
@@ -211,7 +211,7 @@ proptest! {
             _ => panic!("these are the permissions"),
         };
         let allows = |permission| {
-            let key = key(Grant::Team { team: text("core"), permission }, Validity::UNLIMITED, Status::Active, 1);
+            let key = key(Grant::Team { team: text("core"), permission }, Validity::NEVER_EXPIRES, Status::Active, 1);
             decide(&key, None, &request, at(0)).is_allowed()
         };
         prop_assert!(allows(permission) || !allows(restricted));
@@ -222,7 +222,7 @@ proptest! {
         grant in grants(),
         validity in validities(),
         status in statuses(),
-        standing in standings(),
+        membership in directory(),
         request in requests(),
         now in times(),
     ) {
@@ -231,35 +231,35 @@ proptest! {
             && validity.not_before().is_none_or(|start| start <= now)
             && validity.expires_at().is_none_or(|end| now < end);
         prop_assert_eq!(validity.contains(now) && status == Status::Active, is_usable);
-        prop_assert!(is_usable || !decide(&key, standing, &request, now).is_allowed());
+        prop_assert!(is_usable || !decide(&key, membership, &request, now).is_allowed());
     }
 
     /// A team key does nothing in another team, and a personal key nothing without its user.
     #[test]
-    fn nothing_is_allowed_outside_the_team(grant in grants(), standing in standings(), request in requests()) {
-        let key = key(grant.clone(), Validity::UNLIMITED, Status::Active, 1);
-        if decide(&key, standing, &request, at(0)).is_allowed() {
+    fn nothing_is_allowed_outside_the_team(grant in grants(), membership in directory(), request in requests()) {
+        let key = key(grant.clone(), Validity::NEVER_EXPIRES, Status::Active, 1);
+        if decide(&key, membership, &request, at(0)).is_allowed() {
             match grant {
                 Grant::Team { team, .. } => prop_assert_eq!(team, request.team),
                 Grant::Personal { .. } => {
-                    prop_assert!(matches!(standing, Some(Standing::Admin | Standing::Member)));
+                    prop_assert!(matches!(membership, Some(Membership::Admin | Membership::Member)));
                 }
             }
         }
     }
 
-    /// Deciding twice is deciding once, and the standing of nobody is nobody's.
+    /// Deciding twice is deciding once, and the membership of nobody is nobody's.
     #[test]
     fn a_decision_depends_on_its_arguments_only(
         grant in grants(),
-        standing in standings(),
+        membership in directory(),
         request in requests(),
         now in times(),
     ) {
-        let key = key(grant, Validity::UNLIMITED, Status::Active, 1);
-        let reason = |standing| decide(&key, standing, &request, now).into_result().err();
-        prop_assert_eq!(reason(standing), reason(standing));
-        prop_assert!(key.kind() == KeyKind::Personal || reason(standing) == reason(None));
+        let key = key(grant, Validity::NEVER_EXPIRES, Status::Active, 1);
+        let reason = |membership| decide(&key, membership, &request, now).into_result().err();
+        prop_assert_eq!(reason(membership), reason(membership));
+        prop_assert!(key.kind() == KeyKind::Personal || reason(membership) == reason(None));
     }
 
     /// Whoever has no secret learns nothing: not whether the id exists, not of what kind the key is or in what state.
@@ -288,7 +288,7 @@ proptest! {
         let token = Token::generate(KG, kinds[0], &mut ChaCha20Rng::from_seed(seed)).unwrap();
         let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
         let record = |id, grant: &Grant| {
-            let issued = issue(grant.clone(), Validity::UNLIMITED, 1);
+            let issued = issue(grant.clone(), Validity::NEVER_EXPIRES, 1);
             changed(issued.key.record(), |parts| {
                 parts.id = id;
                 if is_previous {
@@ -308,7 +308,7 @@ proptest! {
 
     #[test]
     fn a_previous_secret_lives_until_its_end(end in times(), now in times(), expires in option::of(times())) {
-        let (old, new) = (issue(common::personal("ada"), Validity::UNLIMITED, 1), rng(2));
+        let (old, new) = (issue(common::personal("ada"), Validity::NEVER_EXPIRES, 1), rng(2));
         let mut new = new;
         let next = Token::generate_secret(KG, KeyKind::Personal, old.token.id(), &mut new).unwrap();
         let ends_at = expires.map_or(end, |expires| end.min(expires));
@@ -320,7 +320,7 @@ proptest! {
         let presented = UnverifiedToken::parse(KG, old.token.expose_secret()).unwrap();
         prop_assert_eq!(verify(&presented, Some(record.clone()), now).is_ok(), now < ends_at);
         // The current one opens it always: whether the key may be used is not asked yet.
-        prop_assert_eq!(open(&next, &record, now).slot(), keygate::Slot::Current);
+        prop_assert_eq!(open(&next, &record, now).slot(), keygate::SecretSlot::Current);
     }
 
     #[test]
@@ -392,7 +392,7 @@ fn both_models(left: ModelScope, right: ModelScope) -> ModelScope {
 /// A comparison looks at every bit: a digest that differs in one is another, and opens nothing.
 #[test]
 fn digests_that_differ_in_one_bit_are_not_equal() {
-    let issued = issue(common::personal("ada"), Validity::UNLIMITED, 1);
+    let issued = issue(common::personal("ada"), Validity::NEVER_EXPIRES, 1);
     let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
     let digest = issued.token.digest();
     for place in 0..SecretDigest::LENGTH {

@@ -30,7 +30,7 @@ const SECRET: &str = "LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1";
 
 /// What a finder says of a text: where, which, and whether the checksum holds.
 fn found(scanner: &Scanner, text: &[u8]) -> Vec<(usize, usize, String, bool)> {
-    let entry = |found: keygate::Found<'_>| {
+    let entry = |found: keygate::TokenMatch<'_>| {
         assert_eq!(found.expose_secret().as_bytes(), &text[found.range()]);
         assert!(found.expose_secret().starts_with(&found.public().to_string()));
         let public = format!("{}{}1_{}", found.issuer(), found.kind().symbol(), found.id());
@@ -148,7 +148,7 @@ fn a_wrong_checksum_is_told() {
 fn issuers_that_begin_or_end_alike() {
     let issuers = ["kg", "akg", "kgt1", "t1"];
     let [first, others @ ..] = issuers.map(text::<Issuer>);
-    let scanner = others.into_iter().fold(Scanner::new(first), Scanner::and);
+    let scanner = others.into_iter().fold(Scanner::new(first), Scanner::with_issuer);
     for issuer in issuers {
         let token = Token::generate(text(issuer), KeyKind::Personal, &mut rng(1)).unwrap();
         let said: Vec<_> = scanner.find(token.expose_secret()).map(|found| found.issuer()).collect();
@@ -156,7 +156,7 @@ fn issuers_that_begin_or_end_alike() {
         let redacted = format!("{}_[redacted]", token.public());
         assert_eq!(scanner.redact(token.expose_secret()), redacted);
         // One that is looked for twice is found once.
-        let twice = scanner.clone().and(text(issuer));
+        let twice = scanner.clone().with_issuer(text(issuer));
         assert_eq!(twice.find(token.expose_secret()).count(), 1);
     }
     // `akg` is not `kg` with something before it, unless only `kg` is looked for.
@@ -168,7 +168,7 @@ fn issuers_that_begin_or_end_alike() {
 /// From one end of the longest token to the other.
 #[test]
 fn the_longest_issuer() {
-    let scanner = Scanner::new(text("a234567890")).and(KG);
+    let scanner = Scanner::new(text("a234567890")).with_issuer(KG);
     let token = T.replacen("kg", "a234567890", 1);
     assert_redacts(&scanner, &format!("x{token}x"), "xa234567890t1_wk59pfKL0jFi2YYv_[redacted]x");
 }
@@ -359,7 +359,7 @@ fn nothing_that_is_printed_holds_the_secret() {
     let found = SCANNER.find(&text).next().unwrap();
     assert_eq!(
         format!("{found:?}"),
-        "Found { range: 4..67, public: kgt1_wk59pfKL0jFi2YYv, has_valid_checksum: true, .. }"
+        "TokenMatch { range: 4..67, public: kgt1_wk59pfKL0jFi2YYv, has_valid_checksum: true, .. }"
     );
     let mut writer = SCANNER.writer(String::new());
     writer.write_str(&text[..40]).unwrap();
@@ -403,7 +403,7 @@ const ISSUERS: [&str; 4] = ["kg", "akg", "kgt1", "t1"];
 fn scanners() -> impl Strategy<Value = (Vec<&'static str>, Scanner)> {
     proptest::sample::subsequence(ISSUERS.to_vec(), 1..=4).prop_map(|issuers| {
         let scanner = Scanner::new(text(issuers[0]));
-        let scanner = issuers[1..].iter().fold(scanner, |scanner, issuer| scanner.and(text(issuer)));
+        let scanner = issuers[1..].iter().fold(scanner, |scanner, issuer| scanner.with_issuer(text(issuer)));
         (issuers, scanner)
     })
 }

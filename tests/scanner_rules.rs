@@ -149,7 +149,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap_or_else(|_| panic!("{errors}"))
 }
 
-/// Tells whether a scanner runs; says what is skipped otherwise.
+/// Returns `true` if a scanner runs; says what is skipped otherwise.
 fn is_there(scanner: &str, command: &mut Command, how: &str, is_installed_by_ci: bool) -> bool {
     let is_there = command.output().is_ok_and(|output| output.status.success());
     if !is_there {

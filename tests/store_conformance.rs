@@ -13,19 +13,19 @@ use core::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use keygate::{
-    BoxedKeyStore, BoxedManagedKeyStore, KeyId, KeyRecord, KeyStore, ManagedKeyStore, MemoryStore,
+    BoxedKeyManagementStore, BoxedKeyStore, KeyId, KeyManagementStore, KeyRecord, KeyStore, MemoryStore,
     store::conformance::{Passed, Race, Rule, Task, Threads, Violations, check},
 };
 
 use fault::{FAULTS, Fault};
 use plain::PlainStore;
 
-fn run<S: ManagedKeyStore + 'static>(fresh: impl AsyncFn() -> S) -> Result<Passed, Violations> {
+fn run<S: KeyManagementStore + 'static>(fresh: impl AsyncFn() -> S) -> Result<Passed, Violations> {
     pollster::block_on(check(fresh, &Threads))
 }
 
 #[track_caller]
-fn assert_conforms<S: ManagedKeyStore + 'static>(fresh: impl AsyncFn() -> S) {
+fn assert_conforms<S: KeyManagementStore + 'static>(fresh: impl AsyncFn() -> S) {
     let report = run(fresh).map_err(|violations| violations.to_string());
     assert!(report.is_ok(), "{}", report.unwrap_err());
 }
@@ -55,7 +55,7 @@ fn pointers_to_a_store_conform() {
 
 #[test]
 fn a_store_without_its_type_conforms() {
-    assert_conforms(async || BoxedManagedKeyStore::new(MemoryStore::new()));
+    assert_conforms(async || BoxedKeyManagementStore::new(MemoryStore::new()));
 }
 
 /// Otherwise a layer would wait where it need not, and nobody would notice.
@@ -67,7 +67,7 @@ fn what_is_in_memory_is_known_at_once_whatever_wraps_the_store() {
         &|| Box::new(MemoryStore::new()).find_now(id),
         &|| Arc::new(MemoryStore::new()).find_now(id),
         &|| BoxedKeyStore::new(MemoryStore::new()).find_now(id),
-        &|| BoxedManagedKeyStore::new(MemoryStore::new()).find_now(id),
+        &|| BoxedKeyManagementStore::new(MemoryStore::new()).find_now(id),
     ];
     assert_eq!(stores.map(|find_now| find_now()), [const { Some(None) }; 5]);
 

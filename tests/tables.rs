@@ -16,12 +16,10 @@ mod common;
 use core::cell::RefCell;
 use std::{collections::BTreeSet, sync::Arc};
 
-use common::{
-    at, call, changed, export, full, inference, issue, metrics, open, operator, personal, request, team, text,
-};
+use common::{at, call, changed, export, full, inference, issue, metrics, open, personal, request, system, team, text};
 use keygate::{
-    Action, Actor, Create, Disable, Enable, Grant, List, Operation, Owner, Rename, Revoke, Rotate, Standing, Status,
-    UnixTime, Validity, VerifiedKey, decide, may_manage,
+    Action, Actor, Create, Disable, Enable, Grant, List, MatchedKey, Membership, Operation, Owner, Rename, Revoke,
+    Rotate, Status, UnixTime, Validity, authorize_operation, decide,
 };
 
 const DECIDE: &str = include_str!("tables/decide.txt");
@@ -70,12 +68,12 @@ impl Table {
 const STATUSES: [(&str, Status); 3] =
     [("active", Status::Active), ("disabled", Status::Disabled), ("revoked", Status::Revoked { at: at(50) })];
 const TIMES: [(&str, i64); 4] = [("early", 99), ("first", 100), ("last", 199), ("over", 200)];
-const STANDINGS: [(&str, Option<Standing>); 5] = [
+const STANDINGS: [(&str, Option<Membership>); 5] = [
     ("none", None),
-    ("admin", Some(Standing::Admin)),
-    ("deprovisioned", Some(Standing::Deprovisioned)),
-    ("member", Some(Standing::Member)),
-    ("outsider", Some(Standing::Outsider)),
+    ("admin", Some(Membership::Admin)),
+    ("deprovisioned", Some(Membership::Deprovisioned)),
+    ("member", Some(Membership::Member)),
+    ("outsider", Some(Membership::Outsider)),
 ];
 
 fn validity() -> Validity {
@@ -128,10 +126,10 @@ fn check_decisions(table: &Table) -> Result<usize, String> {
             for ([action, environment, model], asked) in actions() {
                 for (own, name) in [("own", "core"), ("other", "labs"), ("other", "Core")] {
                     let request = request(name, asked.clone());
-                    for (standing, of_user) in STANDINGS {
+                    for (membership, of_user) in STANDINGS {
                         for (time, now) in TIMES {
                             let case =
-                                [kind, status, time, environments, models, standing, own, action, environment, model];
+                                [kind, status, time, environments, models, membership, own, action, environment, model];
                             let decision = decide(&key, of_user, &request, at(now)).into_result();
                             let outcome = allow_or(decision.map_err(|denial| denial.reason()));
                             let expected = table.outcome(&case);
@@ -159,8 +157,8 @@ fn every_decision_is_the_one_of_the_table() {
 const OPERATIONS: [&str; 7] = ["create", "list", "rename", "rotate", "disable", "enable", "revoke"];
 
 /// An actor: none, or a key in a state, with its cells.
-fn actors() -> Vec<([&'static str; 3], Option<VerifiedKey>, i64)> {
-    let mut actors = vec![(["operator", "-", "-"], None, 150), (["user", "-", "-"], None, 150)];
+fn actors() -> Vec<([&'static str; 3], Option<MatchedKey>, i64)> {
+    let mut actors = vec![(["system", "-", "-"], None, 150), (["user", "-", "-"], None, 150)];
     let keys = [
         ("personal key", personal("ada")),
         ("full key", team("core", full("all"))),
@@ -178,7 +176,7 @@ fn actors() -> Vec<([&'static str; 3], Option<VerifiedKey>, i64)> {
 }
 
 /// The record of an actor's own key.
-fn itself(key: &VerifiedKey) -> Arc<keygate::KeyRecord> {
+fn itself(key: &MatchedKey) -> Arc<keygate::KeyRecord> {
     let issued = issue(key.grant().clone(), validity(), 1);
     assert_eq!(issued.token.id(), key.id(), "equal seeds give equal keys");
     let record = changed(issued.key.record(), |parts| parts.status = key.status());
@@ -197,19 +195,19 @@ fn check_managements(table: &Table) -> Result<usize, String> {
     for ([actor, status, time], key, now) in actors() {
         let who = match (&key, actor) {
             (Some(key), _) => Actor::Key(key),
-            (None, "operator") => operator(),
+            (None, "system") => system(),
             (None, _) => Actor::User(text("ada")),
         };
         for operation in OPERATIONS {
             let is_on_keys = !["create", "list"].contains(&operation);
             let itself = key.iter().filter(|_| is_on_keys).map(|key| ("itself", key.grant().clone(), itself(key)));
             let others = targets.iter().map(|(name, grant)| {
-                let other = issue(grant.clone(), Validity::UNLIMITED, 2);
+                let other = issue(grant.clone(), Validity::NEVER_EXPIRES, 2);
                 (*name, grant.clone(), Arc::new(other.key.record().clone()))
             });
             for (target, grant, record) in others.chain(itself) {
-                for (standing, of_user) in STANDINGS {
-                    let case = [actor, status, time, standing, operation, target];
+                for (membership, of_user) in STANDINGS {
+                    let case = [actor, status, time, membership, operation, target];
                     let outcome = manage(&who, operation, grant.clone(), &record, of_user, at(now));
                     let expected = table.outcome(&case);
                     if outcome != expected {
@@ -228,21 +226,21 @@ fn manage(
     operation: &str,
     grant: Grant,
     record: &Arc<keygate::KeyRecord>,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     now: UnixTime,
 ) -> String {
-    fn may<O: Operation>(actor: &Actor<'_>, operation: O, standing: Option<Standing>, now: UnixTime) -> String {
-        allow_or(may_manage(actor, operation, standing, now).map_err(|denial| denial.reason()))
+    fn may<O: Operation>(actor: &Actor<'_>, operation: O, membership: Option<Membership>, now: UnixTime) -> String {
+        allow_or(authorize_operation(actor, operation, membership, now).map_err(|denial| denial.reason()))
     }
     let (owner, record): (Owner, _) = (grant.owner(), Arc::clone(record));
     match operation {
-        "create" => may(actor, Create(grant), standing, now),
-        "list" => may(actor, List(owner), standing, now),
-        "rename" => may(actor, Rename(record), standing, now),
-        "rotate" => may(actor, Rotate(record), standing, now),
-        "disable" => may(actor, Disable(record), standing, now),
-        "enable" => may(actor, Enable(record), standing, now),
-        _ => may(actor, Revoke(record), standing, now),
+        "create" => may(actor, Create(grant), membership, now),
+        "list" => may(actor, List(owner), membership, now),
+        "rename" => may(actor, Rename(record), membership, now),
+        "rotate" => may(actor, Rotate(record), membership, now),
+        "disable" => may(actor, Disable(record), membership, now),
+        "enable" => may(actor, Enable(record), membership, now),
+        _ => may(actor, Revoke(record), membership, now),
     }
 }
 

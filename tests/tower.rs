@@ -12,15 +12,14 @@ use core::{
 };
 use std::sync::{Arc, mpsc::Receiver};
 
-use common::{at, full, inference, key, operator, personal, rng, team, text};
+use common::{at, full, inference, key, personal, rng, system, team, text};
 use http::{Request, Response, StatusCode, request::Parts};
 use keygate::{
-    Action, ActionKind, Asked, Authorization, By, CachedStore, Create, EventKind, Gate, Grant, KeyId, KeyRecord,
-    KeyStore, ManagedKeyStore, MemoryStandings, MemoryStore, Standing, Standings, Status, TeamId, Token, UnixTime,
-    UserId, Validity, VerifiedKey, decide,
-    http::{Answers, Fields},
-    may_manage,
-    tower::{AuthenticateLayer, AuthorizeLayer, Edge, Note, Outbox, Resolve, Unresolved, outbox},
+    Action, ActionKind, Asked, Authorization, CachedStore, Create, Directory, EventKind, Gate, Grant, KeyId,
+    KeyManagementStore, KeyRecord, KeyStore, MatchedKey, Membership, MemoryDirectory, MemoryStore, Principal, Status,
+    TeamId, Token, UnixTime, UserId, Validity, authorize_operation, decide,
+    http::{CredentialHeaders, Responses},
+    tower::{AuthenticateLayer, AuthorizeLayer, ChannelSink, LayerConfig, Message, Resolve, Unresolved, channel_sink},
 };
 use pollster::block_on;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
@@ -38,11 +37,11 @@ impl fmt::Display for Down {
 
 impl core::error::Error for Down {}
 
-/// Keys and standings, counted, and down when told so.
+/// Keys and directory, counted, and down when told so.
 #[derive(Default)]
 struct World {
     keys: MemoryStore,
-    standings: MemoryStandings,
+    directory: MemoryDirectory,
     finds: AtomicUsize,
     asked: AtomicUsize,
     is_down: AtomicBool,
@@ -73,13 +72,13 @@ impl KeyStore for World {
     }
 }
 
-impl Standings for World {
+impl Directory for World {
     type Error = Down;
 
-    async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, Down> {
+    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, Down> {
         self.check(&self.asked)?;
-        match self.standings.standing(user, team).await {
-            Ok(standing) => Ok(standing),
+        match self.directory.membership(user, team).await {
+            Ok(membership) => Ok(membership),
             Err(never) => match never {},
         }
     }
@@ -91,7 +90,7 @@ enum Route {
     Call(&'static str),
     Deploy(&'static str),
     NotFound,
-    Unlisted,
+    NoRule,
     Broken,
 }
 
@@ -113,7 +112,7 @@ fn resolve(parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
         Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
         Some(Route::NotFound) => Err(Unresolved::NotFound),
         Some(Route::Broken) => Err(Unresolved::Failed(Box::new(Down))),
-        Some(Route::Unlisted) | None => Err(Unresolved::Unlisted),
+        Some(Route::NoRule) | None => Err(Unresolved::NoRule),
     }
 }
 
@@ -125,9 +124,9 @@ fn not_found() -> Response<String> {
 
 struct Setup {
     world: Arc<World>,
-    edge: Edge<Outbox>,
-    outbox: Outbox,
-    notes: Receiver<Note>,
+    edge: LayerConfig<ChannelSink>,
+    outbox: ChannelSink,
+    notes: Receiver<Message>,
 }
 
 impl Setup {
@@ -136,30 +135,30 @@ impl Setup {
     }
 
     fn with_outbox(capacity: usize) -> Self {
-        let (outbox, notes) = outbox(capacity);
-        let edge = Edge::new(Gate::new(common::KG), Answers::new("models").unwrap(), outbox.clone(), || NOW);
+        let (outbox, notes) = channel_sink(capacity);
+        let edge = LayerConfig::new(Gate::new(common::KG), Responses::new("models").unwrap(), outbox.clone(), || NOW);
         let world = Arc::new(World::default());
-        world.standings.set_member("ada".parse().unwrap(), "core".parse().unwrap(), Standing::Member);
+        world.directory.set_member("ada".parse().unwrap(), "core".parse().unwrap(), Membership::Member);
         Self { world, edge, outbox, notes }
     }
 
     fn key(&self, seed: u8, grant: Grant) -> Token {
-        self.key_valid(seed, grant, Validity::UNLIMITED)
+        self.key_valid(seed, grant, Validity::NEVER_EXPIRES)
     }
 
     fn key_valid(&self, seed: u8, grant: Grant, validity: Validity) -> Token {
-        let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
+        let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
         let name = format!("key-{seed}").parse().unwrap();
         let issued = permit.issue(common::KG, name, validity, &mut rng(seed), at(0)).unwrap();
         block_on(self.world.keys.insert(issued.key)).unwrap().unwrap();
         issued.token
     }
 
-    fn authenticate(&self) -> AuthenticateLayer<Arc<World>, Outbox> {
+    fn authenticate(&self) -> AuthenticateLayer<Arc<World>, ChannelSink> {
         AuthenticateLayer::new(self.edge.clone(), Arc::clone(&self.world))
     }
 
-    fn authorize(&self) -> AuthorizeLayer<Arc<World>, Routes, Outbox> {
+    fn authorize(&self) -> AuthorizeLayer<Arc<World>, Routes, ChannelSink> {
         AuthorizeLayer::concealing(self.edge.clone(), Arc::clone(&self.world), Routes, not_found)
     }
 
@@ -170,7 +169,7 @@ impl Setup {
 
     fn send_through(
         &self,
-        authenticate: AuthenticateLayer<Arc<World>, Outbox>,
+        authenticate: AuthenticateLayer<Arc<World>, ChannelSink>,
         request: Request<()>,
     ) -> Response<String> {
         self.send_through_both(authenticate, self.authorize(), request)
@@ -178,8 +177,8 @@ impl Setup {
 
     fn send_through_both<R: Resolve>(
         &self,
-        authenticate: AuthenticateLayer<Arc<World>, Outbox>,
-        authorize: AuthorizeLayer<Arc<World>, R, Outbox>,
+        authenticate: AuthenticateLayer<Arc<World>, ChannelSink>,
+        authorize: AuthorizeLayer<Arc<World>, R, ChannelSink>,
         request: Request<()>,
     ) -> Response<String> {
         let handler = service_fn(|request: Request<()>| async move {
@@ -192,7 +191,7 @@ impl Setup {
         block_on(service.oneshot(request)).unwrap()
     }
 
-    fn notes(&self) -> Vec<Note> {
+    fn notes(&self) -> Vec<Message> {
         self.notes.try_iter().collect()
     }
 }
@@ -212,7 +211,7 @@ fn an_allowed_request_reaches_the_handler_with_its_proof_and_without_its_credent
     let response = setup.send(bearer(&token, Route::Call("m1")));
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(*response.body(), format!("{} Call", token.id()));
-    assert_eq!(setup.notes(), [Note::Touch { key: token.id(), used_at: NOW }]);
+    assert_eq!(setup.notes(), [Message::Touch { key: token.id(), used_at: NOW }]);
     assert_eq!(setup.world.asked.load(Ordering::SeqCst), 0, "a team key has no user to ask about");
 }
 
@@ -257,7 +256,11 @@ fn whatever_is_wrong_with_a_credential_has_one_answer() {
     assert_eq!(setup.world.finds.load(Ordering::SeqCst), 3, "only the three well-formed ones were looked up");
     let notes = setup.notes();
     assert_eq!(notes.len(), texts.len().checked_add(1).unwrap(), "each refusal is told");
-    assert!(notes.iter().all(|note| matches!(note, Note::Refused(event) if matches!(event.by, By::Unverified { .. }))));
+    assert!(
+        notes
+            .iter()
+            .all(|note| matches!(note, Message::Refused(event) if matches!(event.by, Principal::Unverified { .. })))
+    );
 }
 
 #[test]
@@ -267,8 +270,8 @@ fn a_failed_look_up_is_neither_an_allow_nor_an_invalid_key() {
     setup.world.is_down.store(true, Ordering::SeqCst);
     let response = setup.send(bearer(&team_key, Route::Call("m1")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(setup.notes(), [Note::Failed("down".into())]);
-    // The key is known from a cache, and the standing is not.
+    assert_eq!(setup.notes(), [Message::Failed("down".into())]);
+    // The key is known from a cache, and the membership is not.
     setup.world.is_down.store(false, Ordering::SeqCst);
     let cached = CachedStore::new(
         Arc::clone(&setup.world),
@@ -311,9 +314,9 @@ fn what_is_concealed_and_what_is_absent_look_the_same() {
 fn a_route_of_which_nothing_is_said_is_closed() {
     let setup = Setup::new();
     let token = setup.key(1, team("core", full("all")));
-    assert_eq!(setup.send(bearer(&token, Route::Unlisted)).status(), StatusCode::FORBIDDEN);
+    assert_eq!(setup.send(bearer(&token, Route::NoRule)).status(), StatusCode::FORBIDDEN);
     assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
-    let refusals = setup.notes().into_iter().filter(|note| matches!(note, Note::Refused(_))).count();
+    let refusals = setup.notes().into_iter().filter(|note| matches!(note, Message::Refused(_))).count();
     assert_eq!(refusals, 1, "the refusal at the closed route is told");
 }
 
@@ -325,7 +328,7 @@ fn proofs_that_came_with_the_request_are_no_proofs() {
     let keep = Arc::clone(&seen);
     let handler = service_fn(move |request: Request<()>| {
         let extensions = request.extensions();
-        let proof = (extensions.get::<VerifiedKey>().cloned(), extensions.get::<Authorization>().cloned());
+        let proof = (extensions.get::<MatchedKey>().cloned(), extensions.get::<Authorization>().cloned());
         *keep.lock().unwrap() = Some(proof);
         async { Ok::<_, Infallible>(Response::new(String::new())) }
     });
@@ -350,7 +353,7 @@ fn proofs_that_came_with_the_request_are_no_proofs() {
 fn other_credentials_are_passed_on_only_where_asked_for() {
     let setup = Setup::new();
     let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
-    let strong = key(team("core", full("all")), Validity::UNLIMITED, Status::Active, 1);
+    let strong = key(team("core", full("all")), Validity::NEVER_EXPIRES, Status::Active, 1);
     let call = keygate::Request::new(text("core"), Action::Deploy);
     let authorization = decide(&strong, None, &call, at(0)).into_result().unwrap().to_authorization();
     // What stands in the extensions already is no proof, and goes no further.
@@ -363,13 +366,13 @@ fn other_credentials_are_passed_on_only_where_asked_for() {
     let cases = [("Basic eDp5", true), (jwt, true), ("Bearer kgt1_x", false), ("Bearer", false)];
     for (value, is_passed_on) in cases {
         let handler = service_fn(|request: Request<()>| async move {
-            assert!(request.extensions().get::<VerifiedKey>().is_none());
+            assert!(request.extensions().get::<MatchedKey>().is_none());
             assert!(request.extensions().get::<Authorization>().is_none());
             Ok::<_, Infallible>(Response::new(String::from(request.headers()["authorization"].to_str().unwrap())))
         });
         let layer = setup.authenticate().pass_foreign_on();
         let service = ServiceBuilder::new().layer(layer.clone()).service(handler);
-        let response = block_on(service.oneshot(request(value, Route::Unlisted))).unwrap();
+        let response = block_on(service.oneshot(request(value, Route::NoRule))).unwrap();
         assert_eq!(response.status() == StatusCode::OK && response.body() == value, is_passed_on, "{value}");
         // Behind both layers nobody gets in without a key of ours.
         assert!(setup.send_through(layer, request(value, Route::Call("m1"))).status().is_client_error());
@@ -391,7 +394,7 @@ fn x_api_key_counts_where_switched_on() {
         builder.body(()).unwrap()
     };
     assert_eq!(setup.send(request()).status(), StatusCode::UNAUTHORIZED);
-    let layer = setup.authenticate().fields(Fields::AuthorizationOrXApiKey);
+    let layer = setup.authenticate().fields(CredentialHeaders::AuthorizationOrXApiKey);
     assert_eq!(setup.send_through(layer, request()).status(), StatusCode::OK);
 }
 
@@ -421,7 +424,7 @@ fn a_full_outbox_drops_with_a_count_and_blocks_nobody() {
         assert_eq!(setup.send(bearer(&token, Route::Call("m1"))).status(), StatusCode::OK);
         assert_eq!(setup.send(bearer(&token, Route::Deploy("labs"))).status(), StatusCode::NOT_FOUND);
     }
-    assert_eq!(setup.notes(), [Note::Touch { key: token.id(), used_at: NOW }]);
+    assert_eq!(setup.notes(), [Message::Touch { key: token.id(), used_at: NOW }]);
     assert_eq!((setup.outbox.dropped_touches(), setup.outbox.dropped_refusals()), (2, 3));
     for _ in 0..4 {
         assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -436,17 +439,17 @@ fn a_refusal_says_who_what_and_why() {
     let token = setup.key(1, team("core", inference("all", "all")));
     setup.send(bearer(&token, Route::Deploy("core")));
     let notes = setup.notes();
-    let [Note::Refused(event)] = notes.as_slice() else { panic!("a denied request is no use: {notes:?}") };
+    let [Message::Refused(event)] = notes.as_slice() else { panic!("a denied request is no use: {notes:?}") };
     assert_eq!(event.key, Some(token.id()));
-    assert!(matches!(event.by, By::Key { id, .. } if id == token.id()));
+    assert!(matches!(event.by, Principal::Key { id, .. } if id == token.id()));
     let asked = Some(Asked::Action(ActionKind::Deploy));
     assert_eq!(event.kind, EventKind::Refused { asked, why: "level_insufficient" });
 
     let cases: [(Request<()>, &str); 5] = [
         (Request::builder().body(()).unwrap(), "missing"),
-        (request("Bearer", Route::Unlisted), "malformed"),
-        (request("Bearer x", Route::Unlisted), "foreign_issuer"),
-        (bearer(&token, Route::Unlisted), "closed"),
+        (request("Bearer", Route::NoRule), "malformed"),
+        (request("Bearer x", Route::NoRule), "foreign_issuer"),
+        (bearer(&token, Route::NoRule), "closed"),
         (bearer(&token, Route::NotFound), "not_found"),
     ];
     for (request, expected) in cases {
@@ -455,7 +458,7 @@ fn a_refusal_says_who_what_and_why() {
             .notes()
             .into_iter()
             .filter_map(|note| match note {
-                Note::Refused(event) => Some(event.kind),
+                Message::Refused(event) => Some(event.kind),
                 _ => None,
             })
             .collect();
@@ -478,7 +481,7 @@ fn what_needs_no_waiting_is_answered_in_the_same_way() {
         Route::Deploy("core"),
         Route::Deploy("labs"),
         Route::NotFound,
-        Route::Unlisted,
+        Route::NoRule,
         Route::Broken,
     ];
     let print = |response: Response<String>| {
@@ -510,7 +513,7 @@ fn what_needs_no_waiting_is_answered_in_the_same_way() {
 fn a_deprovisioned_user_gets_one_answer_everywhere() {
     let setup = Setup::new();
     let gone = setup.key(1, personal("bob"));
-    let routes = [Route::Call("m1"), Route::Deploy("labs"), Route::NotFound, Route::Unlisted];
+    let routes = [Route::Call("m1"), Route::Deploy("labs"), Route::NotFound, Route::NoRule];
     for is_function in [false, true] {
         let send = |route: &Route| {
             let request = bearer(&gone, route.clone());
@@ -530,7 +533,7 @@ fn a_deprovisioned_user_gets_one_answer_everywhere() {
     // Who is not gone is told what there is not.
     let member = setup.key(2, personal("ada"));
     assert_eq!(setup.send(bearer(&member, Route::NotFound)).status(), StatusCode::NOT_FOUND);
-    assert_eq!(setup.send(bearer(&member, Route::Unlisted)).status(), StatusCode::FORBIDDEN);
+    assert_eq!(setup.send(bearer(&member, Route::NoRule)).status(), StatusCode::FORBIDDEN);
     // Nor does an outage tell what exists: a broken look-up has one answer, too.
     for route in routes {
         setup.world.is_warm.store(true, Ordering::SeqCst);
@@ -540,7 +543,7 @@ fn a_deprovisioned_user_gets_one_answer_everywhere() {
     }
 }
 
-/// What ends while a look-up is under way has ended when it answers.
+/// What ends while a look-up is under way has ended when it responses.
 #[test]
 fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
     static SECONDS: AtomicI64 = AtomicI64::new(100);
@@ -557,12 +560,12 @@ fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
             self.0.keys.find(id).await
         }
     }
-    impl Standings for Slow {
+    impl Directory for Slow {
         type Error = Infallible;
 
-        async fn standing(&self, _: UserId, _: TeamId) -> Result<Standing, Infallible> {
+        async fn membership(&self, _: UserId, _: TeamId) -> Result<Membership, Infallible> {
             SECONDS.fetch_add(100, Ordering::SeqCst);
-            Ok(Standing::Member)
+            Ok(Membership::Member)
         }
     }
 
@@ -570,7 +573,7 @@ fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
     let ends_at_150 = setup.key_valid(1, team("core", full("all")), Validity::until(at(150)));
     let ends_at_250 = setup.key_valid(2, personal("ada"), Validity::until(at(250)));
     let lasts = setup.key(3, personal("ada"));
-    let edge = Edge::new(Gate::new(common::KG), Answers::new("models").unwrap(), setup.outbox.clone(), clock);
+    let edge = LayerConfig::new(Gate::new(common::KG), Responses::new("models").unwrap(), setup.outbox.clone(), clock);
     for (token, expected) in [(ends_at_150, 401), (ends_at_250, 401), (lasts, 200)] {
         SECONDS.store(100, Ordering::SeqCst);
         let store = Arc::new(Slow(Arc::clone(&setup.world)));

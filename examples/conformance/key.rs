@@ -4,9 +4,9 @@ use core::{error::Error, str::FromStr};
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, Disable, EnvironmentScope, Gate, Grant, Issuer, KeyManager, KeyRecord, KeyStore, MemoryStore,
-    ModelScope, Operator, Owner, Permission, Revoke, Status, SysRng, Token, UnixTime, Validity, VerifiedKey,
-    may_manage,
+    Actor, Create, Disable, EnvironmentScope, Gate, Grant, Issuer, KeyManager, KeyRecord, KeyStore, MatchedKey,
+    MemoryStore, ModelScope, Owner, Permission, Revoke, Status, SysRng, System, Token, UnixTime, Validity,
+    authorize_operation,
 };
 
 use crate::line::{KeyLine, LevelName, OwnerLine, StatusName};
@@ -83,27 +83,27 @@ pub(crate) fn some_grant(owner: Owner) -> Grant {
 
 /// Where keys are made.
 pub(crate) struct Workshop {
-    operator: Operator,
+    operator: System,
 }
 
 impl Workshop {
     pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
-        Ok(Self { operator: Operator::because("conformance")? })
+        Ok(Self { operator: System::new("conformance")? })
     }
 
     /// Makes the key and presents its token.
-    pub(crate) fn verified(&self, wanted: WantedKey) -> Result<VerifiedKey, Box<dyn Error>> {
+    pub(crate) fn verified(&self, wanted: WantedKey) -> Result<MatchedKey, Box<dyn Error>> {
         let WantedKey { status, validity, grant } = wanted;
         let manager = KeyManager::new(ISSUER, MemoryStore::new());
         let (token, record) = self.create(&manager, grant, validity)?;
         match status {
             StatusName::Active => {}
             StatusName::Disabled => {
-                let permit = may_manage(&self.actor(), Disable(record), None, CREATED_AT)?;
+                let permit = authorize_operation(&self.actor(), Disable(record), None, CREATED_AT)?;
                 pollster::block_on(manager.disable(permit, CREATED_AT))?;
             }
             StatusName::Revoked => {
-                let permit = may_manage(&self.actor(), Revoke(record), None, CREATED_AT)?;
+                let permit = authorize_operation(&self.actor(), Revoke(record), None, CREATED_AT)?;
                 pollster::block_on(manager.revoke(permit, CREATED_AT))?;
             }
         }
@@ -115,7 +115,7 @@ impl Workshop {
     /// Makes a key of no importance.
     pub(crate) fn some_record(&self, grant: Grant) -> Result<KeyRecord, Box<dyn Error>> {
         let manager = KeyManager::new(ISSUER, MemoryStore::new());
-        let (_, record) = self.create(&manager, grant, Validity::UNLIMITED)?;
+        let (_, record) = self.create(&manager, grant, Validity::NEVER_EXPIRES)?;
         debug_assert_eq!(record.status(), Status::Active);
         Ok(Arc::unwrap_or_clone(record))
     }
@@ -126,14 +126,14 @@ impl Workshop {
         grant: Grant,
         validity: Validity,
     ) -> Result<(Token, Arc<KeyRecord>), Box<dyn Error>> {
-        let permit = may_manage(&self.actor(), Create(grant), None, CREATED_AT)?;
+        let permit = authorize_operation(&self.actor(), Create(grant), None, CREATED_AT)?;
         let issued = pollster::block_on(manager.create(permit, "key".parse()?, validity, &mut SysRng, CREATED_AT))?;
         let record = pollster::block_on(manager.store().find(issued.token.id()))?;
         Ok((issued.token, record.ok_or("a stored key is found")?))
     }
 
     fn actor(&self) -> Actor<'static> {
-        Actor::Operator(self.operator.clone())
+        Actor::System(self.operator.clone())
     }
 }
 

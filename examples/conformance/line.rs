@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use keygate::Standing;
+use keygate::Membership;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -88,7 +88,7 @@ pub(crate) enum OwnerLine {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ActorLine {
-    Operator {},
+    System {},
     User {
         user: String,
     },
@@ -143,7 +143,7 @@ fn snake_case(name: &str) -> String {
     text
 }
 
-impl From<StandingName> for Standing {
+impl From<StandingName> for Membership {
     fn from(name: StandingName) -> Self {
         match name {
             StandingName::Admin => Self::Admin,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use keygate::{
     Actor, Create, Disable, EnvironmentScope, Grant, Issuer, KeyManager, KeyRecord, KeyStore, MemoryStore, ModelScope,
-    Operator, Permission, Revoke, Rotate, Rotation, SysRng, Token, UnixTime, Validity, may_manage,
+    Permission, Revoke, Rotate, Rotation, SysRng, System, Token, UnixTime, Validity, authorize_operation,
 };
 
 pub(crate) const ACME: Issuer = Issuer::from_static("acme");
@@ -13,7 +13,7 @@ pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 /// The keys by the names that the table uses, and their tokens as their holders got them.
 pub(crate) struct Keys {
     pub(crate) manager: KeyManager<MemoryStore>,
-    operator: Operator,
+    system: System,
     tokens: BTreeMap<&'static str, Token>,
 }
 
@@ -21,7 +21,7 @@ impl Keys {
     pub(crate) async fn create(now: UnixTime) -> Result<Self, Box<dyn Error>> {
         let mut keys = Self {
             manager: KeyManager::new(ACME, MemoryStore::new()),
-            operator: Operator::because("quick start")?,
+            system: System::new("quick start")?,
             tokens: BTreeMap::new(),
         };
         let production = || EnvironmentScope::only(["production".parse().ok()].into_iter().flatten());
@@ -29,7 +29,7 @@ impl Keys {
         let one_model = ModelScope::only(["abcd1234".parse()?])?;
         let inference = |environments, models| Permission::InferenceOnly { environments, models };
 
-        keys.add("personal", Grant::Personal { user: "ada".parse()? }, Validity::UNLIMITED, now).await?;
+        keys.add("personal", Grant::Personal { user: "ada".parse()? }, Validity::NEVER_EXPIRES, now).await?;
         for (name, permission) in [
             ("full", Permission::Full { environments: EnvironmentScope::All }),
             ("full-production", Permission::Full { environments: production()? }),
@@ -40,7 +40,7 @@ impl Keys {
             ("revoked", Permission::Full { environments: EnvironmentScope::All }),
             ("disabled", Permission::Full { environments: EnvironmentScope::All }),
         ] {
-            keys.add(name, team_grant(permission)?, Validity::UNLIMITED, now).await?;
+            keys.add(name, team_grant(permission)?, Validity::NEVER_EXPIRES, now).await?;
         }
         let full = Permission::Full { environments: EnvironmentScope::All };
         keys.add("expired", team_grant(full)?, Validity::until(now), now).await?;
@@ -54,7 +54,7 @@ impl Keys {
         validity: Validity,
         now: UnixTime,
     ) -> Result<(), Box<dyn Error>> {
-        let permit = may_manage(&self.actor(), Create(grant), None, now)?;
+        let permit = authorize_operation(&self.actor(), Create(grant), None, now)?;
         let issued = self.manager.create(permit, name.parse()?, validity, &mut SysRng, now).await?;
         self.tokens.insert(name, issued.token);
         Ok(())
@@ -63,7 +63,7 @@ impl Keys {
     /// Changes the keys whose names say what is wrong with them, and returns the secret that was rotated out.
     pub(crate) async fn spoil(&mut self, now: UnixTime) -> Result<Token, Box<dyn Error>> {
         self.revoke("revoked", now).await?;
-        let permit = may_manage(&self.actor(), Disable(self.record("disabled").await?), None, now)?;
+        let permit = authorize_operation(&self.actor(), Disable(self.record("disabled").await?), None, now)?;
         self.manager.disable(permit, now).await?;
         self.rotate("full", Rotation::CutOver, now).await
     }
@@ -75,19 +75,19 @@ impl Keys {
         rotation: Rotation,
         now: UnixTime,
     ) -> Result<Token, Box<dyn Error>> {
-        let permit = may_manage(&self.actor(), Rotate(self.record(name).await?), None, now)?;
+        let permit = authorize_operation(&self.actor(), Rotate(self.record(name).await?), None, now)?;
         let next = self.manager.rotate(permit, rotation, &mut SysRng, now).await?;
         self.tokens.insert(name, next.token).ok_or_else(|| "no such key".into())
     }
 
     pub(crate) async fn end_overlap(&self, name: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let permit = may_manage(&self.actor(), Rotate(self.record(name).await?), None, now)?;
+        let permit = authorize_operation(&self.actor(), Rotate(self.record(name).await?), None, now)?;
         self.manager.end_overlap(permit, now).await?;
         Ok(())
     }
 
     pub(crate) async fn revoke(&self, name: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let permit = may_manage(&self.actor(), Revoke(self.record(name).await?), None, now)?;
+        let permit = authorize_operation(&self.actor(), Revoke(self.record(name).await?), None, now)?;
         self.manager.revoke(permit, now).await?;
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Keys {
     }
 
     fn actor(&self) -> Actor<'static> {
-        Actor::Operator(self.operator.clone())
+        Actor::System(self.system.clone())
     }
 }
 

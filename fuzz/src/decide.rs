@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use keygate::{
-    Action, Attribution, Class, Creator, Decision, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord,
-    ModelScope, Permission, PreviousSecret, RecordParts, Request, Slot, Standing, Status, UnixTime, UnverifiedToken,
-    verify,
+    Action, Attribution, Creator, Decision, DenialClass, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord,
+    Membership, ModelScope, Permission, PreviousSecret, RecordParts, Request, SecretSlot, Status, UnixTime,
+    UnverifiedToken, verify,
 };
 
 use crate::parse::hash;
@@ -41,7 +41,7 @@ struct World {
     action: &'static str,
     model: Option<&'static str>,
     environment: Option<&'static str>,
-    standing: Option<&'static str>,
+    membership: Option<&'static str>,
     presented: &'static str,
     previous_ends_at: Option<i64>,
 }
@@ -64,7 +64,7 @@ impl World {
             action: choose(bytes, &["call", "deploy", "manage", "export_metrics"]),
             model: choose_or_none(bytes, &["m1", "m2", "m3", "M1", "m", "m17"]),
             environment: choose_or_none(bytes, &["production", "staging", "development", "prod", "production-2"]),
-            standing: choose_or_none(bytes, &["admin", "member", "outsider", "deprovisioned"]),
+            membership: choose_or_none(bytes, &["admin", "member", "outsider", "deprovisioned"]),
             presented: choose(bytes, &["current", "previous", "other"]),
             previous_ends_at: choose_or_none(bytes, &TIMES),
         }
@@ -92,7 +92,7 @@ impl World {
     /// The table of section 4: what breaks a rule, and its reason, in the order of the rules.
     fn rules(&self) -> [(bool, &'static str); 15] {
         let is_team = !self.is_personal;
-        let standing = |name| self.is_personal && self.standing == Some(name);
+        let membership = |name| self.is_personal && self.membership == Some(name);
         let level = |name| is_team && self.level == name;
         // A level that takes no restriction is not restricted.
         let environments = self.environments.as_ref().filter(|_| is_team && self.level != "metrics_only");
@@ -105,9 +105,9 @@ impl World {
             (self.status == "disabled", "disabled"),
             (self.not_before.is_some_and(|start| self.now < start), "not_yet_valid"),
             (self.expires_at.is_some_and(|end| self.now >= end), "expired"),
-            (self.is_personal && self.standing.is_none(), "standing_required"),
-            (standing("deprovisioned"), "owner_deprovisioned"),
-            (standing("outsider"), "other_team"),
+            (self.is_personal && self.membership.is_none(), "membership_required"),
+            (membership("deprovisioned"), "owner_deprovisioned"),
+            (membership("outsider"), "other_team"),
             (is_team && self.team != "core", "other_team"),
             (level("inference_only") && self.action != "call", "level_insufficient"),
             (level("metrics_only") && self.action != "export_metrics", "level_insufficient"),
@@ -137,7 +137,7 @@ impl World {
             name: "fuzz".parse().expect("a name"),
             grant,
             created_at: UnixTime::MIN,
-            created_by: Creator::Operator,
+            created_by: Creator::System,
             not_before: self.not_before.map(UnixTime::from_secs),
             expires_at: self.expires_at.map(UnixTime::from_secs),
             last_used_at: None,
@@ -155,15 +155,15 @@ impl World {
         };
 
         let (presented, slot) = match self.presented {
-            "current" => (current, Slot::Current),
-            "previous" => (previous, Slot::Previous),
-            _ => (other, Slot::Current),
+            "current" => (current, SecretSlot::Current),
+            "previous" => (previous, SecretSlot::Previous),
+            _ => (other, SecretSlot::Current),
         };
         let Ok(key) = verify(&presented, Some(Arc::new(record)), now) else { return "invalid_key" };
         assert_eq!(key.slot(), slot);
 
-        let (request, standing) = (self.request(), self.standing.map(standing));
-        match keygate::decide(&key, standing, &request, now) {
+        let (request, membership) = (self.request(), self.membership.map(membership));
+        match keygate::decide(&key, membership, &request, now) {
             Decision::Allow(allow) => {
                 assert_eq!(allow.request(), &request);
                 let is_the_users = matches!(allow.attribution(), Attribution::User(user) if user.as_str() == "ada");
@@ -174,13 +174,17 @@ impl World {
                 let reason = denial.reason().as_str();
                 let expected = match reason {
                     "revoked" | "disabled" | "not_yet_valid" | "expired" | "owner_deprovisioned" => {
-                        Class::NotAuthenticated
+                        DenialClass::NotAuthenticated
                     }
-                    "standing_required" => Class::Undecided,
-                    _ => Class::NotAllowed,
+                    "membership_required" => DenialClass::Undecided,
+                    _ => DenialClass::NotAllowed,
                 };
                 assert_eq!(denial.class(), expected, "{reason}");
-                assert_eq!(denial.conceals(), ["other_team", "model_not_in_scope"].contains(&reason), "{reason}");
+                assert_eq!(
+                    denial.reveals_existence(),
+                    ["other_team", "model_not_in_scope"].contains(&reason),
+                    "{reason}"
+                );
                 reason
             }
         }
@@ -229,12 +233,12 @@ impl World {
     }
 }
 
-fn standing(name: &str) -> Standing {
+fn membership(name: &str) -> Membership {
     match name {
-        "admin" => Standing::Admin,
-        "member" => Standing::Member,
-        "outsider" => Standing::Outsider,
-        _ => Standing::Deprovisioned,
+        "admin" => Membership::Admin,
+        "member" => Membership::Member,
+        "outsider" => Membership::Outsider,
+        _ => Membership::Deprovisioned,
     }
 }
 

@@ -3,7 +3,7 @@
 use core::iter::repeat_n;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::http::{Fields, credential};
+use keygate::http::{CredentialHeaders, extract_credential};
 
 /// Reads the credential of a request: the first byte is `x` where `X-Api-Key` counts, and then each line is a field.
 ///
@@ -41,8 +41,8 @@ pub fn header(input: &[u8]) -> &'static str {
         [(_, value)] => token68(value, value.len()),
         _ => Err("multiple"),
     };
-    let fields = if x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
-    let found = credential(&headers, fields).map(str::as_bytes).map_err(|error| error.as_str());
+    let fields = if x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
+    let found = extract_credential(&headers, fields).map(str::as_bytes).map_err(|error| error.as_str());
     assert_eq!(found, expected);
     expected.err().unwrap_or("ok")
 }

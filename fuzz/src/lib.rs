@@ -6,16 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod decide;
-mod foreign;
 mod header;
+mod legacy;
 mod parse;
 mod record;
 mod scan;
 mod store;
 
 pub use decide::decide;
-pub use foreign::foreign;
 pub use header::header;
+pub use legacy::legacy;
 pub use parse::parse;
 pub use record::record;
 pub use scan::scan;
@@ -25,7 +25,7 @@ pub use store::store;
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::{decide, foreign, header, parse, record, scan, store};
+    use super::{decide, header, legacy, parse, record, scan, store};
 
     /// Replays a corpus. A seed is named `outcome.what_it_is`; what a fuzzer added has a hash for a name, and no dot.
     fn replay(target: &str, run: fn(&[u8]) -> &'static str, outcomes: &[&str]) {
@@ -61,14 +61,14 @@ mod tests {
             "other_team",
             "owner_deprovisioned",
             "revoked",
-            "standing_required",
+            "membership_required",
         ];
         replay("decide", decide, &outcomes);
     }
 
     #[test]
-    fn the_corpus_of_foreign() {
-        replay("foreign", foreign, &["opaque", "prefix_secret", "refused", "stored_hash"]);
+    fn the_corpus_of_legacy() {
+        replay("legacy", legacy, &["opaque", "prefix_secret", "refused", "stored_hash"]);
     }
 
     #[test]

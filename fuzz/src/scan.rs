@@ -26,7 +26,7 @@ pub fn scan(input: &[u8]) -> &'static str {
     let Ok(parsed) = issuers.iter().map(|issuer| issuer.parse()).collect::<Result<Vec<Issuer>, _>>() else {
         return "invalid_issuer";
     };
-    let scanner = parsed[1..].iter().fold(Scanner::new(parsed[0]), |scanner, issuer| scanner.and(*issuer));
+    let scanner = parsed[1..].iter().fold(Scanner::new(parsed[0]), |scanner, issuer| scanner.with_issuer(*issuer));
     let is_planted = !contains(text, SECRET.as_bytes());
     let text = planted(issuers[0], text);
 

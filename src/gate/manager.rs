@@ -5,18 +5,18 @@ use core::error::Error;
 
 use rand_core::TryCryptoRng;
 
-use super::{Gate, Lookup};
+use super::{Gate, PresentedKey};
 use crate::{
     event::{Asked, Event, EventKind, OperationKind},
     grant::{Owner, Validity},
     id::KeyId,
     manage::{
-        Actor, Create, Disable, Enable, ImportError, Issued, List, Operator, Permit, Reminted, Rename, Revoke, Rotate,
-        RotateError, Rotation,
+        Actor, Create, Disable, Enable, ImportError, Issued, List, Permit, Rename, Revoke, Rotate, RotateError,
+        RotatedKey, Rotation, System,
     },
     name::{Issuer, KeyName},
     record::{Creator, Status},
-    store::{Changed, ListBy, ManagedKeyStore, Page, PageRequest, Refusal, Run},
+    store::{Changed, Conflict, KeyManagementStore, ListBy, Page, PageRequest, Run},
     time::UnixTime,
     token::GenerateError,
 };
@@ -26,26 +26,26 @@ use crate::{
 /// ```
 /// use core::time::Duration;
 /// use keygate::{
-///     Actor, Create, EventKind, Grant, Issuer, KeyManager, KeyStore, MemoryStore, Operator, Revoke, Rotate, Rotation,
-///     UnixTime, Validity, may_manage,
+///     Actor, Create, EventKind, Grant, Issuer, KeyManager, KeyStore, MemoryStore, System, Revoke, Rotate, Rotation,
+///     UnixTime, Validity, authorize_operation,
 /// };
 /// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 ///
 /// # pollster::block_on(async {
 /// let manager = KeyManager::new(Issuer::from_static("acme"), MemoryStore::new());
 /// let mut rng = ChaCha20Rng::from_seed([1; 32]);
-/// let (now, operator) = (UnixTime::from_secs(100), Actor::Operator(Operator::because("first key")?));
+/// let (now, system) = (UnixTime::from_secs(100), Actor::system("first key")?);
 ///
-/// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
-/// let issued = manager.create(permit, "laptop".parse()?, Validity::UNLIMITED, &mut rng, now).await?;
+/// let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// let issued = manager.create(permit, "laptop".parse()?, Validity::NEVER_EXPIRES, &mut rng, now).await?;
 ///
 /// let record = manager.store().find(issued.token.id()).await?.ok_or("it was just stored")?;
-/// let permit = may_manage(&operator, Rotate(record.clone()), None, now)?;
+/// let permit = authorize_operation(&system, Rotate(record.clone()), None, now)?;
 /// let overlap = Duration::from_secs(3600);
 /// let next = manager.rotate(permit, Rotation::Start { overlap }, &mut rng, now).await?;
 /// assert_eq!(next.token.id(), issued.token.id());
 ///
-/// let event = manager.revoke(may_manage(&operator, Revoke(record), None, now)?, now).await?;
+/// let event = manager.revoke(authorize_operation(&system, Revoke(record), None, now)?, now).await?;
 /// assert_eq!(event.kind, EventKind::Revoked { first_at: now });
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// # })?;
@@ -57,14 +57,14 @@ pub struct KeyManager<S> {
     store: S,
 }
 
-impl<S: ManagedKeyStore> KeyManager<S> {
+impl<S: KeyManagementStore> KeyManager<S> {
     /// Takes the issuer of the keys, and where to store them.
     #[must_use]
     pub const fn new(issuer: Issuer, store: S) -> Self {
         Self { issuer, store }
     }
 
-    /// Lends the store.
+    /// Returns a reference to the store.
     #[must_use]
     pub const fn store(&self) -> &S {
         &self.store
@@ -74,7 +74,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     ///
     /// # Errors
     ///
-    /// - [`ManageError::Refused`] with [`Refusal::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Conflict`] with [`Conflict::NameTaken`] if another key of the owner has the name.
     /// - [`ManageError::Generate`] if the random generator does not work.
     /// - [`ManageError::Store`] if the store failed. The key may exist then, but nobody has its token.
     pub async fn create<R: TryCryptoRng + Send + ?Sized>(
@@ -89,18 +89,18 @@ impl<S: ManagedKeyStore> KeyManager<S> {
             let issued = permit.issue(self.issuer, name.clone(), validity, rng, now)?;
             match self.store.insert(issued.key.clone()).await.map_err(ManageError::Store)? {
                 Ok(()) => return Ok(issued),
-                Err(Refusal::IdTaken) => {}
-                Err(refusal) => return Err(ManageError::Refused(refusal)),
+                Err(Conflict::IdTaken) => {}
+                Err(conflict) => return Err(ManageError::Conflict(conflict)),
             }
         }
-        Err(ManageError::Refused(Refusal::IdTaken))
+        Err(ManageError::Conflict(Conflict::IdTaken))
     }
 
     /// Gives the key another name.
     ///
     /// # Errors
     ///
-    /// As for every change: [`ManageError::Refused`] with the store's answer ([`Refusal::NameTaken`] among them), or
+    /// As for every change: [`ManageError::Conflict`] with the store's answer ([`Conflict::NameTaken`] among them), or
     /// [`ManageError::Store`] if the store failed.
     pub async fn rename(
         &self,
@@ -118,7 +118,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// # Errors
     ///
     /// - [`ManageError::Rotate`] if the key cannot be rotated, or not in that way.
-    /// - [`ManageError::Refused`] with [`Refusal::Changed`] if somebody else rotated it in the meantime.
+    /// - [`ManageError::Conflict`] with [`Conflict::Changed`] if somebody else rotated it in the meantime.
     /// - [`ManageError::Store`] if the store failed. The new secret may be the current one then, and nobody has its
     ///   token: look the record up again and ask for [`Rotation::Retry`].
     pub async fn rotate<R: TryCryptoRng + Send + ?Sized>(
@@ -127,10 +127,10 @@ impl<S: ManagedKeyStore> KeyManager<S> {
         rotation: Rotation,
         rng: &mut R,
         now: UnixTime,
-    ) -> Result<Reminted, ManageError<S::Error>> {
-        let reminted = permit.remint(self.issuer, rotation, rng, now)?;
-        accepted(self.store.rotate(reminted.change).await)?;
-        Ok(reminted)
+    ) -> Result<RotatedKey, ManageError<S::Error>> {
+        let rotated = permit.rotate(self.issuer, rotation, rng, now)?;
+        accepted(self.store.rotate(rotated.change).await)?;
+        Ok(rotated)
     }
 
     /// Ends the key's previous secret at once, if it has one.
@@ -157,7 +157,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`], with [`Refusal::NotDisabled`] among the answers.
+    /// As [`KeyManager::rename`], with [`Conflict::NotDisabled`] among the responses.
     pub async fn enable(&self, permit: Permit<Enable>, now: UnixTime) -> Result<Event, ManageError<S::Error>> {
         accepted(self.store.enable(permit.operation().0.id()).await)?;
         Ok(permit.event(EventKind::Enabled, now))
@@ -191,17 +191,17 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// let kg = Issuer::from_static("kg");
     /// let manager = KeyManager::new(kg, MemoryStore::new());
     /// let found = ["kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d"];
-    /// let events = pollster::block_on(manager.revoke_exposed(Gate::new(kg), found, UnixTime::now()));
+    /// let events = pollster::block_on(manager.revoke_leaked(Gate::new(kg), found, UnixTime::now()));
     /// assert_eq!(events, []); // no such key
     /// ```
-    pub async fn revoke_exposed(
+    pub async fn revoke_leaked(
         &self,
         gate: Gate,
         texts: impl IntoIterator<Item = &str, IntoIter: Send> + Send,
         now: UnixTime,
     ) -> Vec<Result<Event, ManageError<S::Error>>> {
-        let mut presented = BTreeMap::<KeyId, Vec<Lookup>>::new();
-        for lookup in texts.into_iter().filter_map(|text| gate.read(text).ok()) {
+        let mut presented = BTreeMap::<KeyId, Vec<PresentedKey>>::new();
+        for lookup in texts.into_iter().filter_map(|text| gate.parse(text).ok()) {
             presented.entry(lookup.id()).or_default().push(lookup);
         }
         let mut results = Vec::new();
@@ -213,8 +213,8 @@ impl<S: ManagedKeyStore> KeyManager<S> {
                     continue;
                 }
             };
-            if let Some(key) = lookups.iter().find_map(|lookup| lookup.found(record.clone(), now).ok()) {
-                results.push(self.revoke(Permit::exposed(&key), now).await);
+            if let Some(key) = lookups.iter().find_map(|lookup| lookup.verify(record.clone(), now).ok()) {
+                results.push(self.revoke(Permit::leaked(&key), now).await);
             }
         }
         results
@@ -237,7 +237,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// [`ManageError::Store`] if the store failed.
     pub async fn list_created_by(
         &self,
-        _: &Operator,
+        _: &System,
         creator: Creator,
         page: PageRequest,
     ) -> Result<Page, ManageError<S::Error>> {
@@ -251,12 +251,12 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// [`ManageError::Store`] if the store failed.
     pub async fn revoke_all(
         &self,
-        operator: &Operator,
+        system: &System,
         owner: Owner,
         now: UnixTime,
     ) -> Result<Vec<Event>, ManageError<S::Error>> {
         let ids = self.store.revoke_all(owner, now, Run::Real).await.map_err(ManageError::Store)?;
-        let revoked = |id| Event::new(now, operator.by(), Some(id), EventKind::Revoked { first_at: now });
+        let revoked = |id| Event::new(now, system.by(), Some(id), EventKind::Revoked { first_at: now });
         Ok(ids.into_iter().map(revoked).collect())
     }
 
@@ -267,7 +267,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
     /// [`ManageError::Store`] if the store failed.
     pub async fn revoke_all_dry_run(
         &self,
-        _: &Operator,
+        _: &System,
         owner: Owner,
         now: UnixTime,
     ) -> Result<Vec<KeyId>, ManageError<S::Error>> {
@@ -276,7 +276,7 @@ impl<S: ManagedKeyStore> KeyManager<S> {
 }
 
 fn accepted<T, E: Error + 'static>(answer: Result<Changed<T>, E>) -> Result<T, ManageError<E>> {
-    answer.map_err(ManageError::Store)?.map_err(ManageError::Refused)
+    answer.map_err(ManageError::Store)?.map_err(ManageError::Conflict)
 }
 
 /// Why a permitted operation did not take place.
@@ -291,7 +291,7 @@ pub enum ManageError<E: Error + 'static> {
     Import(#[from] ImportError),
     /// The store refused.
     #[error("the store refused the change")]
-    Refused(#[source] Refusal),
+    Conflict(#[source] Conflict),
     /// The key cannot be rotated, or not in that way.
     #[error("the key cannot be rotated")]
     Rotate(#[from] RotateError),
@@ -301,11 +301,11 @@ pub enum ManageError<E: Error + 'static> {
 }
 
 impl<E: Error + 'static> ManageError<E> {
-    /// Returns the event that tells of the refusal; nothing where nobody refused, but something failed.
+    /// Returns the event that tells of the conflict; nothing where nobody refused, but something failed.
     ///
     /// `key` is the one that should have been changed, where there was one already.
     #[must_use]
-    pub fn refused(
+    pub fn to_event(
         &self,
         actor: &Actor<'_>,
         operation: OperationKind,
@@ -313,7 +313,7 @@ impl<E: Error + 'static> ManageError<E> {
         now: UnixTime,
     ) -> Option<Event> {
         let why = match self {
-            Self::Refused(refusal) => refusal.as_str(),
+            Self::Conflict(conflict) => conflict.as_str(),
             Self::Rotate(RotateError::Generate(_)) | Self::Generate(_) | Self::Store(_) => return None,
             Self::Import(error) => error.as_str(),
             Self::Rotate(error) => error.as_str(),

@@ -11,7 +11,7 @@ use super::CredentialError;
 use crate::{
     manage::ManageDenial,
     policy::{Denial, sufficient_levels},
-    reason::{Class, Reason},
+    reason::{DenialClass, Reason},
 };
 
 /// Makes the replies of one protection space (RFC 9110, section 11.5).
@@ -21,17 +21,17 @@ use crate::{
 ///
 /// ```
 /// use http::StatusCode;
-/// use keygate::http::Answers;
+/// use keygate::http::Responses;
 ///
-/// let answers = Answers::new("models")?;
-/// let reply = answers.invalid_key();
+/// let responses = Responses::new("models")?;
+/// let reply = responses.invalid_key();
 /// assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
 /// let challenges: Vec<_> = reply.headers().get_all("www-authenticate").iter().collect();
 /// assert_eq!(challenges, ["Bearer realm=\"models\", error=\"invalid_token\"", "Api-Key realm=\"models\""]);
 /// # Ok::<(), keygate::http::InvalidRealm>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Answers {
+pub struct Responses {
     bare: HeaderValue,
     insufficient_scope: HeaderValue,
     invalid_request: HeaderValue,
@@ -39,7 +39,7 @@ pub struct Answers {
     api_key: HeaderValue,
 }
 
-impl Answers {
+impl Responses {
     /// Takes the name of the protection space, which clients may show.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Answers {
 
     /// Replies to a denial: 401 or 403 by its class, 503 if nothing was decided.
     ///
-    /// A service that hides what exists looks at [`Denial::conceals`] first and gives its own 404.
+    /// A service that hides what exists looks at [`Denial::reveals_existence`] first and gives its own 404.
     #[must_use]
     pub fn denied(&self, denial: Denial) -> Response<String> {
         self.by_class(denial.reason(), sufficient(denial))
@@ -125,13 +125,13 @@ impl Answers {
 
     fn by_class(&self, reason: Reason, sufficient: String) -> Response<String> {
         match reason.class() {
-            Class::NotAuthenticated => self.unusable_key(reason),
-            Class::NotAllowed => {
+            DenialClass::NotAuthenticated => self.unusable_key(reason),
+            DenialClass::NotAllowed => {
                 let details = format!(",\"reason\":\"{reason}\"{sufficient}");
                 let body = problem(403, "insufficient_scope", "The key may not do this", &details);
                 self.challenge(StatusCode::FORBIDDEN, &self.insufficient_scope, body)
             }
-            Class::Undecided => self.unavailable(),
+            DenialClass::Undecided => self.unavailable(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Answers {
     ///
     /// A redirect would invite the client to do it again; a reply that depends on the key would say something about
     /// it in the clear (draft-ietf-httpapi-privacy). A key that came that way is exposed: see
-    /// [`Gate::exposed`](crate::Gate::exposed).
+    /// [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation).
     #[must_use]
     pub fn plaintext(&self) -> Response<String> {
         reply(StatusCode::FORBIDDEN, problem(403, "plaintext", "Use an encrypted connection", ""))

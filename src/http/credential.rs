@@ -19,7 +19,7 @@ pub const MAX_FIELD_LENGTH: usize = 8192;
 /// The header fields that may hold a credential. The query never does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Fields {
+pub enum CredentialHeaders {
     /// `Authorization` with scheme `Bearer` or `Api-Key`.
     Authorization,
     /// `X-Api-Key` as well.
@@ -40,20 +40,20 @@ pub enum Fields {
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-/// use keygate::http::{CredentialError, Fields, credential};
+/// use keygate::http::{CredentialError, CredentialHeaders, extract_credential};
 ///
 /// let mut headers = HeaderMap::new();
-/// assert_eq!(credential(&headers, Fields::Authorization), Err(CredentialError::Missing));
+/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Err(CredentialError::Missing));
 /// headers.append(AUTHORIZATION, HeaderValue::from_static("api-key kgt1_x"));
-/// assert_eq!(credential(&headers, Fields::Authorization), Ok("kgt1_x"));
+/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Ok("kgt1_x"));
 /// headers.append(AUTHORIZATION, HeaderValue::from_static("api-key kgt1_x"));
-/// assert_eq!(credential(&headers, Fields::Authorization), Err(CredentialError::Multiple));
+/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Err(CredentialError::Multiple));
 /// ```
-pub fn credential(headers: &HeaderMap, fields: Fields) -> Result<&str, CredentialError> {
+pub fn extract_credential(headers: &HeaderMap, fields: CredentialHeaders) -> Result<&str, CredentialError> {
     let authorization_line = single(headers, AUTHORIZATION)?;
     let x_api_key_line = match fields {
-        Fields::Authorization => None,
-        Fields::AuthorizationOrXApiKey => single(headers, X_API_KEY)?,
+        CredentialHeaders::Authorization => None,
+        CredentialHeaders::AuthorizationOrXApiKey => single(headers, X_API_KEY)?,
     };
     match (authorization_line, x_api_key_line) {
         (None, None) => Err(CredentialError::Missing),
@@ -166,10 +166,10 @@ impl CredentialError {
 /// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 ///
 /// let token = Token::generate(Issuer::from_static("acme"), KeyKind::Team, &mut ChaCha20Rng::from_seed([7; 32]))?;
-/// assert_eq!(format!("{:?}", outgoing(&token)?), "Sensitive");
+/// assert_eq!(format!("{:?}", bearer_header(&token)?), "Sensitive");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub fn outgoing(token: &Token) -> Result<HeaderValue, InvalidHeaderValue> {
+pub fn bearer_header(token: &Token) -> Result<HeaderValue, InvalidHeaderValue> {
     let text = zeroize::Zeroizing::new(alloc::format!("Bearer {}", token.expose_secret()));
     let mut value = HeaderValue::from_str(&text)?;
     value.set_sensitive(true);

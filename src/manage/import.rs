@@ -1,25 +1,25 @@
-//! Keys made elsewhere: taking them in under a permit, and saving a better digest once the text was seen.
+//! Imported keys: taking them in under a permit, and saving a better digest once the text was seen.
 
 use super::{Create, Permit};
 use crate::{
-    event::{By, Event, EventKind},
-    foreign::Fingerprint,
+    event::{Event, EventKind, Principal},
     grant::Validity,
     issue,
+    legacy::LegacyKey,
     name::KeyName,
-    policy::usable,
+    policy::check_usable,
     record::{NewKey, SecretChange},
     time::UnixTime,
-    verify::VerifiedKey,
+    verify::MatchedKey,
 };
 
-/// A key made elsewhere, as it is to be here. What it may do is in the permit.
+/// An imported key, as it is to be here. What it may do is in the permit.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "who imports a key says each of these")]
 pub struct Import {
-    /// Its id and its digest, of what the old system [stored](crate::foreign::ForeignFormat::stored), or of the
-    /// [text](crate::foreign::UnverifiedForeign::fingerprint).
-    pub fingerprint: Fingerprint,
+    /// Its id and its digest, of what the old system [stored](crate::legacy::LegacyFormat::stored), or of the
+    /// [text](crate::legacy::UnverifiedLegacyKey::legacy_key).
+    pub legacy_key: LegacyKey,
     /// Its name here.
     pub name: KeyName,
     /// When it is valid. An old system's keys are often without end: importing is a good time to give them one.
@@ -29,7 +29,7 @@ pub struct Import {
 }
 
 impl Permit<Create> {
-    /// Takes a key in that was made elsewhere: a record to [insert](crate::ManagedKeyStore::insert).
+    /// Imports a legacy key: a record to [insert](crate::KeyManagementStore::insert).
     ///
     /// Owner, permission and creator come from the permit, as for [`Permit::issue`]. The creator is who imports the key.
     ///
@@ -39,36 +39,36 @@ impl Permit<Create> {
     ///
     /// ```
     /// use keygate::{
-    ///     Actor, Create, Grant, Import, ImportError, Operator, UnixTime, Validity,
-    ///     foreign::{ForeignFormat, Symbols}, may_manage,
+    ///     Actor, Create, Grant, Import, ImportError, UnixTime, Validity,
+    ///     legacy::{LegacyFormat, Symbols}, authorize_operation,
     /// };
     ///
-    /// const OLD: ForeignFormat = ForeignFormat::opaque("old_", Symbols::Hex, 32, 32);
+    /// const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
     /// let mut import = Import {
-    ///     fingerprint: OLD.stored(None, "5c".repeat(32).parse()?)?,
+    ///     legacy_key: OLD.stored(None, "5c".repeat(32).parse()?)?,
     ///     name: "laptop".parse()?,
-    ///     validity: Validity::UNLIMITED,
+    ///     validity: Validity::NEVER_EXPIRES,
     ///     created_at: UnixTime::from_secs(100),
     /// };
-    /// let operator = Actor::Operator(Operator::because("import of the old keys")?);
+    /// let system = Actor::system("import of the old keys")?;
     /// let now = UnixTime::from_secs(200);
-    /// let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+    /// let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
     /// let imported = permit.import(import.clone(), now)?;
-    /// assert_eq!(imported.key.record().id(), import.fingerprint.id());
+    /// assert_eq!(imported.key.record().id(), import.legacy_key.id());
     ///
     /// import.created_at = UnixTime::from_secs(201);
     /// assert_eq!(permit.import(import, now).unwrap_err(), ImportError::CreatedInFuture);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn import(&self, import: Import, now: UnixTime) -> Result<Imported, ImportError> {
-        let Import { fingerprint, name, validity, created_at } = import;
+        let Import { legacy_key, name, validity, created_at } = import;
         if created_at > now {
             return Err(ImportError::CreatedInFuture);
         }
         let grant = self.operation().0.clone();
         let imported = EventKind::Imported { name: name.clone(), owner: grant.owner(), created_at };
-        let key = issue::import(fingerprint, (name, grant, validity), self.creator(), created_at);
-        Ok(Imported { key, event: Event::new(now, self.by.clone(), Some(fingerprint.id()), imported) })
+        let key = issue::import(legacy_key, (name, grant, validity), self.creator(), created_at);
+        Ok(Imported { key, event: Event::new(now, self.by.clone(), Some(legacy_key.id()), imported) })
     }
 }
 
@@ -116,7 +116,7 @@ impl ImportError {
 /// # Security
 ///
 /// The store makes the change only if the digest is still the one that was verified, and only of an active key, in one
-/// step ([`ManagedKeyStore::rotate`](crate::ManagedKeyStore::rotate)). So no rotation or revocation is ever undone by it.
+/// step ([`KeyManagementStore::rotate`](crate::KeyManagementStore::rotate)). So no rotation or revocation is ever undone by it.
 /// Nobody else can make one:
 ///
 /// ```compile_fail
@@ -128,23 +128,23 @@ impl ImportError {
 ///
 /// ```
 /// # use keygate::*;
-/// use keygate::foreign::{ForeignFormat, ForeignHash};
+/// use keygate::legacy::{LegacyFormat, LegacyHash};
 ///
-/// const OLD: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha256);
+/// const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha256);
 /// let text = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
 /// let sha256 = "6eed3c343d3edee0d458a34a875a78969a449fe0b706d3dcb2dae6955471f630";
 /// # let now = UnixTime::from_secs(100);
-/// # let operator = Actor::Operator(Operator::because("example")?);
-/// # let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
-/// # let (name, validity) = ("laptop".parse()?, Validity::UNLIMITED);
-/// let fingerprint = OLD.stored(Some("Xj6zVG9w"), sha256.parse()?)?;
-/// let imported = permit.import(Import { fingerprint, name, validity, created_at: now }, now)?;
+/// # let system = Actor::system("example")?;
+/// # let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+/// # let (name, validity) = ("laptop".parse()?, Validity::NEVER_EXPIRES);
+/// let legacy_key = OLD.stored(Some("Xj6zVG9w"), sha256.parse()?)?;
+/// let imported = permit.import(Import { legacy_key, name, validity, created_at: now }, now)?;
 ///
 /// let record = imported.key.record().clone();
-/// let key = verify_foreign(&OLD.parse(text)?, Some(record.into()), now)?;
+/// let key = verify_legacy(&OLD.parse(text)?, Some(record.into()), now)?;
 /// let upgrade = Upgrade::of(&key, now).ok_or("an upgrade is due")?;
-/// assert_eq!(upgrade.change.expected().algorithm(), DigestAlgorithm::ForeignSha256);
-/// assert_eq!(upgrade.change.current().algorithm(), DigestAlgorithm::ForeignText);
+/// assert_eq!(upgrade.change.expected().algorithm(), DigestAlgorithm::LegacySha256);
+/// assert_eq!(upgrade.change.current().algorithm(), DigestAlgorithm::LegacyText);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -163,9 +163,9 @@ impl Upgrade {
     /// None is due of a token, of a secret whose text was seen before, of one that a rotation has replaced already, and
     /// of a key that may not be used.
     #[must_use]
-    pub fn of(key: &VerifiedKey, now: UnixTime) -> Option<Self> {
-        usable(key, now).ok()?;
+    pub fn of(key: &MatchedKey, now: UnixTime) -> Option<Self> {
+        check_usable(key, now).ok()?;
         let change = issue::rehash(key.record(), key.upgraded()?);
-        Some(Self { change, event: Event::new(now, By::key(key), Some(key.id()), EventKind::Upgraded) })
+        Some(Self { change, event: Event::new(now, Principal::key(key), Some(key.id()), EventKind::Upgraded) })
     }
 }

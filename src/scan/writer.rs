@@ -68,7 +68,7 @@ impl<W> RedactingWriter<W> {
         }
     }
 
-    /// Lends the inner writer, which has got everything.
+    /// Returns a reference to the inner writer, which has got everything.
     pub const fn inner(&self) -> &W {
         &self.inner
     }

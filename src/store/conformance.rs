@@ -1,4 +1,4 @@
-//! The suite that every store must pass: whoever writes a [`ManagedKeyStore`] runs it in the tests of their own crate.
+//! The suite that every store must pass: whoever writes a [`KeyManagementStore`] runs it in the tests of their own crate.
 //!
 //! [`check`] asks for an empty store, tries a part of the contract on it, and goes on with the next part and the next
 //! empty store. It reports what it finds broken by [`Rule`], all of it and not only the first. A rule that is a matter
@@ -47,7 +47,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{future::Future, pin::Pin};
 
-use super::{BoxedManagedKeyStore, ManagedKeyStore};
+use super::{BoxedKeyManagementStore, KeyManagementStore};
 
 mod acknowledged;
 mod change;
@@ -75,7 +75,7 @@ pub use rule::Rule;
 use report::Outcome;
 use trial::Trial;
 
-/// Tries the whole contract of [`KeyStore`](crate::KeyStore) and [`ManagedKeyStore`] on stores that `fresh` makes.
+/// Tries the whole contract of [`KeyStore`](crate::KeyStore) and [`KeyManagementStore`] on stores that `fresh` makes.
 ///
 /// `fresh` is called once for each check and gives an empty store each time; by then the store of the check before is
 /// dropped, so it may well empty one database again and again. See the [module](self) for an example.
@@ -86,13 +86,13 @@ use trial::Trial;
 /// violation of [`Rule::NoFailure`] and ends the check in which it occurs, not the others.
 pub async fn check<S, F, R>(fresh: F, race: &R) -> Result<Passed, Violations>
 where
-    S: ManagedKeyStore + 'static,
+    S: KeyManagementStore + 'static,
     F: AsyncFn() -> S,
     R: Race,
 {
     let mut found = Vec::new();
     for (number, check) in (0..).zip(CHECKS) {
-        let mut trial = Trial::new(BoxedManagedKeyStore::new(fresh().await), race, number);
+        let mut trial = Trial::new(BoxedKeyManagementStore::new(fresh().await), race, number);
         let outcome = check(&mut trial).await;
         found.extend(trial.into_violations());
         found.extend(outcome.err());

@@ -3,19 +3,19 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, future::Future, pin::Pin};
 
-use super::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run, Standings};
+use super::{Changed, Directory, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run};
 use crate::{
     grant::Owner,
     id::{KeyId, TeamId, UserId},
+    membership::Membership,
     name::KeyName,
     record::{KeyRecord, NewKey, SecretChange},
-    standing::Standing,
     time::UnixTime,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
-/// The failure of a boxed store; [`BoxError::source`](Error::source) lends the store's own.
+/// The failure of a boxed store; [`BoxError::source`](Error::source) returns the store's own.
 #[derive(Debug, thiserror::Error)]
 #[error("the store failed")]
 pub struct BoxError(#[source] Box<dyn Error + Send + Sync>);
@@ -75,8 +75,8 @@ macro_rules! boxed {
         })*
     };
     (@error KeyStore) => { type Error = BoxError; };
-    (@error ManagedKeyStore) => {};
-    (@error Standings) => { type Error = BoxError; };
+    (@error KeyManagementStore) => {};
+    (@error Directory) => { type Error = BoxError; };
 }
 
 boxed! {
@@ -100,23 +100,23 @@ boxed! {
 }
 
 boxed! {
-    /// Any [`ManagedKeyStore`], its type hidden.
+    /// Any [`KeyManagementStore`], its type hidden.
     ///
     /// ```
-    /// use keygate::{BoxedManagedKeyStore, ManagedKeyStore, MemoryStore, Refusal};
+    /// use keygate::{BoxedKeyManagementStore, KeyManagementStore, MemoryStore, Conflict};
     ///
-    /// let store = BoxedManagedKeyStore::new(MemoryStore::new());
+    /// let store = BoxedKeyManagementStore::new(MemoryStore::new());
     /// let answer = pollster::block_on(store.disable("wk59pfKL0jFi2YYv".parse()?))?;
-    /// assert_eq!(answer, Err(Refusal::Absent));
+    /// assert_eq!(answer, Err(Conflict::Absent));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    BoxedManagedKeyStore, ObjectManagedKeyStore, ManagedKeyStore, [
+    BoxedKeyManagementStore, ObjectKeyManagementStore, KeyManagementStore, [
         KeyStore {
             fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
             fn find_current(id: KeyId) -> Option<Arc<KeyRecord>>;
             now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
         }
-        ManagedKeyStore {
+        KeyManagementStore {
             fn insert(new: NewKey) -> Changed;
             fn rename(id: KeyId, name: KeyName) -> Changed;
             fn disable(id: KeyId) -> Changed;
@@ -132,19 +132,19 @@ boxed! {
 }
 
 boxed! {
-    /// Any [`Standings`], its type hidden.
+    /// Any [`Directory`], its type hidden.
     ///
     /// ```
-    /// use keygate::{BoxedStandings, MemoryStandings, Standing, Standings};
+    /// use keygate::{BoxedDirectory, MemoryDirectory, Membership, Directory};
     ///
-    /// let standings = BoxedStandings::new(MemoryStandings::new());
-    /// let standing = pollster::block_on(standings.standing("ada".parse()?, "core".parse()?))?;
-    /// assert_eq!(standing, Standing::Deprovisioned);
+    /// let directory = BoxedDirectory::new(MemoryDirectory::new());
+    /// let membership = pollster::block_on(directory.membership("ada".parse()?, "core".parse()?))?;
+    /// assert_eq!(membership, Membership::Deprovisioned);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    BoxedStandings, ObjectStandings, Standings, [
-        Standings {
-            fn standing(user: UserId, team: TeamId) -> Standing;
+    BoxedDirectory, ObjectDirectory, Directory, [
+        Directory {
+            fn membership(user: UserId, team: TeamId) -> Membership;
         }
     ]
 }

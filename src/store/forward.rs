@@ -3,13 +3,13 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use super::{Changed, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Run, Standings};
+use super::{Changed, Directory, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run};
 use crate::{
     grant::Owner,
     id::{KeyId, TeamId, UserId},
+    membership::Membership,
     name::KeyName,
     record::{KeyRecord, NewKey, SecretChange},
-    standing::Standing,
     time::UnixTime,
 };
 
@@ -31,7 +31,7 @@ macro_rules! forward {
             }
         }
 
-        impl<T: ManagedKeyStore + ?Sized> ManagedKeyStore for $pointer {
+        impl<T: KeyManagementStore + ?Sized> KeyManagementStore for $pointer {
             async fn insert(&self, new: NewKey) -> Result<Changed, T::Error> {
                 (**self).insert(new).await
             }
@@ -73,11 +73,11 @@ macro_rules! forward {
             }
         }
 
-        impl<T: Standings + ?Sized> Standings for $pointer {
+        impl<T: Directory + ?Sized> Directory for $pointer {
             type Error = T::Error;
 
-            async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, T::Error> {
-                (**self).standing(user, team).await
+            async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, T::Error> {
+                (**self).membership(user, team).await
             }
         }
     };

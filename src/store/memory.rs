@@ -9,13 +9,13 @@ use std::{
 
 use crossbeam_utils::sync::ShardedLock;
 
-use super::{Changed, Cursor, KeyStore, ListBy, ManagedKeyStore, Page, PageRequest, Refusal, Run, Standings};
+use super::{Changed, Conflict, Cursor, Directory, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run};
 use crate::{
     grant::Owner,
     id::{KeyId, TeamId, UserId},
+    membership::Membership,
     name::KeyName,
     record::{KeyRecord, NewKey, PreviousChange, SecretChange, Status},
-    standing::Standing,
     time::UnixTime,
 };
 
@@ -74,10 +74,10 @@ impl State {
     fn insert(&mut self, record: &KeyRecord) -> Changed {
         let record = Arc::new(record.clone());
         if self.by_id.contains(&record.id) {
-            return Err(Refusal::IdTaken);
+            return Err(Conflict::IdTaken);
         }
         if !self.by_name.insert(ByName(record.clone())) {
-            return Err(Refusal::NameTaken);
+            return Err(Conflict::NameTaken);
         }
         self.by_id.insert(ById(record));
         Ok(())
@@ -85,9 +85,9 @@ impl State {
 
     /// Finds a record that exists and is not revoked.
     fn changeable(&self, id: KeyId) -> Changed<Arc<KeyRecord>> {
-        let ById(record) = self.by_id.get(&id).ok_or(Refusal::Absent)?;
+        let ById(record) = self.by_id.get(&id).ok_or(Conflict::Absent)?;
         match record.status {
-            Status::Revoked { .. } => Err(Refusal::Revoked),
+            Status::Revoked { .. } => Err(Conflict::Revoked),
             Status::Active | Status::Disabled => Ok(record.clone()),
         }
     }
@@ -106,7 +106,7 @@ impl State {
         let old = self.changeable(id)?;
         let renamed = Arc::new(KeyRecord { name, ..KeyRecord::clone(&old) });
         if self.by_name.get(&ByName(renamed.clone())).is_some_and(|holder| holder.0.id != id) {
-            return Err(Refusal::NameTaken);
+            return Err(Conflict::NameTaken);
         }
         self.by_name.remove(&ByName(old));
         self.by_name.insert(ByName(renamed.clone()));
@@ -115,7 +115,7 @@ impl State {
     }
 
     fn revoke(&mut self, id: KeyId, at: UnixTime) -> Changed<UnixTime> {
-        let ById(record) = self.by_id.get(&id).ok_or(Refusal::Absent)?;
+        let ById(record) = self.by_id.get(&id).ok_or(Conflict::Absent)?;
         if let Status::Revoked { at } = record.status {
             return Ok(at);
         }
@@ -128,7 +128,7 @@ impl State {
     fn sorted(&self, includes: impl Fn(&KeyRecord) -> bool) -> Vec<Arc<KeyRecord>> {
         let mut records: Vec<_> =
             self.by_id.iter().map(|ById(record)| record).filter(|record| includes(record)).cloned().collect();
-        records.sort_unstable_by_key(|record| Cursor::behind(record));
+        records.sort_unstable_by_key(|record| Cursor::after(record));
         records
     }
 }
@@ -145,7 +145,7 @@ impl KeyStore for MemoryStore {
     }
 }
 
-impl ManagedKeyStore for MemoryStore {
+impl KeyManagementStore for MemoryStore {
     async fn insert(&self, new: NewKey) -> Result<Changed, Infallible> {
         Ok(self.write(|state| state.insert(new.record())))
     }
@@ -170,8 +170,8 @@ impl ManagedKeyStore for MemoryStore {
                     record.status = Status::Active;
                     Ok(())
                 }
-                Status::Active => Err(Refusal::NotDisabled),
-                Status::Revoked { .. } => Err(Refusal::Revoked),
+                Status::Active => Err(Conflict::NotDisabled),
+                Status::Revoked { .. } => Err(Conflict::Revoked),
             })
         }))
     }
@@ -184,10 +184,10 @@ impl ManagedKeyStore for MemoryStore {
         Ok(self.write(|state| {
             state.change(change.id(), |record| {
                 if record.status == Status::Disabled {
-                    return Err(Refusal::Disabled);
+                    return Err(Conflict::Disabled);
                 }
                 if record.current != change.expected() {
-                    return Err(Refusal::Changed);
+                    return Err(Conflict::Changed);
                 }
                 record.current = change.current();
                 match change.previous() {
@@ -223,11 +223,11 @@ impl ManagedKeyStore for MemoryStore {
     async fn list(&self, by: ListBy, page: PageRequest) -> Result<Page, Infallible> {
         let limit = usize::from(page.limit.get());
         let mut records = self.read(|state| {
-            state.sorted(|record| by.includes(record) && page.after.is_none_or(|after| after < Cursor::behind(record)))
+            state.sorted(|record| by.includes(record) && page.after.is_none_or(|after| after < Cursor::after(record)))
         });
         let is_last = records.len() <= limit;
         records.truncate(limit);
-        let next = if is_last { None } else { records.last().map(|record| Cursor::behind(record)) };
+        let next = if is_last { None } else { records.last().map(|record| Cursor::after(record)) };
         Ok(Page { records, next })
     }
 
@@ -249,24 +249,24 @@ impl ManagedKeyStore for MemoryStore {
     }
 }
 
-/// Standings in memory; a user of whom nothing was said is [`Standing::Deprovisioned`].
+/// Directory in memory; a user of whom nothing was said is [`Membership::Deprovisioned`].
 ///
 /// ```
-/// use keygate::{MemoryStandings, Standing, Standings};
+/// use keygate::{MemoryDirectory, Membership, Directory};
 ///
-/// let standings = MemoryStandings::new();
-/// standings.set_member("ada".parse()?, "core".parse()?, Standing::Admin);
-/// assert_eq!(pollster::block_on(standings.standing("ada".parse()?, "core".parse()?))?, Standing::Admin);
-/// assert_eq!(pollster::block_on(standings.standing("ada".parse()?, "other".parse()?))?, Standing::Outsider);
-/// assert_eq!(pollster::block_on(standings.standing("bob".parse()?, "core".parse()?))?, Standing::Deprovisioned);
+/// let directory = MemoryDirectory::new();
+/// directory.set_member("ada".parse()?, "core".parse()?, Membership::Admin);
+/// assert_eq!(pollster::block_on(directory.membership("ada".parse()?, "core".parse()?))?, Membership::Admin);
+/// assert_eq!(pollster::block_on(directory.membership("ada".parse()?, "other".parse()?))?, Membership::Outsider);
+/// assert_eq!(pollster::block_on(directory.membership("bob".parse()?, "core".parse()?))?, Membership::Deprovisioned);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct MemoryStandings {
-    users: ShardedLock<HashMap<UserId, BTreeMap<TeamId, Standing>>>,
+pub struct MemoryDirectory {
+    users: ShardedLock<HashMap<UserId, BTreeMap<TeamId, Membership>>>,
 }
 
-impl MemoryStandings {
+impl MemoryDirectory {
     /// Makes a directory without users.
     #[must_use]
     pub fn new() -> Self {
@@ -274,9 +274,9 @@ impl MemoryStandings {
     }
 
     /// Says what a user is in a team; in teams of which nothing is said they are an outsider.
-    pub fn set_member(&self, user: UserId, team: TeamId, standing: Standing) {
+    pub fn set_member(&self, user: UserId, team: TeamId, membership: Membership) {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
-        users.entry(user).or_default().insert(team, standing);
+        users.entry(user).or_default().insert(team, membership);
     }
 
     /// Forgets a user, who is deprovisioned from now on.
@@ -285,13 +285,13 @@ impl MemoryStandings {
     }
 }
 
-impl Standings for MemoryStandings {
+impl Directory for MemoryDirectory {
     type Error = Infallible;
 
-    async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, Infallible> {
+    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, Infallible> {
         let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
         Ok(users
             .get(&user)
-            .map_or(Standing::Deprovisioned, |teams| teams.get(&team).copied().unwrap_or(Standing::Outsider)))
+            .map_or(Membership::Deprovisioned, |teams| teams.get(&team).copied().unwrap_or(Membership::Outsider)))
     }
 }

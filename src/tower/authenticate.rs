@@ -7,19 +7,19 @@ use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Edge, Reply, Sink, checked::Checked};
+use super::{AuditSink, LayerConfig, Reply, checked::ResponseFuture};
 use crate::{
-    event::By,
-    gate::Lookup,
-    http::{CredentialError, Fields, X_API_KEY, credential},
-    policy::{Authorization, usable},
+    event::Principal,
+    gate::PresentedKey,
+    http::{CredentialError, CredentialHeaders, X_API_KEY, extract_credential},
+    policy::{Authorization, check_usable},
     record::KeyRecord,
     store::KeyStore,
     time::UnixTime,
-    verify::VerifiedKey,
+    verify::MatchedKey,
 };
 
-/// Authenticates each request, and puts the [`VerifiedKey`] into its extensions.
+/// Authenticates each request, and puts the [`MatchedKey`] into its extensions.
 ///
 /// The credential is removed from the request, so that no handler, log or upstream sees it. A key that is revoked,
 /// disabled or out of its time is refused here already; what it may do is [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
@@ -30,31 +30,36 @@ pub struct AuthenticateLayer<S, K> {
 
 #[derive(Debug)]
 struct Config<S, K> {
-    edge: Edge<K>,
+    edge: LayerConfig<K>,
     store: S,
-    fields: Fields,
+    fields: CredentialHeaders,
     passes_foreign: bool,
     is_plaintext: fn(&Parts) -> bool,
 }
 
-impl<S: KeyStore, K: Sink> AuthenticateLayer<S, K> {
+impl<S: KeyStore, K: AuditSink> AuthenticateLayer<S, K> {
     /// Looks keys up in `store`; the credential is in `Authorization`.
     #[must_use]
-    pub fn new(edge: Edge<K>, store: S) -> Self {
-        let config =
-            Config { edge, store, fields: Fields::Authorization, passes_foreign: false, is_plaintext: |_| false };
+    pub fn new(edge: LayerConfig<K>, store: S) -> Self {
+        let config = Config {
+            edge,
+            store,
+            fields: CredentialHeaders::Authorization,
+            passes_foreign: false,
+            is_plaintext: |_| false,
+        };
         Self { config: Arc::new(config) }
     }
 }
 
-impl<S: KeyStore + Clone, K: Sink> AuthenticateLayer<S, K> {
+impl<S: KeyStore + Clone, K: AuditSink> AuthenticateLayer<S, K> {
     /// Says which header fields may hold the credential.
     #[must_use]
-    pub fn fields(self, fields: Fields) -> Self {
+    pub fn fields(self, fields: CredentialHeaders) -> Self {
         self.with(|config| config.fields = fields)
     }
 
-    /// Passes requests with another system's credential on, untouched and without a [`VerifiedKey`]: another scheme, or
+    /// Passes requests with another system's credential on, untouched and without a [`MatchedKey`]: another scheme, or
     /// a token that does not begin as ours do, such as a JWT. Whoever stands behind must authenticate them.
     #[must_use]
     pub fn pass_foreign_on(self) -> Self {
@@ -119,12 +124,12 @@ impl<I, S, K, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authe
 where
     I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
     S: KeyStore + 'static,
-    K: Sink,
+    K: AuditSink,
     ResponseBody: From<String>,
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = Checked<I, RequestBody>;
+    type Future = ResponseFuture<I, RequestBody>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
@@ -136,12 +141,12 @@ where
         let now = (config.edge.clock)();
         let lookup = match config.read(&mut parts, now) {
             Ok(Some(lookup)) => lookup,
-            Ok(None) => return Checked::done(Ok(()), parts, body, &mut self.inner),
-            Err(reply) => return Checked::done(Err(reply), parts, body, &mut self.inner),
+            Ok(None) => return ResponseFuture::done(Ok(()), parts, body, &mut self.inner),
+            Err(reply) => return ResponseFuture::done(Err(reply), parts, body, &mut self.inner),
         };
         if let Some(found) = config.store.find_now(lookup.id()) {
             let check = config.admit(&mut parts, &lookup, Ok(found), now);
-            return Checked::done(check, parts, body, &mut self.inner);
+            return ResponseFuture::done(check, parts, body, &mut self.inner);
         }
         let config = Arc::clone(config);
         let check = async move {
@@ -151,23 +156,23 @@ where
             config.admit(&mut parts, &lookup, found, now)?;
             Ok(parts)
         };
-        Checked::later(Box::pin(check), body, &mut self.inner)
+        ResponseFuture::later(Box::pin(check), body, &mut self.inner)
     }
 }
 
-impl<S: KeyStore, K: Sink> Config<S, K> {
+impl<S: KeyStore, K: AuditSink> Config<S, K> {
     /// Before the look-up: what is presented, if it is not somebody else's to authenticate.
-    fn read(&self, parts: &mut Parts, now: UnixTime) -> Result<Option<Lookup>, Reply> {
+    fn read(&self, parts: &mut Parts, now: UnixTime) -> Result<Option<PresentedKey>, Reply> {
         // What came from outside is no proof, whoever put it there.
-        parts.extensions.remove::<VerifiedKey>();
+        parts.extensions.remove::<MatchedKey>();
         parts.extensions.remove::<Authorization>();
-        let Edge { gate, answers, sink, .. } = &self.edge;
-        let nobody = By::Unverified { claimed: None };
+        let LayerConfig { gate, responses, sink, .. } = &self.edge;
+        let nobody = Principal::Unverified { claimed: None };
         if (self.is_plaintext)(parts) {
             self.edge.refused(nobody, "plaintext", now);
-            return Err(answers.plaintext().into());
+            return Err(responses.plaintext().into());
         }
-        let text = match credential(&parts.headers, self.fields) {
+        let text = match extract_credential(&parts.headers, self.fields) {
             Ok(text) => text,
             // A line that counts and holds no credential of ours has another scheme.
             Err(CredentialError::Missing) if self.passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
@@ -175,15 +180,15 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
             }
             Err(error) => {
                 self.edge.refused(nobody, error.as_str(), now);
-                return Err(answers.no_credential(error).into());
+                return Err(responses.no_credential(error).into());
             }
         };
-        match gate.read(text) {
+        match gate.parse(text) {
             Ok(lookup) => Ok(Some(lookup)),
             Err(unauthenticated) if self.passes_foreign && unauthenticated.is_foreign() => Ok(None),
             Err(unauthenticated) => {
-                sink.refused(unauthenticated.refused(now));
-                Err(answers.invalid_key().into())
+                sink.refused(unauthenticated.to_event(now));
+                Err(responses.invalid_key().into())
             }
         }
     }
@@ -192,25 +197,25 @@ impl<S: KeyStore, K: Sink> Config<S, K> {
     fn admit(
         &self,
         parts: &mut Parts,
-        lookup: &Lookup,
+        lookup: &PresentedKey,
         found: Result<Option<Arc<KeyRecord>>, S::Error>,
         now: UnixTime,
     ) -> Result<(), Reply> {
-        let Edge { answers, sink, .. } = &self.edge;
+        let LayerConfig { responses, sink, .. } = &self.edge;
         let found = found.map_err(|error| {
             sink.failed(&error);
-            Reply::new(answers.unavailable())
+            Reply::new(responses.unavailable())
         })?;
-        let key = lookup.found(found, now).map_err(|unauthenticated| {
-            sink.refused(unauthenticated.refused(now));
-            Reply::new(answers.invalid_key())
+        let key = lookup.verify(found, now).map_err(|unauthenticated| {
+            sink.refused(unauthenticated.to_event(now));
+            Reply::new(responses.invalid_key())
         })?;
-        if let Err(reason) = usable(&key, now) {
-            self.edge.refused(By::key(&key), reason.as_str(), now);
-            return Err(answers.unusable_key(reason).into());
+        if let Err(reason) = check_usable(&key, now) {
+            self.edge.refused(Principal::key(&key), reason.as_str(), now);
+            return Err(responses.unusable_key(reason).into());
         }
         parts.headers.remove(AUTHORIZATION);
-        if self.fields == Fields::AuthorizationOrXApiKey {
+        if self.fields == CredentialHeaders::AuthorizationOrXApiKey {
             parts.headers.remove(X_API_KEY);
         }
         parts.extensions.insert(key);

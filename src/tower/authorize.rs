@@ -12,21 +12,21 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Edge, Reply, Sink,
-    checked::{Check, Checked},
+    AuditSink, LayerConfig, Reply,
+    checked::{Check, ResponseFuture},
 };
 use crate::{
     action::Request,
-    event::By,
-    gate::Question,
+    event::Principal,
+    gate::MembershipQuery,
     grant::Grant,
     http::CredentialError,
+    membership::Membership,
     policy::{Authorization, Decision, decide},
     reason::Reason,
-    standing::Standing,
-    store::Standings,
+    store::Directory,
     time::UnixTime,
-    verify::{DEFAULT_TOUCH_INTERVAL, VerifiedKey},
+    verify::{DEFAULT_TOUCH_INTERVAL, MatchedKey},
 };
 
 /// Says what a request at a matched route is about.
@@ -75,13 +75,13 @@ pub enum Unresolved {
     NotFound,
     /// Nothing is said about this route, so it is closed: 403.
     #[error("nothing is said about this route")]
-    Unlisted,
+    NoRule,
 }
 
 /// Decides each request at its matched route, and puts the [`Authorization`] into its extensions.
 ///
 /// Stands behind [`AuthenticateLayer`](super::AuthenticateLayer) and, in axum, on the routes
-/// (`Router::route_layer`), so that the route is known. Without a [`VerifiedKey`] in the extensions it refuses.
+/// (`Router::route_layer`), so that the route is known. Without a [`MatchedKey`] in the extensions it refuses.
 #[derive(Debug)]
 pub struct AuthorizeLayer<T, R, K> {
     config: Arc<Config<T, R, K>>,
@@ -89,27 +89,27 @@ pub struct AuthorizeLayer<T, R, K> {
 
 #[derive(Debug)]
 struct Config<T, R, K> {
-    edge: Edge<K>,
-    standings: T,
+    edge: LayerConfig<K>,
+    directory: T,
     resolve: R,
     not_found: fn() -> Response<String>,
     conceals: bool,
 }
 
-impl<T: Standings, R: Resolve, K: Sink> AuthorizeLayer<T, R, K> {
-    /// Decides what `resolve` says, and asks `standings` for the users of personal keys only.
+impl<T: Directory, R: Resolve, K: AuditSink> AuthorizeLayer<T, R, K> {
+    /// Decides what `resolve` says, and asks `directory` for the users of personal keys only.
     ///
     /// `not_found` is the service's own 404: for what does not exist.
     #[must_use]
-    pub fn new(edge: Edge<K>, standings: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
-        Self { config: Arc::new(Config { edge, standings, resolve, not_found, conceals: false }) }
+    pub fn new(edge: LayerConfig<K>, directory: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
+        Self { config: Arc::new(Config { edge, directory, resolve, not_found, conceals: false }) }
     }
 
     /// As [`AuthorizeLayer::new`], and gives the same 404 where a 403 would show that something exists
-    /// ([`Denial::conceals`](crate::Denial::conceals)).
+    /// ([`Denial::reveals_existence`](crate::Denial::reveals_existence)).
     #[must_use]
-    pub fn concealing(edge: Edge<K>, standings: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
-        Self { config: Arc::new(Config { edge, standings, resolve, not_found, conceals: true }) }
+    pub fn concealing(edge: LayerConfig<K>, directory: T, resolve: R, not_found: fn() -> Response<String>) -> Self {
+        Self { config: Arc::new(Config { edge, directory, resolve, not_found, conceals: true }) }
     }
 }
 
@@ -143,14 +143,14 @@ impl<I: Clone, T, R, K> Clone for Authorize<I, T, R, K> {
 impl<I, T, R, K, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, T, R, K>
 where
     I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
-    T: Standings + 'static,
+    T: Directory + 'static,
     R: Resolve,
-    K: Sink,
+    K: AuditSink,
     ResponseBody: From<String>,
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = Checked<I, RequestBody>;
+    type Future = ResponseFuture<I, RequestBody>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
@@ -161,7 +161,7 @@ where
         let check: Check = match self.config.begin(&mut parts) {
             Begun::Decided(result) => {
                 let check = result.map(|authorization| drop(parts.extensions.insert(authorization)));
-                return Checked::done(check, parts, body, &mut self.inner);
+                return ResponseFuture::done(check, parts, body, &mut self.inner);
             }
             Begun::Resolving(key) => {
                 let config = Arc::clone(&self.config);
@@ -179,27 +179,27 @@ where
                 })
             }
         };
-        Checked::later(check, body, &mut self.inner)
+        ResponseFuture::later(check, body, &mut self.inner)
     }
 }
 
 /// How far a check comes without waiting.
 enum Begun {
     Decided(Result<Authorization, Reply>),
-    /// The standing of the key's user has to be looked up.
-    Asking(VerifiedKey, Result<Request, Unresolved>),
+    /// The membership of the key's user has to be looked up.
+    Asking(MatchedKey, Result<Request, Unresolved>),
     /// What the request is about has to be looked up.
-    Resolving(VerifiedKey),
+    Resolving(MatchedKey),
 }
 
-impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
+impl<T: Directory, R: Resolve, K: AuditSink> Config<T, R, K> {
     fn begin(&self, parts: &mut Parts) -> Begun {
         // What came from outside, or from another route's decision, is no proof for this one.
         parts.extensions.remove::<Authorization>();
-        let Edge { answers, clock, .. } = &self.edge;
-        let Some(key) = parts.extensions.get::<VerifiedKey>().cloned() else {
-            self.edge.refused(By::Unverified { claimed: None }, CredentialError::Missing.as_str(), clock());
-            return Begun::Decided(Err(answers.no_credential(CredentialError::Missing).into()));
+        let LayerConfig { responses, clock, .. } = &self.edge;
+        let Some(key) = parts.extensions.get::<MatchedKey>().cloned() else {
+            self.edge.refused(Principal::Unverified { claimed: None }, CredentialError::Missing.as_str(), clock());
+            return Begun::Decided(Err(responses.no_credential(CredentialError::Missing).into()));
         };
         match self.resolve.resolve_now(parts) {
             None => Begun::Resolving(key),
@@ -210,73 +210,67 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
         }
     }
 
-    /// Decides, if no standing has to be looked up for that.
-    fn decide(
-        &self,
-        key: &VerifiedKey,
-        resolved: &Result<Request, Unresolved>,
-    ) -> Option<Result<Authorization, Reply>> {
+    /// Decides, if no membership has to be looked up for that.
+    fn decide(&self, key: &MatchedKey, resolved: &Result<Request, Unresolved>) -> Option<Result<Authorization, Reply>> {
         let now = (self.edge.clock)();
         match (resolved, key.grant()) {
-            (Ok(request), _) => Question::of(key, request, now).err().map(|decision| self.decided(key, decision, now)),
+            (Ok(request), _) => {
+                MembershipQuery::of(key, request, now).err().map(|decision| self.decided(key, decision, now))
+            }
             (Err(unresolved), Grant::Team { .. }) => Some(Err(self.unresolved(key, unresolved))),
             // A key whose user is gone is refused as such, and learns nothing of what exists.
             (Err(_), Grant::Personal { .. }) => None,
         }
     }
 
-    async fn authorize(
-        &self,
-        key: &VerifiedKey,
-        resolved: Result<Request, Unresolved>,
-    ) -> Result<Authorization, Reply> {
+    async fn authorize(&self, key: &MatchedKey, resolved: Result<Request, Unresolved>) -> Result<Authorization, Reply> {
         if let Some(result) = self.decide(key, &resolved) {
             return result;
         }
-        let Grant::Personal { user } = key.grant() else { return Err(self.edge.answers.unavailable().into()) };
+        let Grant::Personal { user } = key.grant() else { return Err(self.edge.responses.unavailable().into()) };
         let team = match &resolved {
             Ok(request) => Ok(request.team.clone()),
             // Who is deprovisioned is so in every team, and that is all that is asked.
             Err(_) => NOBODYS_TEAM.parse(),
         };
-        let Ok(team) = team else { return Err(self.edge.answers.unavailable().into()) };
-        let standing = self.standings.standing(user.clone(), team).await.map_err(|error| {
+        let Ok(team) = team else { return Err(self.edge.responses.unavailable().into()) };
+        let membership = self.directory.membership(user.clone(), team).await.map_err(|error| {
             self.edge.sink.failed(&error);
-            Reply::new(self.edge.answers.unavailable())
+            Reply::new(self.edge.responses.unavailable())
         })?;
         // Not as it was before the look-up: the key may have expired meanwhile.
         let now = (self.edge.clock)();
         match &resolved {
-            Ok(request) => self.decided(key, decide(key, Some(standing), request, now), now),
-            Err(_) if standing == Standing::Deprovisioned => {
-                self.edge.refused(By::key(key), Reason::OwnerDeprovisioned.as_str(), now);
-                Err(self.edge.answers.unusable_key(Reason::OwnerDeprovisioned).into())
+            Ok(request) => self.decided(key, decide(key, Some(membership), request, now), now),
+            Err(_) if membership == Membership::Deprovisioned => {
+                self.edge.refused(Principal::key(key), Reason::OwnerDeprovisioned.as_str(), now);
+                Err(self.edge.responses.unusable_key(Reason::OwnerDeprovisioned).into())
             }
             Err(unresolved) => Err(self.unresolved(key, unresolved)),
         }
     }
 
-    fn unresolved(&self, key: &VerifiedKey, unresolved: &Unresolved) -> Reply {
-        let Edge { answers, sink, clock, .. } = &self.edge;
+    fn unresolved(&self, key: &MatchedKey, unresolved: &Unresolved) -> Reply {
+        let LayerConfig { responses, sink, clock, .. } = &self.edge;
         match unresolved {
             Unresolved::NotFound => {
                 // Told as well: who asks for many that are not there is looking for some that are.
-                self.edge.refused(By::key(key), "not_found", clock());
+                self.edge.refused(Principal::key(key), "not_found", clock());
                 (self.not_found)().into()
             }
-            Unresolved::Unlisted => {
-                self.edge.refused(By::key(key), "closed", clock());
-                answers.closed().into()
+            Unresolved::NoRule => {
+                self.edge.refused(Principal::key(key), "closed", clock());
+                responses.closed().into()
             }
             Unresolved::Failed(_) => {
                 sink.failed(unresolved);
-                answers.unavailable().into()
+                responses.unavailable().into()
             }
         }
     }
 
-    fn decided(&self, key: &VerifiedKey, decision: Decision<'_>, now: UnixTime) -> Result<Authorization, Reply> {
-        let Edge { answers, sink, .. } = &self.edge;
+    fn decided(&self, key: &MatchedKey, decision: Decision<'_>, now: UnixTime) -> Result<Authorization, Reply> {
+        let LayerConfig { responses, sink, .. } = &self.edge;
         match decision {
             Decision::Allow(allow) => {
                 // Not earlier: a request that is denied uses nothing.
@@ -286,9 +280,9 @@ impl<T: Standings, R: Resolve, K: Sink> Config<T, R, K> {
                 Ok(allow.to_authorization())
             }
             Decision::Deny(denial) => {
-                sink.refused(denial.refused(key, now));
-                let is_concealed = self.conceals && denial.conceals();
-                Err(if is_concealed { (self.not_found)() } else { answers.denied(denial) }.into())
+                sink.refused(denial.to_event(key, now));
+                let is_concealed = self.conceals && denial.reveals_existence();
+                Err(if is_concealed { (self.not_found)() } else { responses.denied(denial) }.into())
             }
         }
     }

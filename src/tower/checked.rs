@@ -21,7 +21,7 @@ pin_project! {
     /// The response future of [`Authenticate`](super::Authenticate) and [`Authorize`](super::Authorize).
     ///
     /// Like other futures it is not to be polled again after it is ready.
-    pub struct Checked<I, B>
+    pub struct ResponseFuture<I, B>
     where
         I: Service<Request<B>>,
     {
@@ -39,7 +39,7 @@ pin_project! {
     }
 }
 
-impl<I: Service<Request<B>> + Clone, B> Checked<I, B> {
+impl<I: Service<Request<B>> + Clone, B> ResponseFuture<I, B> {
     /// Goes on with `inner`, which was polled ready, unless the check refused.
     pub(crate) fn done(check: Result<(), Reply>, parts: Parts, body: B, inner: &mut I) -> Self {
         let state = match check {
@@ -57,7 +57,7 @@ impl<I: Service<Request<B>> + Clone, B> Checked<I, B> {
     }
 }
 
-impl<I, B, ResponseBody> Future for Checked<I, B>
+impl<I, B, ResponseBody> Future for ResponseFuture<I, B>
 where
     I: Service<Request<B>, Response = Response<ResponseBody>>,
     ResponseBody: From<String>,

@@ -12,7 +12,7 @@ use std::sync::{
 use crate::{event::Event, id::KeyId, time::UnixTime};
 
 /// Takes what is to be done or told after a request; called on the request's path, so it must never block.
-pub trait Sink: Clone + Send + Sync + 'static {
+pub trait AuditSink: Clone + Send + Sync + 'static {
     /// The stored last use of a key is due to be moved to `used_at`.
     fn touch(&self, key: KeyId, used_at: UnixTime);
 
@@ -23,10 +23,10 @@ pub trait Sink: Clone + Send + Sync + 'static {
     fn failed(&self, error: &(dyn Error + 'static));
 }
 
-/// What waits in an [`Outbox`].
+/// What waits in an [`ChannelSink`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Note {
+pub enum Message {
     /// A look-up failed; the text is the error's, its sources included.
     Failed(std::string::String),
     /// A request was refused.
@@ -40,22 +40,22 @@ pub enum Note {
     },
 }
 
-/// A bounded [`Sink`]: what does not fit is counted, never waited for.
+/// A bounded [`AuditSink`]: what does not fit is counted, never waited for.
 ///
 /// ```
-/// use keygate::{UnixTime, tower::{Note, Sink, outbox}};
+/// use keygate::{UnixTime, tower::{Message, AuditSink, channel_sink}};
 ///
-/// let (outbox, notes) = outbox(1);
+/// let (outbox, notes) = channel_sink(1);
 /// let key = "wk59pfKL0jFi2YYv".parse()?;
 /// outbox.touch(key, UnixTime::from_secs(1));
 /// outbox.touch(key, UnixTime::from_secs(2));
-/// assert_eq!(notes.recv()?, Note::Touch { key, used_at: UnixTime::from_secs(1) });
+/// assert_eq!(notes.recv()?, Message::Touch { key, used_at: UnixTime::from_secs(1) });
 /// assert_eq!(outbox.dropped_touches(), 1);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Outbox {
-    notes: SyncSender<Note>,
+pub struct ChannelSink {
+    notes: SyncSender<Message>,
     dropped: Arc<Dropped>,
 }
 
@@ -66,14 +66,14 @@ struct Dropped {
     touches: AtomicU64,
 }
 
-/// Makes an [`Outbox`] for at most `capacity` notes, and the end where a thread of the service takes them out.
+/// Makes an [`ChannelSink`] for at most `capacity` notes, and the end where a thread of the service takes them out.
 #[must_use]
-pub fn outbox(capacity: usize) -> (Outbox, Receiver<Note>) {
+pub fn channel_sink(capacity: usize) -> (ChannelSink, Receiver<Message>) {
     let (notes, receiver) = sync_channel(capacity);
-    (Outbox { notes, dropped: Arc::default() }, receiver)
+    (ChannelSink { notes, dropped: Arc::default() }, receiver)
 }
 
-impl Outbox {
+impl ChannelSink {
     /// Returns how many failures did not fit.
     #[must_use]
     pub fn dropped_failures(&self) -> u64 {
@@ -92,20 +92,20 @@ impl Outbox {
         self.dropped.touches.load(Ordering::Relaxed)
     }
 
-    fn send(&self, note: Note, dropped: &AtomicU64) {
+    fn send(&self, note: Message, dropped: &AtomicU64) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.notes.try_send(note) {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Sink for Outbox {
+impl AuditSink for ChannelSink {
     fn touch(&self, key: KeyId, used_at: UnixTime) {
-        self.send(Note::Touch { key, used_at }, &self.dropped.touches);
+        self.send(Message::Touch { key, used_at }, &self.dropped.touches);
     }
 
     fn refused(&self, event: Event) {
-        self.send(Note::Refused(event), &self.dropped.refusals);
+        self.send(Message::Refused(event), &self.dropped.refusals);
     }
 
     fn failed(&self, error: &(dyn Error + 'static)) {
@@ -116,6 +116,6 @@ impl Sink for Outbox {
             text.push_str(&std::string::ToString::to_string(error));
             source = error.source();
         }
-        self.send(Note::Failed(text), &self.dropped.failures);
+        self.send(Message::Failed(text), &self.dropped.failures);
     }
 }

@@ -5,8 +5,8 @@ use core::{fmt, str::FromStr};
 use std::sync::Arc;
 
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyRecord, ModelScope, Operator, Permission,
-    RecordParts, Request, Status, Token, UnixTime, UnverifiedToken, Validity, VerifiedKey, may_manage, verify,
+    Action, Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyRecord, MatchedKey, ModelScope, Permission,
+    RecordParts, Request, Status, Token, UnixTime, UnverifiedToken, Validity, authorize_operation, verify,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -25,8 +25,8 @@ pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
-pub(crate) fn operator() -> Actor<'static> {
-    Actor::Operator(Operator::because("a test").unwrap())
+pub(crate) fn system() -> Actor<'static> {
+    Actor::system("a test").unwrap()
 }
 
 pub(crate) fn personal(user: &str) -> Grant {
@@ -77,9 +77,9 @@ pub(crate) fn request(team: &str, action: Action) -> Request {
     Request::new(text(team), action)
 }
 
-/// A new key, created at 0 by an operator; equal seeds give equal keys.
+/// A new key, created at 0 by the system; equal seeds give equal keys.
 pub(crate) fn issue(grant: Grant, validity: Validity, seed: u8) -> Issued {
-    let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
+    let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
     permit.issue(KG, text("a-key"), validity, &mut rng(seed), at(0)).unwrap()
 }
 
@@ -91,13 +91,13 @@ pub(crate) fn changed(record: &KeyRecord, change: impl FnOnce(&mut RecordParts))
 }
 
 /// Presents a token.
-pub(crate) fn open(token: &Token, record: &Arc<KeyRecord>, now: UnixTime) -> VerifiedKey {
+pub(crate) fn open(token: &Token, record: &Arc<KeyRecord>, now: UnixTime) -> MatchedKey {
     let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
     verify(&presented, Some(record.clone()), now).unwrap()
 }
 
 /// A verified key in any state.
-pub(crate) fn key(grant: Grant, validity: Validity, status: Status, seed: u8) -> VerifiedKey {
+pub(crate) fn key(grant: Grant, validity: Validity, status: Status, seed: u8) -> MatchedKey {
     let issued = issue(grant, validity, seed);
     let record = changed(issued.key.record(), |parts| parts.status = status);
     open(&issued.token, &record, at(0))
@@ -113,7 +113,7 @@ fn the_small_world_is_what_it_says() {
         team("core", metrics("all")),
     ];
     for (seed, grant) in (1..).zip(grants) {
-        let key = key(grant.clone(), Validity::UNLIMITED, Status::Disabled, seed);
+        let key = key(grant.clone(), Validity::NEVER_EXPIRES, Status::Disabled, seed);
         assert_eq!((key.grant(), key.status()), (&grant, Status::Disabled));
     }
     assert_eq!(request("core", call("m1", Some("production"))).action.model(), Some(&text("m1")));

@@ -6,10 +6,10 @@ use core::{iter::Peekable, time::Duration};
 use std::sync::Arc;
 
 use keygate::{
-    Action, Actor, Create, Disable, Enable, EnvironmentScope, Gate, Grant, Issuer, KeyManager, KeyRecord, ListBy,
-    ManageError, ManagedKeyStore, ModelScope, Operation, Operator, Owner, PageRequest, Permission, Permit, Rename,
-    Request, Revoke, Rotate, Rotation, Standing, Status, Token, Unauthenticated, UnixTime, Validity, Verdict,
-    may_manage,
+    Action, Actor, Create, Disable, Enable, EnvironmentScope, Gate, Grant, Issuer, KeyManagementStore, KeyManager,
+    KeyRecord, ListBy, ManageError, Membership, ModelScope, Operation, Owner, PageRequest, Permission, Permit, Rename,
+    Request, Revoke, Rotate, Rotation, Status, System, Token, Unauthenticated, UnixTime, Validity, Verdict,
+    authorize_operation,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -26,7 +26,7 @@ const NAMES: [&str; 3] = ["one", "two", "three"];
 /// # Errors
 ///
 /// The operations up to the one that store and model answer differently.
-pub(crate) async fn run<S: ManagedKeyStore>(
+pub(crate) async fn run<S: KeyManagementStore>(
     store: &S,
     choices: impl Iterator<Item = u8>,
     steps: usize,
@@ -72,7 +72,7 @@ struct Sequence<'a, S, C: Iterator<Item = u8>> {
     refused: usize,
 }
 
-impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
+impl<S: KeyManagementStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
     async fn step(&mut self) -> Result<(), String> {
         let choice = self.below(28);
         if self.model.keys.is_empty() || choice < 3 {
@@ -143,8 +143,8 @@ impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
         let answer = self.manager.rotate(permit(Rotate(record)), rotation, &mut self.rng, at(self.model.now)).await;
         let expected = self.model.rotate(place, &seen, rotation, overlap);
         self.agree(format!("rotate {place} {rotation:?} as of {:?}", seen.current), &expected, &told(&answer))?;
-        if let Ok(reminted) = answer {
-            self.secrets.push((place, self.model.keys[place].current, reminted.token));
+        if let Ok(rotated) = answer {
+            self.secrets.push((place, self.model.keys[place].current, rotated.token));
         }
         Ok(())
     }
@@ -188,15 +188,15 @@ impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
         let (owner, is_dry, now) = (self.below(4), self.below(2) == 0, at(self.model.now));
         let mut expected: Vec<_> = self.model.live_of(owner).map(|place| self.id(place)).collect();
         expected.sort();
-        let operator = Operator::because("a test").unwrap();
+        let system = System::new("a test").unwrap();
         let ids = if is_dry {
             self.manager
-                .revoke_all_dry_run(&operator, grant(owner).owner(), now)
+                .revoke_all_dry_run(&system, grant(owner).owner(), now)
                 .await
                 .map_err(|error| error.to_string())?
         } else {
             self.model.revoke_all(owner);
-            let events = self.manager.revoke_all(&operator, grant(owner).owner(), now).await;
+            let events = self.manager.revoke_all(&system, grant(owner).owner(), now).await;
             events.map_err(|error| error.to_string())?.into_iter().filter_map(|event| event.key).collect()
         };
         self.note(format!("revoke all of {owner}, dry: {is_dry}"));
@@ -237,9 +237,9 @@ impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
             if call { Action::Call { model: "m1".parse().unwrap(), environment: None } } else { Action::Deploy };
         let request = Request::new(TEAMS[team].parse().unwrap(), action);
         let deprovisioned = self.model.deprovisioned;
-        let standing = move |user: &keygate::UserId, _: &keygate::TeamId| {
+        let membership = move |user: &keygate::UserId, _: &keygate::TeamId| {
             let gone = USERS.iter().zip(deprovisioned).any(|(name, gone)| gone && user.as_str() == *name);
-            Ok::<_, core::convert::Infallible>(if gone { Standing::Deprovisioned } else { Standing::Member })
+            Ok::<_, core::convert::Infallible>(if gone { Membership::Deprovisioned } else { Membership::Member })
         };
         let now = at(self.model.now);
         let gate = Gate::new(ISSUER);
@@ -247,7 +247,7 @@ impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
             match gate.authenticate(self.manager.store(), &text, now).await.map_err(|error| error.to_string())? {
                 Err(unauthenticated) => Verdict::Unauthenticated(unauthenticated),
                 Ok(key) => {
-                    match gate.authorize_blocking(standing, &key, &request, now).map_err(|error| error.to_string())? {
+                    match gate.authorize_blocking(membership, &key, &request, now).map_err(|error| error.to_string())? {
                         keygate::Decision::Allow(allow) => Verdict::Allowed(allow.to_authorization()),
                         keygate::Decision::Deny(denial) => Verdict::Denied { key: key.clone(), denial },
                     }
@@ -360,14 +360,14 @@ impl<S: ManagedKeyStore, C: Iterator<Item = u8>> Sequence<'_, S, C> {
 fn told<T, E: core::error::Error>(answer: &Result<T, ManageError<E>>) -> Result<(), String> {
     match answer {
         Ok(_) => Ok(()),
-        Err(ManageError::Refused(refusal)) => Err(refusal.as_str().to_owned()),
+        Err(ManageError::Conflict(conflict)) => Err(conflict.as_str().to_owned()),
         Err(ManageError::Rotate(error)) => Err(error.as_str().to_owned()),
         Err(other) => Err(format!("{other:?}")),
     }
 }
 
 fn permit<O: Operation>(operation: O) -> Permit<O> {
-    may_manage(&Actor::Operator(Operator::because("a test").unwrap()), operation, None, at(0)).unwrap()
+    authorize_operation(&Actor::system("a test").unwrap(), operation, None, at(0)).unwrap()
 }
 
 /// The owners: two users, a team whose keys do everything, and one whose keys call.

@@ -1,7 +1,7 @@
 //! Operations from many tasks at once, and the question whether they could have happened one after the other.
 //!
 //! Each operation is stamped when it starts and when its answer is there. The answers are linearizable (Herlihy and Wing
-//! 1990) if there is an order that heeds the stamps in which a naive sequential store gives the same answers; it is looked
+//! 1990) if there is an order that heeds the stamps in which a naive sequential store gives the same responses; it is looked
 //! for as Wing and Gong (1993) do, and what was tried is remembered. Shared by the tests of all stores.
 
 use core::{
@@ -18,8 +18,8 @@ use std::{
 };
 
 use keygate::{
-    Actor, Changed, Create, Gate, Grant, Issued, Issuer, KeyRecord, ManagedKeyStore, Operator, Owner, PreviousSecret,
-    RecordParts, Reminted, Rotate, Rotation, Run, Slot, Status, UnixTime, Validity, may_manage,
+    Actor, Changed, Create, Gate, Grant, Issued, Issuer, KeyManagementStore, KeyRecord, Owner, PreviousSecret,
+    RecordParts, Rotate, RotatedKey, Rotation, Run, SecretSlot, Status, UnixTime, Validity, authorize_operation,
     store::conformance::{Race, Task},
 };
 use rand_chacha::{
@@ -119,7 +119,7 @@ fn below(dice: &mut ChaCha20Rng, bound: usize) -> usize {
 /// A history that is not linearizable.
 pub(crate) async fn check<S, F, R>(fresh: F, race: &R, rounds: u64) -> Result<usize, String>
 where
-    S: ManagedKeyStore + Clone + 'static,
+    S: KeyManagementStore + Clone + 'static,
     F: AsyncFn() -> S,
     R: Race,
 {
@@ -235,14 +235,14 @@ struct State([Option<Row>; 4]);
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Row {
     name: usize,
-    status: Standing,
+    status: Membership,
     current: usize,
     previous: Option<usize>,
     last_used: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Standing {
+enum Membership {
     Active,
     Disabled,
     Revoked(i64),
@@ -250,12 +250,12 @@ enum Standing {
 
 impl State {
     fn start() -> Self {
-        let row = |name| Row { name, status: Standing::Active, current: 0, previous: None, last_used: None };
+        let row = |name| Row { name, status: Membership::Active, current: 0, previous: None, last_used: None };
         Self([Some(row(0)), Some(row(1)), None, None])
     }
 
     fn is_taken(&self, name: usize, except: usize) -> bool {
-        let holds = |row: &Row| row.name == name && !matches!(row.status, Standing::Revoked(_));
+        let holds = |row: &Row| row.name == name && !matches!(row.status, Membership::Revoked(_));
         self.0.iter().enumerate().any(|(key, row)| key != except && row.as_ref().is_some_and(holds))
     }
 
@@ -263,8 +263,10 @@ impl State {
         match operation {
             Find(key) => self.0[key].as_ref().map_or("absent".into(), |row| format!("{row:?}")),
             Verify(key, secret) => match &self.0[key] {
-                Some(row) if row.current == secret => format!("opens by {:?}: {:?}", Slot::Current, row.status),
-                Some(row) if row.previous == Some(secret) => format!("opens by {:?}: {:?}", Slot::Previous, row.status),
+                Some(row) if row.current == secret => format!("opens by {:?}: {:?}", SecretSlot::Current, row.status),
+                Some(row) if row.previous == Some(secret) => {
+                    format!("opens by {:?}: {:?}", SecretSlot::Previous, row.status)
+                }
                 _ => "opens nothing".into(),
             },
             Insert(key) => match &self.0[key] {
@@ -273,30 +275,30 @@ impl State {
                 None => {
                     let name = first_name(key);
                     self.0[key] =
-                        Some(Row { name, status: Standing::Active, current: 0, previous: None, last_used: None });
+                        Some(Row { name, status: Membership::Active, current: 0, previous: None, last_used: None });
                     "done".into()
                 }
             },
             Revoke(key, at) => match &mut self.0[key] {
                 None => "absent".into(),
-                Some(Row { status: Standing::Revoked(first), .. }) => format!("done {first}"),
+                Some(Row { status: Membership::Revoked(first), .. }) => format!("done {first}"),
                 Some(row) => {
-                    row.status = Standing::Revoked(at);
+                    row.status = Membership::Revoked(at);
                     format!("done {at}")
                 }
             },
             RevokeAll(at) => {
                 let mut ended = Vec::new();
                 for (key, row) in self.0.iter_mut().enumerate() {
-                    if let Some(row) = row.as_mut().filter(|row| !matches!(row.status, Standing::Revoked(_))) {
-                        row.status = Standing::Revoked(at);
+                    if let Some(row) = row.as_mut().filter(|row| !matches!(row.status, Membership::Revoked(_))) {
+                        row.status = Membership::Revoked(at);
                         ended.push(key);
                     }
                 }
                 format!("{ended:?}")
             }
             Touch(key, at) => {
-                if let Some(row) = self.0[key].as_mut().filter(|row| !matches!(row.status, Standing::Revoked(_))) {
+                if let Some(row) = self.0[key].as_mut().filter(|row| !matches!(row.status, Membership::Revoked(_))) {
                     row.last_used = row.last_used.max(Some(at));
                 }
                 "done".into()
@@ -310,17 +312,17 @@ impl State {
     fn change(&mut self, key: usize, operation: Operation) -> &'static str {
         let is_taken = matches!(operation, Rename(_, name) if self.is_taken(name, key));
         let Some(row) = &mut self.0[key] else { return "absent" };
-        if let Standing::Revoked(_) = row.status {
+        if let Membership::Revoked(_) = row.status {
             return "revoked";
         }
         match operation {
             Rename(..) if is_taken => return "name_taken",
             Rename(_, name) => row.name = name,
-            Disable(_) => row.status = Standing::Disabled,
-            Enable(_) if row.status != Standing::Disabled => return "not_disabled",
-            Enable(_) => row.status = Standing::Active,
+            Disable(_) => row.status = Membership::Disabled,
+            Enable(_) if row.status != Membership::Disabled => return "not_disabled",
+            Enable(_) => row.status = Membership::Active,
             EndOverlap(_) => row.previous = None,
-            Rotates(..) if row.status == Standing::Disabled => return "disabled",
+            Rotates(..) if row.status == Membership::Disabled => return "disabled",
             Rotates(_, change) if row.current != expects(change) => return "changed",
             Rotates(_, change) => {
                 row.previous = if change == 3 { None } else { Some(row.current) };
@@ -350,7 +352,7 @@ struct Keys(Vec<Key>);
 
 struct Key {
     issued: Issued,
-    changes: Vec<Reminted>,
+    changes: Vec<RotatedKey>,
 }
 
 impl Keys {
@@ -365,21 +367,21 @@ impl Keys {
 
 impl Key {
     fn new(key: usize, dice: &mut ChaCha20Rng) -> Self {
-        let operator = Actor::Operator(Operator::because("a race").unwrap());
-        let permit = may_manage(&operator, Create(Keys::grant()), None, at(NOW)).unwrap();
+        let system = Actor::system("a race").unwrap();
+        let permit = authorize_operation(&system, Create(Keys::grant()), None, at(NOW)).unwrap();
         let name = NAMES[first_name(key)].parse().unwrap();
         let issued = permit.issue(ISSUER, name, Validity::until(at(ENDS)), dice, at(NOW)).unwrap();
-        let mut remint = |record: KeyRecord, rotation| {
-            let permit = may_manage(&operator, Rotate(Arc::new(record)), None, at(NOW)).unwrap();
-            permit.remint(ISSUER, rotation, dice, at(NOW)).unwrap()
+        let mut rotate = |record: KeyRecord, rotation| {
+            let permit = authorize_operation(&system, Rotate(Arc::new(record)), None, at(NOW)).unwrap();
+            permit.rotate(ISSUER, rotation, dice, at(NOW)).unwrap()
         };
         let first = issued.key.record().clone();
         let start = Rotation::Start { overlap: Duration::from_secs(100) };
-        let mut changes: Vec<_> = (0..3).map(|_| remint(first.clone(), start)).collect();
+        let mut changes: Vec<_> = (0..3).map(|_| rotate(first.clone(), start)).collect();
         let mut parts = RecordParts::from(first);
         parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(NOW + 100) });
         parts.current = changes[0].token.digest();
-        changes.push(remint(parts.try_into().unwrap(), Rotation::CutOver));
+        changes.push(rotate(parts.try_into().unwrap(), Rotation::CutOver));
         Self { issued, changes }
     }
 
@@ -397,7 +399,7 @@ impl Key {
     fn row(&self, record: &KeyRecord) -> Row {
         Row {
             name: NAMES.iter().position(|name| record.name().as_str() == *name).unwrap(),
-            status: standing(record.status()),
+            status: membership(record.status()),
             current: self.number(record.current()),
             previous: record.previous().map(|previous| self.number(previous.digest)),
             last_used: record.last_used_at().map(UnixTime::as_secs),
@@ -405,15 +407,15 @@ impl Key {
     }
 }
 
-fn standing(status: Status) -> Standing {
+fn membership(status: Status) -> Membership {
     match status {
-        Status::Active => Standing::Active,
-        Status::Disabled => Standing::Disabled,
-        Status::Revoked { at } => Standing::Revoked(at.as_secs()),
+        Status::Active => Membership::Active,
+        Status::Disabled => Membership::Disabled,
+        Status::Revoked { at } => Membership::Revoked(at.as_secs()),
     }
 }
 
-async fn ask<S: ManagedKeyStore>(store: &S, keys: &Keys, operation: Operation) -> String {
+async fn ask<S: KeyManagementStore>(store: &S, keys: &Keys, operation: Operation) -> String {
     let id = |key: usize| keys.0[key].issued.token.id();
     let answer = match operation {
         Find(key) => store.find(id(key)).await.map(|found| match found {
@@ -423,7 +425,7 @@ async fn ask<S: ManagedKeyStore>(store: &S, keys: &Keys, operation: Operation) -
         Verify(key, secret) => {
             let verified = Gate::new(ISSUER).authenticate(store, keys.0[key].token(secret), at(NOW)).await;
             verified.map(|verified| match verified {
-                Ok(key) => format!("opens by {:?}: {:?}", key.slot(), standing(key.status())),
+                Ok(key) => format!("opens by {:?}: {:?}", key.slot(), membership(key.status())),
                 Err(_) => "opens nothing".into(),
             })
         }

@@ -45,7 +45,7 @@ constant_time() {
     # more where the program asks for the verdict.
     only_what_may_be_known verify token 4
     # Of a key made elsewhere: is it visible, has it the shape of its format, does it open the key, with which secret?
-    only_what_may_be_known foreign foreign 5
+    only_what_may_be_known legacy legacy 5
 }
 
 # Runs `secret_bytes` in a mode, and allows a number of reports: in one source file beside those of every mode.

@@ -11,8 +11,8 @@ use std::{
 };
 
 use keygate::{
-    Changed, Cursor, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, NewKey, Owner, Page, PageRequest,
-    PreviousChange, PreviousSecret, RecordParts, Refusal, Run, SecretChange, Status, UnixTime,
+    Changed, Conflict, Cursor, KeyId, KeyManagementStore, KeyName, KeyRecord, KeyStore, ListBy, NewKey, Owner, Page,
+    PageRequest, PreviousChange, PreviousSecret, RecordParts, Run, SecretChange, Status, UnixTime,
 };
 
 use crate::{
@@ -67,11 +67,11 @@ impl PlainStore {
     /// one lock and written back, whole, under another.
     fn change(&self, id: KeyId, two_steps: bool, change: impl FnOnce(&mut RecordParts) -> Changed) -> Changed {
         let place = self.place(id);
-        let absent = if self.has(Fault::AnswersAbsentAsDone) { Ok(()) } else { Err(Refusal::Absent) };
+        let absent = if self.has(Fault::AnswersAbsentAsDone) { Ok(()) } else { Err(Conflict::Absent) };
         let mut rows = self.rows.lock().unwrap();
         let Some(row) = rows.get(&place) else { return absent };
         if is_revoked(row) && !self.has(Fault::RevivesRevoked) {
-            return Err(Refusal::Revoked);
+            return Err(Conflict::Revoked);
         }
         let mut row = row.clone();
         if two_steps || self.has(Fault::SavesWholeRecords) {
@@ -157,16 +157,16 @@ impl KeyStore for PlainStore {
     }
 }
 
-impl ManagedKeyStore for PlainStore {
+impl KeyManagementStore for PlainStore {
     async fn insert(&self, new: NewKey) -> Result<Changed, OutOfOrder> {
         let row = self.stored(&new);
         let (id, place, owner) = (row.id, self.place(row.id), row.grant.owner());
         let is_id_free = |rows: &Rows| match rows.contains_key(&place) && !self.has(Fault::InsertReplaces) {
-            true => Err(Refusal::IdTaken),
+            true => Err(Conflict::IdTaken),
             false => Ok(()),
         };
         let is_name_free = |rows: &Rows| match self.is_name_taken(rows, &owner, &row.name, Some(id)) {
-            true => Err(Refusal::NameTaken),
+            true => Err(Conflict::NameTaken),
             false => Ok(()),
         };
         let check = |rows: &Rows| is_id_free(rows).and_then(|()| is_name_free(rows));
@@ -188,7 +188,7 @@ impl ManagedKeyStore for PlainStore {
             });
             return Ok(self.change(id, false, |row| {
                 if is_taken {
-                    return Err(Refusal::NameTaken);
+                    return Err(Conflict::NameTaken);
                 }
                 if self.has(Fault::ClearsPreviousOnRename) {
                     row.previous = None;
@@ -200,9 +200,9 @@ impl ManagedKeyStore for PlainStore {
         let place = self.place(id);
         let check = |rows: &Rows| match rows.get(&place) {
             None if self.has(Fault::AnswersAbsentAsDone) => Ok(()),
-            None => Err(Refusal::Absent),
-            Some(row) if is_revoked(row) => Err(Refusal::Revoked),
-            Some(row) if self.is_name_taken(rows, &row.grant.owner(), &name, Some(id)) => Err(Refusal::NameTaken),
+            None => Err(Conflict::Absent),
+            Some(row) if is_revoked(row) => Err(Conflict::Revoked),
+            Some(row) if self.is_name_taken(rows, &row.grant.owner(), &name, Some(id)) => Err(Conflict::NameTaken),
             Some(_) => Ok(()),
         };
         Ok(self.checked_before(Fault::NamesInTwoSteps, check, |rows| {
@@ -222,7 +222,7 @@ impl ManagedKeyStore for PlainStore {
     async fn enable(&self, id: KeyId) -> Result<Changed, OutOfOrder> {
         Ok(self.change(id, false, |row| {
             if row.status == Status::Active {
-                return Err(Refusal::NotDisabled);
+                return Err(Conflict::NotDisabled);
             }
             row.status = Status::Active;
             Ok(())
@@ -245,8 +245,8 @@ impl ManagedKeyStore for PlainStore {
         }
         Ok(self.locked(|rows| {
             let first = if self.has(Fault::RevokesInTwoSteps) { looked } else { first(rows) };
-            let row = rows.get_mut(&place).ok_or(Refusal::Absent)?;
-            let at = first.ok_or(Refusal::Absent)?;
+            let row = rows.get_mut(&place).ok_or(Conflict::Absent)?;
+            let at = first.ok_or(Conflict::Absent)?;
             row.status = Status::Revoked { at };
             Ok(at)
         }))
@@ -256,7 +256,7 @@ impl ManagedKeyStore for PlainStore {
         let seen = self.seen.lock().unwrap().get(&change.id()).and_then(|row| row.previous);
         Ok(self.change(change.id(), self.has(Fault::RotatesInTwoSteps), |row| {
             if row.status == Status::Disabled && !self.has(Fault::AnswersDisabledAsDone) {
-                return Err(Refusal::Disabled);
+                return Err(Conflict::Disabled);
             }
             let is_expected = match self.fault {
                 Some(Fault::RotatesWithoutComparing) => true,
@@ -266,7 +266,7 @@ impl ManagedKeyStore for PlainStore {
                 _ => row.current == change.expected(),
             };
             if !is_expected {
-                return Err(Refusal::Changed);
+                return Err(Conflict::Changed);
             }
             row.current = change.current();
             row.previous = match change.previous() {
@@ -308,22 +308,22 @@ impl ManagedKeyStore for PlainStore {
         let mut records: Vec<_> =
             self.locked(|rows| rows.values().filter(|row| includes(row)).cloned().map(record).collect());
         if !self.has(Fault::ListsByIdAlone) {
-            records.sort_by_key(|record| Cursor::behind(record));
+            records.sort_by_key(|record| Cursor::after(record));
         }
         let is_behind = |record: &Arc<KeyRecord>| match page.after {
             None => true,
             Some(after) if self.has(Fault::ListsByIdAlone) => after.id < record.id(),
             // As in `WHERE created_at > ...`, with and without the `=`.
             Some(after) if self.has(Fault::SkipsAtPageBorders) => after.created_at < record.created_at(),
-            Some(after) if self.has(Fault::RepeatsAtPageBorders) => after <= Cursor::behind(record),
-            Some(after) => after < Cursor::behind(record),
+            Some(after) if self.has(Fault::RepeatsAtPageBorders) => after <= Cursor::after(record),
+            Some(after) => after < Cursor::after(record),
         };
         records.retain(is_behind);
         let too_many = usize::from(self.has(Fault::GivesTooMany));
         let limit = usize::from(page.limit.get()).saturating_add(too_many);
         let is_last = records.len() <= limit && !self.has(Fault::NeverEndsAPage);
         records.truncate(limit);
-        let next = if is_last { None } else { records.last().map(|record| Cursor::behind(record)) };
+        let next = if is_last { None } else { records.last().map(|record| Cursor::after(record)) };
         Ok(Page { records, next })
     }
 

@@ -11,11 +11,11 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issued, Issuer, KeyKind, KeyManager, KeyRecord, MemoryStore,
-    ModelId, ModelScope, Operator, ParseTokenError, Permission, PreviousSecret, RecordParts, Request, Slot, Token,
-    UnixTime, UnverifiedToken, Validity, VerifiedKey, decide,
-    http::{Fields, credential},
-    may_manage, verify,
+    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issued, Issuer, KeyKind, KeyManager, KeyRecord, MatchedKey,
+    MemoryStore, ModelId, ModelScope, ParseTokenError, Permission, PreviousSecret, RecordParts, Request, SecretSlot,
+    Token, UnixTime, UnverifiedToken, Validity, authorize_operation, decide,
+    http::{CredentialHeaders, extract_credential},
+    verify,
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -43,9 +43,10 @@ pub const STORED: usize = 1000;
 pub const HASH: Scenario = Scenario { name: "hash", prepare: hash };
 pub const COMPRESS: Scenario = Scenario { name: "hash/compress", prepare: compress };
 pub const PARSE: Scenario = Scenario { name: "parse/accept", prepare: parse };
-pub const VERIFY: Scenario = Scenario { name: "parse_and_verify/current", prepare: || parse_and_verify(Slot::Current) };
+pub const VERIFY: Scenario =
+    Scenario { name: "parse_and_verify/current", prepare: || parse_and_verify(SecretSlot::Current) };
 pub const PREVIOUS: Scenario =
-    Scenario { name: "parse_and_verify/previous", prepare: || parse_and_verify(Slot::Previous) };
+    Scenario { name: "parse_and_verify/previous", prepare: || parse_and_verify(SecretSlot::Previous) };
 pub const UNKNOWN: Scenario = Scenario { name: "parse_and_verify/unknown_id", prepare: unknown_id };
 pub const WRONG_CHECKSUM: Scenario = Scenario { name: "reject/checksum", prepare: wrong_checksum };
 /// What is refused before the hash, by how far it gets.
@@ -124,14 +125,14 @@ fn parse() -> Work {
     })
 }
 
-fn parse_and_verify(slot: Slot) -> Work {
+fn parse_and_verify(slot: SecretSlot) -> Work {
     let Issued { token, key, .. } = issue(caller_of(1));
     let previous = Token::generate_secret(KG, token.kind(), token.id(), &mut rng(2)).unwrap();
     let mut parts = RecordParts::from(key.record().clone());
     let ends_at = NOW.saturating_add(Duration::from_secs(60));
     parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at });
     let record = Arc::new(KeyRecord::try_from(parts).unwrap());
-    let presented = if slot == Slot::Current { token } else { previous };
+    let presented = if slot == SecretSlot::Current { token } else { previous };
     Box::new(move || {
         let parsed = UnverifiedToken::parse(KG, black_box(presented.expose_secret())).unwrap();
         let key = verify(&parsed, Some(black_box(&record).clone()), black_box(NOW)).unwrap();
@@ -215,7 +216,7 @@ fn pipeline() -> Work {
     let headers = headers(&tokens[STORED / 2]);
     let (gate, request) = (Gate::new(KG), call(0));
     Box::new(move || {
-        let presented = credential(black_box(&headers), Fields::Authorization).unwrap();
+        let presented = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
         let key = ready(gate.authenticate(&store, presented, black_box(NOW))).unwrap().unwrap();
         assert!(decide(&key, None, black_box(&request), black_box(NOW)).is_allowed());
     })
@@ -265,11 +266,11 @@ pub fn stored_unrestricted(store: &MemoryStore, number: usize) -> Token {
 }
 
 fn store_key(store: &MemoryStore, number: usize, grant: Grant) -> Token {
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let system = Actor::system("a benchmark").unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     let name = format!("key-{number}").parse().unwrap();
     let mut rng = rng(number.try_into().unwrap());
-    ready(KeyManager::new(KG, store).create(permit, name, Validity::UNLIMITED, &mut rng, NOW)).unwrap().token
+    ready(KeyManager::new(KG, store).create(permit, name, Validity::NEVER_EXPIRES, &mut rng, NOW)).unwrap().token
 }
 
 /// Runs a future that never waits.
@@ -309,7 +310,7 @@ pub fn model(number: u32) -> ModelId {
 }
 
 /// A key that was just verified.
-pub fn key(grant: Grant) -> VerifiedKey {
+pub fn key(grant: Grant) -> MatchedKey {
     let Issued { token, key, .. } = issue(grant);
     let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
     verify(&presented, Some(Arc::new(key.record().clone())), NOW).unwrap()
@@ -319,8 +320,8 @@ pub fn key(grant: Grant) -> VerifiedKey {
 pub fn issue(grant: Grant) -> Issued {
     let (start, end) = (UnixTime::from_secs(1_700_000_000), UnixTime::from_secs(1_800_000_000));
     let validity = Validity::new(Some(start), Some(end)).unwrap();
-    let operator = Actor::Operator(Operator::because("a benchmark").unwrap());
-    let permit = may_manage(&operator, Create(grant), None, NOW).unwrap();
+    let system = Actor::system("a benchmark").unwrap();
+    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
     permit.issue(KG, "a-key".parse().unwrap(), validity, &mut rng(1), NOW).unwrap()
 }
 

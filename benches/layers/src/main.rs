@@ -32,10 +32,9 @@ use axum::{
 };
 use keygate::{
     Action, Actor, Authorization, Create, EnvironmentScope, Event, Gate, Grant, Issuer, KeyId, KeyManager,
-    MemoryStandings, MemoryStore, Operator, Permission, SysRng, Token, UnixTime, Validity,
-    http::Answers,
-    may_manage,
-    tower::{AuthenticateLayer, AuthorizeLayer, Edge, Resolve, Sink, Unresolved},
+    MemoryDirectory, MemoryStore, Permission, SysRng, Token, UnixTime, Validity, authorize_operation,
+    http::Responses,
+    tower::{AuditSink, AuthenticateLayer, AuthorizeLayer, LayerConfig, Resolve, Unresolved},
 };
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer as _, Service, ServiceExt as _, make::Shared, util::MapRequestLayer};
@@ -156,16 +155,16 @@ async fn proven(Extension(authorization): Extension<Authorization>) -> &'static 
     "hello"
 }
 
-type Layers<R> = (AuthenticateLayer<Arc<MemoryStore>, Discard>, AuthorizeLayer<MemoryStandings, R, Discard>);
+type Layers<R> = (AuthenticateLayer<Arc<MemoryStore>, Discard>, AuthorizeLayer<MemoryDirectory, R, Discard>);
 
 fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
     let request = keygate::Request::new("core".parse()?, Action::Deploy);
     let resolve = move |parts: &mut Parts| match parts.extensions.get::<MatchedPath>() {
         Some(path) if path.as_str() == "/hello" => Ok(request.clone()),
-        _ => Err(Unresolved::Unlisted),
+        _ => Err(Unresolved::NoRule),
     };
-    let edge = Edge::new(Gate::new(ISSUER), Answers::new("bench")?, Discard, || NOW);
-    let authorize = AuthorizeLayer::new(edge.clone(), MemoryStandings::new(), resolve, not_found);
+    let edge = LayerConfig::new(Gate::new(ISSUER), Responses::new("bench")?, Discard, || NOW);
+    let authorize = AuthorizeLayer::new(edge.clone(), MemoryDirectory::new(), resolve, not_found);
     Ok((AuthenticateLayer::new(edge, Arc::new(store)), authorize))
 }
 
@@ -199,7 +198,7 @@ fn not_found() -> Response<String> {
 #[derive(Clone)]
 struct Discard;
 
-impl Sink for Discard {
+impl AuditSink for Discard {
     fn touch(&self, _: KeyId, _: UnixTime) {}
     fn refused(&self, _: Event) {}
     fn failed(&self, _: &(dyn Error + 'static)) {}
@@ -208,14 +207,14 @@ impl Sink for Discard {
 async fn keys() -> Result<(MemoryStore, Token), Box<dyn Error>> {
     let store = MemoryStore::new();
     let manager = KeyManager::new(ISSUER, &store);
-    let operator = Actor::Operator(Operator::because("bench")?);
+    let system = Actor::system("bench")?;
     let mut last = None;
     for number in 0..KEYS {
         let permission = Permission::Full { environments: EnvironmentScope::All };
         let grant = Grant::Team { team: "core".parse()?, permission };
-        let permit = may_manage(&operator, Create(grant), None, NOW)?;
+        let permit = authorize_operation(&system, Create(grant), None, NOW)?;
         let name = format!("key-{number}").parse()?;
-        last = Some(manager.create(permit, name, Validity::UNLIMITED, &mut SysRng, NOW).await?.token);
+        last = Some(manager.create(permit, name, Validity::NEVER_EXPIRES, &mut SysRng, NOW).await?.token);
     }
     Ok((store, last.ok_or("at least one key")?))
 }

@@ -11,9 +11,9 @@ use axum::{
     routing::{delete, get, patch, post},
 };
 use keygate::{
-    Authorization, BoxedManagedKeyStore, Gate, Issuer, KeyManager, TeamId, UnixTime, Uses,
-    http::{Answers, Fields},
-    tower::{AuthenticateLayer, AuthorizeLayer, Edge, Outbox},
+    Authorization, BoxedKeyManagementStore, Gate, Issuer, KeyManager, TeamId, UnixTime, UsageCounter,
+    http::{CredentialHeaders, Responses},
+    tower::{AuthenticateLayer, AuthorizeLayer, ChannelSink, LayerConfig},
 };
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
@@ -32,30 +32,30 @@ use crate::{
 pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 
 /// Any store, with or without a cache in front: which, is chosen when the server starts.
-pub(crate) type Store = BoxedManagedKeyStore;
+pub(crate) type Store = BoxedKeyManagementStore;
 
 /// What handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) gate: Gate,
-    pub(crate) answers: Answers,
+    pub(crate) responses: Responses,
     pub(crate) manager: KeyManager<Store>,
     pub(crate) members: Members,
     /// For questions about a user that are not about a team.
     pub(crate) any_team: TeamId,
     pub(crate) platform: Arc<Platform>,
-    pub(crate) outbox: Outbox,
-    pub(crate) uses: Arc<Mutex<Uses>>,
-    pub(crate) authenticate: AuthenticateLayer<Store, Outbox>,
+    pub(crate) outbox: ChannelSink,
+    pub(crate) uses: Arc<Mutex<UsageCounter>>,
+    pub(crate) authenticate: AuthenticateLayer<Store, ChannelSink>,
     /// Places for reports of leaked tokens.
     pub(crate) reports: Semaphore,
     /// Where a credential may be.
-    pub(crate) fields: Fields,
+    pub(crate) fields: CredentialHeaders,
     /// Whether `X-Dev-User` is believed.
     pub(crate) dev_login: bool,
     /// Becomes true when the server is about to end.
     pub(crate) stop: watch::Receiver<bool>,
-    edge: Edge<Outbox>,
+    edge: LayerConfig<ChannelSink>,
     /// Goes with the last who uses the database.
     _directory: Option<TempDir>,
 }
@@ -63,19 +63,19 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(
         database: Database,
-        outbox: Outbox,
-        fields: Fields,
+        outbox: ChannelSink,
+        fields: CredentialHeaders,
         dev_login: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
         let Database { store, members, directory } = database;
-        let (gate, answers) = (Gate::new(ACME), Answers::new("models")?);
+        let (gate, responses) = (Gate::new(ACME), Responses::new("models")?);
         // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it
         // how to read the proxy's word on the transport.
-        let edge = Edge::new(gate, answers.clone(), outbox.clone(), UnixTime::now);
+        let edge = LayerConfig::new(gate, responses.clone(), outbox.clone(), UnixTime::now);
         Ok(Self {
             gate,
-            answers,
+            responses,
             manager: KeyManager::new(ACME, store.clone()),
             members,
             any_team: "core".parse()?,
@@ -92,7 +92,7 @@ impl App {
         })
     }
 
-    /// Lends the store.
+    /// Returns a reference to the store.
     pub(crate) const fn store(&self) -> &Store {
         self.manager.store()
     }
@@ -102,7 +102,7 @@ impl App {
 ///
 /// ```text
 /// /health, /leaks                open
-/// keys                           signed-in user or verified key; each handler asks `may_manage`
+/// keys                           signed-in user or verified key; each handler asks `authorize_operation`
 /// everything else                AuthenticateLayer, then the router, then AuthorizeLayer at the matched route
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -156,7 +156,7 @@ impl FromRequestParts<Arc<App>> for Allowed {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let Some(authorization) = parts.extensions.remove::<Authorization>() else {
-            return Err(app.answers.closed().into_response());
+            return Err(app.responses.closed().into_response());
         };
         let mut uses = app.uses.lock().unwrap_or_else(PoisonError::into_inner);
         uses.record(authorization.key(), UnixTime::now());

@@ -15,8 +15,8 @@ use std::{
 };
 
 use keygate::{
-    ManagedKeyStore, UnixTime, Uses,
-    tower::{Note, Outbox},
+    KeyManagementStore, UnixTime, UsageCounter,
+    tower::{ChannelSink, Message},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -34,9 +34,9 @@ pub(crate) struct Drain {
 impl Drain {
     /// Starts it; `runtime` carries the store's writes.
     pub(crate) fn start(
-        (outbox, notes): (Outbox, Receiver<Note>),
+        (outbox, notes): (ChannelSink, Receiver<Message>),
         store: Store,
-        uses: Arc<Mutex<Uses>>,
+        uses: Arc<Mutex<UsageCounter>>,
         runtime: Handle,
     ) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
@@ -71,27 +71,27 @@ impl Drain {
     }
 }
 
-fn take(note: Note, store: &Store, runtime: &Handle) {
+fn take(note: Message, store: &Store, runtime: &Handle) {
     match note {
-        Note::Touch { key, used_at } => {
+        Message::Touch { key, used_at } => {
             // Nobody waits for it, and the next use asks again.
             if let Err(error) = runtime.block_on(store.touch(key, used_at, UnixTime::now())) {
                 tell(&json!({ "failed": error.to_string() }));
             }
         }
-        Note::Refused(event) => tell(&event),
-        Note::Failed(text) => tell(&json!({ "failed": text })),
+        Message::Refused(event) => tell(&event),
+        Message::Failed(text) => tell(&json!({ "failed": text })),
         _ => {}
     }
 }
 
-fn tell_uses(uses: &Mutex<Uses>) {
+fn tell_uses(uses: &Mutex<UsageCounter>) {
     let events = uses.lock().unwrap_or_else(PoisonError::into_inner).drain();
     events.for_each(|event| tell(&event));
 }
 
 /// Says how many notes did not fit, when there are more than were told: refusals among them are missing in the log.
-fn tell_dropped(outbox: &Outbox, told: &mut [u64; 3]) {
+fn tell_dropped(outbox: &ChannelSink, told: &mut [u64; 3]) {
     let dropped = [outbox.dropped_refusals(), outbox.dropped_failures(), outbox.dropped_touches()];
     if dropped != *told {
         let [refusals, failures, touches] = dropped;

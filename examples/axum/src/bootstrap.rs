@@ -5,9 +5,9 @@ use core::num::NonZeroU16;
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, Disable, EnvironmentScope, Grant, InvalidText, KeyManager, KeyName, KeyRecord, KeyStore, List,
-    ManageError, ModelScope, Operator, PageRequest, Permission, Refusal, Revoke, Status, SysRng, Token, UnixTime,
-    Validity, may_manage,
+    Actor, Conflict, Create, Disable, EnvironmentScope, Grant, InvalidText, KeyManager, KeyName, KeyRecord, KeyStore,
+    List, ManageError, ModelScope, PageRequest, Permission, Revoke, Status, SysRng, Token, UnixTime, Validity,
+    authorize_operation,
 };
 
 use crate::{app::Store, audit};
@@ -18,7 +18,7 @@ pub(crate) async fn bootstrap(
     mut show: impl FnMut(&'static str, &Token),
 ) -> Result<(), Box<dyn Error>> {
     let now = UnixTime::now();
-    let maker = Maker { manager, operator: Actor::Operator(Operator::because("bootstrap")?), now };
+    let maker = Maker { manager, system: Actor::system("bootstrap")?, now };
     for (name, grant, validity) in sorts(now)? {
         let token = maker.make(name, grant, validity).await?;
         show(name, &token);
@@ -33,7 +33,7 @@ fn sorts(now: UnixTime) -> Result<Vec<Sort>, Box<dyn Error>> {
     let full = || Permission::Full { environments: EnvironmentScope::All };
     let inference = |environments, models| Permission::InferenceOnly { environments, models };
     let team = |team: &str, permission| Ok::<_, InvalidText>(Grant::Team { team: team.parse()?, permission });
-    let unlimited = Validity::UNLIMITED;
+    let unlimited = Validity::NEVER_EXPIRES;
     Ok(vec![
         ("personal", Grant::Personal { user: "ada".parse()? }, unlimited),
         ("full", team("core", full())?, unlimited),
@@ -54,7 +54,7 @@ type Sort = (&'static str, Grant, Validity);
 
 struct Maker<'a> {
     manager: &'a KeyManager<Store>,
-    operator: Actor<'a>,
+    system: Actor<'a>,
     now: UnixTime,
 }
 
@@ -62,21 +62,23 @@ impl Maker<'_> {
     async fn make(&self, text: &'static str, grant: Grant, validity: Validity) -> Result<Token, Box<dyn Error>> {
         let name: KeyName = text.parse()?;
         let token = loop {
-            let permit = may_manage(&self.operator, Create(grant.clone()), None, self.now)?;
+            let permit = authorize_operation(&self.system, Create(grant.clone()), None, self.now)?;
             match self.manager.create(permit, name.clone(), validity, &mut SysRng, self.now).await {
                 Ok(issued) => {
                     audit::tell(&issued.event);
                     break issued.token;
                 }
                 // An earlier start made it. Its token cannot be shown again, so the old key ends.
-                Err(ManageError::Refused(Refusal::NameTaken)) => self.revoke(&self.named(&name, &grant).await?).await?,
+                Err(ManageError::Conflict(Conflict::NameTaken)) => {
+                    self.revoke(&self.named(&name, &grant).await?).await?
+                }
                 Err(error) => return Err(error.into()),
             }
         };
         let record = self.manager.store().find(token.id()).await?.ok_or("the key was just made")?;
         match text {
             "disabled" => {
-                let permit = may_manage(&self.operator, Disable(record), None, self.now)?;
+                let permit = authorize_operation(&self.system, Disable(record), None, self.now)?;
                 audit::tell(&self.manager.disable(permit, self.now).await?);
             }
             "revoked" => self.revoke(&record).await?,
@@ -86,7 +88,7 @@ impl Maker<'_> {
     }
 
     async fn revoke(&self, record: &Arc<KeyRecord>) -> Result<(), Box<dyn Error>> {
-        let permit = may_manage(&self.operator, Revoke(Arc::clone(record)), None, self.now)?;
+        let permit = authorize_operation(&self.system, Revoke(Arc::clone(record)), None, self.now)?;
         audit::tell(&self.manager.revoke(permit, self.now).await?);
         Ok(())
     }
@@ -95,7 +97,7 @@ impl Maker<'_> {
     async fn named(&self, name: &KeyName, grant: &Grant) -> Result<Arc<KeyRecord>, Box<dyn Error>> {
         let mut after = None;
         loop {
-            let permit = may_manage(&self.operator, List(grant.owner()), None, self.now)?;
+            let permit = authorize_operation(&self.system, List(grant.owner()), None, self.now)?;
             let page = self.manager.list(permit, PageRequest { after, limit: NonZeroU16::MAX }).await?;
             let is_it =
                 |record: &&Arc<KeyRecord>| record.name() == name && !matches!(record.status(), Status::Revoked { .. });

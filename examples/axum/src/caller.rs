@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use keygate::{
-    Actor, UserId, VerifiedKey,
-    http::{CredentialError, credential},
+    Actor, MatchedKey, UserId,
+    http::{CredentialError, extract_credential},
 };
 use tower::{Layer, ServiceExt};
 
@@ -35,14 +35,16 @@ pub(crate) async fn sign_in(State(app): State<Arc<App>>, mut request: Request, n
             Ok(response) => response,
             Err(error) => match error {},
         },
-        (true, Some(claim), None) if credential(request.headers(), app.fields) == Err(CredentialError::Missing) => {
+        (true, Some(claim), None)
+            if extract_credential(request.headers(), app.fields) == Err(CredentialError::Missing) =>
+        {
             let Some(user) = claim.to_str().ok().and_then(|text| text.parse().ok()) else {
-                return app.answers.no_credential(CredentialError::Malformed).into_response();
+                return app.responses.no_credential(CredentialError::Malformed).into_response();
             };
             request.extensions_mut().insert(SignedIn(user));
             next.run(request).await
         }
-        (true, Some(_), _) => app.answers.no_credential(CredentialError::Multiple).into_response(),
+        (true, Some(_), _) => app.responses.no_credential(CredentialError::Multiple).into_response(),
     }
 }
 
@@ -52,7 +54,7 @@ struct SignedIn(UserId);
 /// Who wants to manage keys.
 #[derive(Debug)]
 pub(crate) enum Caller {
-    Key(VerifiedKey),
+    Key(MatchedKey),
     User(UserId),
 }
 
@@ -71,6 +73,6 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let user = parts.extensions.remove().map(|SignedIn(user)| Self::User(user));
         let key = || parts.extensions.remove().map(Self::Key);
-        user.or_else(key).ok_or_else(|| app.answers.no_credential(CredentialError::Missing).into_response())
+        user.or_else(key).ok_or_else(|| app.responses.no_credential(CredentialError::Missing).into_response())
     }
 }

@@ -3,7 +3,7 @@
 use core::{error::Error, time::Duration};
 use std::{path::Path, time::Instant};
 
-use keygate::{CachedStore, ManagedKeyStore, Standing, Standings, TeamId, UserId};
+use keygate::{CachedStore, Directory, KeyManagementStore, Membership, TeamId, UserId};
 use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
 use tempfile::TempDir;
 
@@ -41,7 +41,7 @@ impl Database {
 }
 
 /// Puts a cache in front, if one is asked for. Its bound is how long a key that another process revoked keeps opening.
-fn cached(store: impl ManagedKeyStore + 'static, cache: Option<Duration>) -> Store {
+fn cached(store: impl KeyManagementStore + 'static, cache: Option<Duration>) -> Store {
     match cache {
         Some(max_staleness) => Store::new(CachedStore::new(store, max_staleness, 10_000, 1_000, Instant::now)),
         None => Store::new(store),
@@ -59,26 +59,28 @@ impl Members {
     /// Adds users for tests and for trying out: `ada`, a member of `core`, `bob`, its admin, and `carl`, admin of
     /// `labs`.
     pub(crate) async fn add_examples(&self) -> Result<(), Box<dyn Error>> {
-        for (user, team, standing) in
-            [("ada", "core", Standing::Member), ("bob", "core", Standing::Admin), ("carl", "labs", Standing::Admin)]
-        {
+        for (user, team, membership) in [
+            ("ada", "core", Membership::Member),
+            ("bob", "core", Membership::Admin),
+            ("carl", "labs", Membership::Admin),
+        ] {
             let (user, team) = (user.parse()?, team.parse()?);
             match self {
-                Self::Postgres(store) => store.set_member(&user, &team, standing).await?,
-                Self::Sqlite(store) => store.set_member(&user, &team, standing).await?,
+                Self::Postgres(store) => store.set_member(&user, &team, membership).await?,
+                Self::Sqlite(store) => store.set_member(&user, &team, membership).await?,
             }
         }
         Ok(())
     }
 }
 
-impl Standings for Members {
+impl Directory for Members {
     type Error = StoreError;
 
-    async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, StoreError> {
+    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, StoreError> {
         match self {
-            Self::Postgres(store) => store.standing(user, team).await,
-            Self::Sqlite(store) => store.standing(user, team).await,
+            Self::Postgres(store) => store.membership(user, team).await,
+            Self::Sqlite(store) => store.membership(user, team).await,
         }
     }
 }

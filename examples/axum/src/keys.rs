@@ -1,4 +1,4 @@
-//! Managing keys over HTTP. Every handler takes its permit from `may_manage`, with the caller's standing as it is now.
+//! Managing keys over HTTP. Every handler takes its permit from `authorize_operation`, with the caller's membership as it is now.
 //!
 //! A key of somebody else's is answered as one that does not exist.
 
@@ -50,7 +50,7 @@ pub(crate) async fn create_mine(State(app): Shared, caller: Caller, Body(new): B
 
 async fn create(app: &App, caller: &Caller, grant: Grant, name: &str, expires_at: Option<UnixTime>) -> Answer {
     let name = name.parse().map_err(bad)?;
-    let validity = expires_at.map_or(Validity::UNLIMITED, Validity::until);
+    let validity = expires_at.map_or(Validity::NEVER_EXPIRES, Validity::until);
     let now = UnixTime::now();
     let permit = permit(app, caller, Create(grant.clone()), &grant.owner(), now).await?;
     let issued =

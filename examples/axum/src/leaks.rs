@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use keygate::{UnixTime, tower::Sink};
+use keygate::{UnixTime, tower::AuditSink};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -39,11 +39,11 @@ pub(crate) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>
     // Anybody may ask, so a few at a time, and the others wait for their turn: reports must not take the database away
     // from requests.
     let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.acquire()).await else {
-        return Err(app.answers.unavailable().into());
+        return Err(app.responses.unavailable().into());
     };
     let texts = found.tokens.iter().map(String::as_str);
     let mut is_done = true;
-    for result in app.manager.revoke_exposed(app.gate, texts, UnixTime::now()).await {
+    for result in app.manager.revoke_leaked(app.gate, texts, UnixTime::now()).await {
         match result {
             Ok(event) => audit::tell(&event),
             Err(error) => {
@@ -52,7 +52,7 @@ pub(crate) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>
             }
         }
     }
-    if is_done { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(app.answers.unavailable().into()) }
+    if is_done { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(app.responses.unavailable().into()) }
 }
 
 /// How many reports are looked at at once.

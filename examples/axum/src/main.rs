@@ -82,7 +82,7 @@ mod stream;
 use core::{error::Error, time::Duration};
 use std::{process::ExitCode, sync::Arc};
 
-use keygate::{http::Fields, tower::outbox};
+use keygate::{http::CredentialHeaders, tower::channel_sink};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -122,9 +122,10 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // Not earlier: whoever started the server takes this line for "ready".
     println!("listening on http://{}", listener.local_addr()?);
 
-    let (outbox, notes) = outbox(OUTBOX);
+    let (outbox, notes) = channel_sink(OUTBOX);
     let (stop, stopped) = watch::channel(false);
-    let fields = if args.x_api_key { Fields::AuthorizationOrXApiKey } else { Fields::Authorization };
+    let fields =
+        if args.x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
     let app = Arc::new(App::new(database, outbox, fields, args.dev_login, stopped.clone())?);
     if args.bootstrap || args.dev_login {
         app.members.add_examples().await?;

@@ -1,4 +1,4 @@
-//! The service's own problem details (RFC 9457), for what keygate's `Answers` do not cover.
+//! The service's own problem details (RFC 9457), for what keygate's `Responses` do not cover.
 
 use std::sync::Arc;
 

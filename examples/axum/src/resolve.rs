@@ -41,7 +41,7 @@ pub(crate) struct Routes(pub(crate) Arc<Platform>);
 
 impl Resolve for Routes {
     async fn resolve(&self, parts: &mut Parts) -> Result<Request, Unresolved> {
-        let route = parts.extensions.get::<MatchedPath>().cloned().ok_or(Unresolved::Unlisted)?;
+        let route = parts.extensions.get::<MatchedPath>().cloned().ok_or(Unresolved::NoRule)?;
         // Parameters that are not UTF-8 name nothing.
         let params = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| Unresolved::NotFound)?;
         let params = Params(&params);
@@ -77,7 +77,7 @@ impl Resolve for Routes {
                 Ok(Request::new(params.parsed("team")?, Action::ExportMetrics { model: None }))
             }
             ("GET" | "HEAD", SECRETS) => Ok(Request::new(params.parsed("team")?, Action::Manage)),
-            _ => Err(Unresolved::Unlisted),
+            _ => Err(Unresolved::NoRule),
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use keygate::{Authorization, UnixTime, Verdict, tower::Sink};
+use keygate::{Authorization, UnixTime, Verdict, tower::AuditSink};
 use serde_json::json;
 use tokio::{
     sync::mpsc::{self, Sender},
@@ -81,7 +81,7 @@ async fn decide_again(app: &App, authorization: &Authorization) -> Result<Author
             return Err("unavailable");
         }
     };
-    if let Some(event) = verdict.refused(now) {
+    if let Some(event) = verdict.to_event(now) {
         app.outbox.refused(event);
     }
     match verdict {

@@ -3,8 +3,8 @@
 use core::error::Error;
 
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issuer, KeyManager, KeyStore, MemoryStore, ModelScope, Operator,
-    Permission, Revoke, SysRng, Token, UnixTime, Validity, may_manage,
+    Actor, Create, EnvironmentScope, Grant, Issuer, KeyManager, KeyStore, MemoryStore, ModelScope, Permission, Revoke,
+    SysRng, Token, UnixTime, Validity, authorize_operation,
 };
 
 pub(crate) const ACME: Issuer = Issuer::from_static("acme");
@@ -12,14 +12,14 @@ pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 /// Makes the keys, and hands each token to `show` once.
 pub(crate) async fn bootstrap(store: &MemoryStore, show: impl Fn(&str, &Token)) -> Result<(), Box<dyn Error>> {
     let (now, manager) = (UnixTime::now(), KeyManager::new(ACME, store));
-    let operator = Actor::Operator(Operator::because("bootstrap")?);
+    let system = Actor::system("bootstrap")?;
     for (name, grant) in sorts()? {
-        let permit = may_manage(&operator, Create(grant), None, now)?;
-        let issued = manager.create(permit, name.parse()?, Validity::UNLIMITED, &mut SysRng, now).await?;
+        let permit = authorize_operation(&system, Create(grant), None, now)?;
+        let issued = manager.create(permit, name.parse()?, Validity::NEVER_EXPIRES, &mut SysRng, now).await?;
         show(name, &issued.token);
         if name == "revoked" {
             let record = store.find(issued.token.id()).await?.ok_or("the key was just made")?;
-            manager.revoke(may_manage(&operator, Revoke(record), None, now)?, now).await?;
+            manager.revoke(authorize_operation(&system, Revoke(record), None, now)?, now).await?;
         }
     }
     Ok(())

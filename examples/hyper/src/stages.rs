@@ -4,10 +4,9 @@ use core::convert::Infallible;
 
 use hyper::{HeaderMap, Response, StatusCode, header};
 use keygate::{
-    Authorization, By, Decision, Event, Gate, KeyStore, MemoryStandings, MemoryStore, Question, Request, Standing,
-    Standings, UnixTime,
-    http::{Answers, Fields, credential},
-    usable,
+    Authorization, Decision, Directory, Event, Gate, KeyStore, Membership, MembershipQuery, MemoryDirectory,
+    MemoryStore, Principal, Request, UnixTime, check_usable,
+    http::{CredentialHeaders, Responses, extract_credential},
 };
 
 use crate::keys::ACME;
@@ -16,16 +15,16 @@ use crate::keys::ACME;
 #[derive(Debug)]
 pub(crate) struct Guard {
     gate: Gate,
-    answers: Answers,
+    responses: Responses,
     pub(crate) store: MemoryStore,
-    standings: MemoryStandings,
+    directory: MemoryDirectory,
 }
 
 impl Guard {
     pub(crate) fn new() -> Result<Self, Box<dyn core::error::Error>> {
-        let standings = MemoryStandings::new();
-        standings.set_member("ada".parse()?, "core".parse()?, Standing::Member);
-        Ok(Self { gate: Gate::new(ACME), answers: Answers::new("models")?, store: MemoryStore::new(), standings })
+        let directory = MemoryDirectory::new();
+        directory.set_member("ada".parse()?, "core".parse()?, Membership::Member);
+        Ok(Self { gate: Gate::new(ACME), responses: Responses::new("models")?, store: MemoryStore::new(), directory })
     }
 
     /// From the header fields to a proof, or to the answer that refuses.
@@ -34,47 +33,47 @@ impl Guard {
         headers: &HeaderMap,
         request: Option<&Request>,
     ) -> Result<Authorization, Response<String>> {
-        let (answers, now) = (&self.answers, UnixTime::now());
+        let (responses, now) = (&self.responses, UnixTime::now());
 
         // The header: one credential, or 401 where there is none, or 400. It is no token yet.
-        let text = credential(headers, Fields::Authorization).map_err(|error| {
-            tell(&Event::refused(now, By::Unverified { claimed: None }, error.as_str()));
-            answers.no_credential(error)
+        let text = extract_credential(headers, CredentialHeaders::Authorization).map_err(|error| {
+            tell(&Event::refused(now, Principal::Unverified { claimed: None }, error.as_str()));
+            responses.no_credential(error)
         })?;
 
         // The token: parsed and hashed; what is none never reaches the store. From here on nobody has the secret.
-        let lookup = self.gate.read(text).map_err(|why| {
-            tell(&why.refused(now));
-            answers.invalid_key()
+        let lookup = self.gate.parse(text).map_err(|why| {
+            tell(&why.to_event(now));
+            responses.invalid_key()
         })?;
 
         // The record: the only look-up. A store that fails is neither an allow nor a wrong key.
         let record = self.store.find(lookup.id()).await.map_err(|error| self.unavailable(error))?;
 
         // The key: two comparisons, also where nothing was found. Absent and wrong get the same answer.
-        let key = lookup.found(record, now).map_err(|why| {
-            tell(&why.refused(now));
-            answers.invalid_key()
+        let key = lookup.verify(record, now).map_err(|why| {
+            tell(&why.to_event(now));
+            responses.invalid_key()
         })?;
 
         // The state: a key that is revoked, disabled or out of its time gets its 401 everywhere.
-        usable(&key, now).map_err(|reason| {
-            tell(&Event::refused(now, By::key(&key), reason.as_str()));
-            answers.unusable_key(reason)
+        check_usable(&key, now).map_err(|reason| {
+            tell(&Event::refused(now, Principal::key(&key), reason.as_str()));
+            responses.unusable_key(reason)
         })?;
 
         // The request: what the router says this is about. Where it says nothing, nothing is allowed.
         let request = request.ok_or_else(|| {
-            tell(&Event::refused(now, By::key(&key), "closed"));
-            answers.closed()
+            tell(&Event::refused(now, Principal::key(&key), "closed"));
+            responses.closed()
         })?;
 
-        // The decision. A personal key is asked about its user's standing now, and only if that is what decides.
-        let decision = match Question::of(&key, request, now) {
+        // The decision. A personal key is asked about its user's membership now, and only if that is what decides.
+        let decision = match MembershipQuery::of(&key, request, now) {
             Err(decision) => decision,
             Ok(question) => {
-                let standing = self.standings.standing(question.user().clone(), question.team().clone()).await;
-                question.answered(standing.map_err(|error| self.unavailable(error))?)
+                let membership = self.directory.membership(question.user().clone(), question.team().clone()).await;
+                question.decide(membership.map_err(|error| self.unavailable(error))?)
             }
         };
 
@@ -83,8 +82,8 @@ impl Guard {
         match decision {
             Decision::Allow(allow) => Ok(allow.to_authorization()),
             Decision::Deny(denial) => {
-                tell(&denial.refused(&key, now));
-                Err(if denial.conceals() { not_found() } else { answers.denied(denial) })
+                tell(&denial.to_event(&key, now));
+                Err(if denial.reveals_existence() { not_found() } else { responses.denied(denial) })
             }
         }
     }
@@ -92,7 +91,7 @@ impl Guard {
     /// A store in memory cannot fail; what a real one says goes to the log, and the client is told nothing of it.
     fn unavailable(&self, error: Infallible) -> Response<String> {
         eprintln!("a look-up failed: {error}");
-        self.answers.unavailable()
+        self.responses.unavailable()
     }
 }
 

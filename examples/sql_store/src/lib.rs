@@ -1,7 +1,7 @@
 //! The stores of [`keygate`] on SQLite and on PostgreSQL: [`SqliteStore`] and [`PostgresStore`].
 //!
-//! Both implement [`KeyStore`](keygate::KeyStore), [`ManagedKeyStore`](keygate::ManagedKeyStore) and
-//! [`Standings`](keygate::Standings), are cheap to clone, and pass the conformance suite of `keygate`. This crate is an
+//! Both implement [`KeyStore`](keygate::KeyStore), [`KeyManagementStore`](keygate::KeyManagementStore) and
+//! [`Directory`](keygate::Directory), are cheap to clone, and pass the conformance suite of `keygate`. This crate is an
 //! example to read and to copy; it is not published.
 //!
 //! ```no_run
@@ -57,8 +57,8 @@ mod migrations;
 mod postgres;
 mod sqlite;
 
+mod directory;
 mod sql;
-mod standings;
 mod store;
 
 pub use error::{CorruptRow, StoreError};

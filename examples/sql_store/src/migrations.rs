@@ -12,7 +12,7 @@ macro_rules! migrations {
     ($folder:literal) => {
         $crate::migrations::migrator([
             ("keys", include_str!(concat!("../migrations/", $folder, "/0001_keys.sql"))),
-            ("standings", include_str!(concat!("../migrations/", $folder, "/0002_standings.sql"))),
+            ("directory", include_str!(concat!("../migrations/", $folder, "/0002_directory.sql"))),
         ])
     };
 }

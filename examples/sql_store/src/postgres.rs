@@ -87,7 +87,7 @@ impl Postgres {
     async fn run(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         let mut lease = self.lease().await?;
         let answer: Result<Vec<PgRow>, _> = bounded(query.bound().fetch_all(&mut *lease.connection)).await;
-        // A refusal, such as that of a name that is taken, is an answer as well.
+        // A conflict, such as that of a name that is taken, is an answer as well.
         lease.is_idle = matches!(&answer, Ok(_) | Err(StoreError::Database(sqlx::Error::Database(_))));
         Ok(answer?.iter().map(Row::new).collect())
     }

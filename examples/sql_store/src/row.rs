@@ -94,10 +94,10 @@ pub(crate) fn owner_columns(owner: &Owner) -> (&'static str, &str) {
     (owner.kind().as_str(), id)
 }
 
-/// The columns that say who created a key. The operator's id is empty, which no user's is, and so can be compared.
+/// The columns that say who created a key. The system's id is empty, which no user's is, and so can be compared.
 pub(crate) fn creator_columns(creator: &Creator) -> (&'static str, &str) {
     match creator {
-        Creator::Operator => (OPERATOR, ""),
+        Creator::System => (OPERATOR, ""),
         Creator::User(user) => (USER, user.as_str()),
     }
 }
@@ -175,7 +175,7 @@ where
 
 fn read_creator(row: &mut Row) -> Result<Creator, CorruptRow> {
     match (row.text("creator_kind")?.as_str(), row.text("creator_id")?.as_str()) {
-        (OPERATOR, "") => Ok(Creator::Operator),
+        (OPERATOR, "") => Ok(Creator::System),
         (USER, id) => Ok(Creator::User(parse(id, "creator_id")?)),
         _ => Err(CorruptRow::new("creator_kind, creator_id")),
     }
@@ -192,6 +192,6 @@ fn read_previous(row: &mut Row) -> Result<Option<PreviousSecret>, CorruptRow> {
 const ACTIVE: &str = "active";
 const DISABLED: &str = "disabled";
 const REVOKED: &str = "revoked";
-const OPERATOR: &str = "operator";
+const OPERATOR: &str = "system";
 const USER: &str = "user";
 const ALL: &str = "all";

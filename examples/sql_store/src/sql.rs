@@ -60,16 +60,16 @@ pub(crate) const LIST_BY_OWNER: &str = concat!(
 pub(crate) const OF_OWNER: &str =
     "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id";
 
-/// No row: no such user. An absent standing: a user who is not in the team.
-pub(crate) const STANDING: &str = "SELECT members.standing FROM keygate_users AS users \
+/// No row: no such user. An absent membership: a user who is not in the team.
+pub(crate) const STANDING: &str = "SELECT members.membership FROM keygate_users AS users \
      LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE users.id = $1";
 
 /// Writes even where nothing changes, so that the user cannot be deprovisioned before the transaction ends.
 pub(crate) const ADD_USER: &str =
     "INSERT INTO keygate_users (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = excluded.id";
 
-pub(crate) const ADD_MEMBER: &str = "INSERT INTO keygate_members (user_id, team_id, standing) VALUES ($1, $2, $3) \
-     ON CONFLICT (user_id, team_id) DO UPDATE SET standing = excluded.standing";
+pub(crate) const ADD_MEMBER: &str = "INSERT INTO keygate_members (user_id, team_id, membership) VALUES ($1, $2, $3) \
+     ON CONFLICT (user_id, team_id) DO UPDATE SET membership = excluded.membership";
 
 /// The memberships go with the user.
 pub(crate) const REMOVE_USER: &str = "DELETE FROM keygate_users WHERE id = $1";

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keygate::{
-    Changed, Cursor, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, NewKey, Owner, Page, PageRequest,
-    PreviousChange, Refusal, Run, SecretChange, SecretDigest, Status, UnixTime,
+    Changed, Conflict, Cursor, KeyId, KeyManagementStore, KeyName, KeyRecord, KeyStore, ListBy, NewKey, Owner, Page,
+    PageRequest, PreviousChange, Run, SecretChange, SecretDigest, Status, UnixTime,
 };
 
 use crate::{
@@ -23,7 +23,7 @@ pub type PostgresStore = SqlStore<Postgres>;
 /// Keys in an SQLite file.
 pub type SqliteStore = SqlStore<Sqlite>;
 
-/// Keys and standings in a database; clones share its connections.
+/// Keys and directory in a database; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore<D> {
     pub(crate) database: D,
@@ -42,20 +42,20 @@ impl<D: Database> SqlStore<D> {
         &self,
         id: KeyId,
         change: Query,
-        why: impl Fn(&State) -> Option<Refusal> + Send + Sync,
+        why: impl Fn(&State) -> Option<Conflict> + Send + Sync,
     ) -> Result<Changed, StoreError> {
         for _ in 0..MAX_TRIES {
             if !self.database.write(change.clone()).await?.is_empty() {
                 return Ok(Ok(()));
             }
             let rows = self.database.read(Query::new(sql::LOOK).with(id)).await?;
-            let refusal = match first(rows, State::read)? {
-                None => Some(Refusal::Absent),
-                Some(State { status: Status::Revoked { .. }, .. }) => Some(Refusal::Revoked),
+            let conflict = match first(rows, State::read)? {
+                None => Some(Conflict::Absent),
+                Some(State { status: Status::Revoked { .. }, .. }) => Some(Conflict::Revoked),
                 Some(state) => why(&state),
             };
-            if let Some(refusal) = refusal {
-                return Ok(Err(refusal));
+            if let Some(conflict) = conflict {
+                return Ok(Err(conflict));
             }
         }
         Err(StoreError::Contended)
@@ -83,7 +83,7 @@ impl<D: Database> KeyStore for SqlStore<D> {
     }
 }
 
-impl<D: Database> ManagedKeyStore for SqlStore<D> {
+impl<D: Database> KeyManagementStore for SqlStore<D> {
     async fn insert(&self, new: NewKey) -> Result<Changed, StoreError> {
         let record = new.record();
         let insert = row::write(Query::new(sql::INSERT), record.clone());
@@ -92,14 +92,14 @@ impl<D: Database> ManagedKeyStore for SqlStore<D> {
         }
         // Records are never deleted: if the id is not there now, it was not there then, and it was the name.
         let rows = self.database.read(Query::new(sql::LOOK).with(record.id())).await?;
-        Ok(Err(if rows.is_empty() { Refusal::NameTaken } else { Refusal::IdTaken }))
+        Ok(Err(if rows.is_empty() { Conflict::NameTaken } else { Conflict::IdTaken }))
     }
 
     async fn rename(&self, id: KeyId, name: KeyName) -> Result<Changed, StoreError> {
         let rename = Query::new(sql::RENAME).with(id).with(name.as_str());
         match self.change(id, rename, |_| None).await {
             // The statement changes the name alone, so no other index can object.
-            Err(error) if error.is_unique_violation() => Ok(Err(Refusal::NameTaken)),
+            Err(error) if error.is_unique_violation() => Ok(Err(Conflict::NameTaken)),
             answer => answer,
         }
     }
@@ -109,13 +109,13 @@ impl<D: Database> ManagedKeyStore for SqlStore<D> {
     }
 
     async fn enable(&self, id: KeyId) -> Result<Changed, StoreError> {
-        let why = |state: &State| (state.status == Status::Active).then_some(Refusal::NotDisabled);
+        let why = |state: &State| (state.status == Status::Active).then_some(Conflict::NotDisabled);
         self.change(id, Query::new(sql::ENABLE).with(id), why).await
     }
 
     async fn revoke(&self, id: KeyId, at: UnixTime) -> Result<Changed<UnixTime>, StoreError> {
         let rows = self.database.write(Query::new(sql::REVOKE).with(id).with(at)).await?;
-        Ok(first(rows, |row| row.time("revoked_at"))?.ok_or(Refusal::Absent))
+        Ok(first(rows, |row| row.time("revoked_at"))?.ok_or(Conflict::Absent))
     }
 
     async fn rotate(&self, change: SecretChange) -> Result<Changed, StoreError> {
@@ -129,8 +129,8 @@ impl<D: Database> ManagedKeyStore for SqlStore<D> {
             PreviousChange::Clear | PreviousChange::Set(_) => query(sql::ROTATE_SET).with(digest).with(ends_at),
         };
         let why = |state: &State| match state.status {
-            Status::Disabled => Some(Refusal::Disabled),
-            _ => (state.current != change.expected()).then_some(Refusal::Changed),
+            Status::Disabled => Some(Conflict::Disabled),
+            _ => (state.current != change.expected()).then_some(Conflict::Changed),
         };
         self.change(change.id(), rotate, why).await
     }
@@ -158,7 +158,7 @@ impl<D: Database> ManagedKeyStore for SqlStore<D> {
         let mut records = each(rows, |row| row::read(row).map(Arc::new))?;
         let is_last = records.len() <= limit;
         records.truncate(limit);
-        let next = if is_last { None } else { records.last().map(|record| Cursor::behind(record)) };
+        let next = if is_last { None } else { records.last().map(|record| Cursor::after(record)) };
         Ok(Page { records, next })
     }
 

@@ -15,7 +15,7 @@ use std::{
 
 use common::{ISSUER, NOW, Place, permit, personal};
 use keygate::{
-    Create, Disable, Enable, KeyId, KeyManager, KeyRecord, ListBy, ManagedKeyStore, PageRequest, Revoke, Rotate,
+    Create, Disable, Enable, KeyId, KeyManagementStore, KeyManager, KeyRecord, ListBy, PageRequest, Revoke, Rotate,
     Rotation, SecretDigest, Status, SysRng, UnixTime, Validity,
 };
 use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
@@ -69,7 +69,7 @@ fn note(known: &mut HashMap<KeyId, Known>, line: &str) {
     }
 }
 
-async fn check(store: &impl ManagedKeyStore<Error = StoreError>, known: &HashMap<KeyId, Known>) {
+async fn check(store: &impl KeyManagementStore<Error = StoreError>, known: &HashMap<KeyId, Known>) {
     // A row that is no record makes the list fail.
     let stored = walk(store).await;
     for (id, known) in known {
@@ -81,7 +81,7 @@ async fn check(store: &impl ManagedKeyStore<Error = StoreError>, known: &HashMap
     }
 }
 
-async fn walk(store: &impl ManagedKeyStore<Error = StoreError>) -> HashMap<KeyId, KeyRecord> {
+async fn walk(store: &impl KeyManagementStore<Error = StoreError>) -> HashMap<KeyId, KeyRecord> {
     let mut stored = HashMap::new();
     let mut page = PageRequest { after: None, limit: 500.try_into().unwrap() };
     loop {
@@ -146,7 +146,7 @@ fn writer() {
     });
 }
 
-async fn write_all<S: ManagedKeyStore<Error = StoreError> + Clone + 'static>(store: S) {
+async fn write_all<S: KeyManagementStore<Error = StoreError> + Clone + 'static>(store: S) {
     let tasks: Vec<_> = (0..3).map(|task| tokio::spawn(write(store.clone(), task))).collect();
     for task in tasks {
         task.await.unwrap();
@@ -154,18 +154,18 @@ async fn write_all<S: ManagedKeyStore<Error = StoreError> + Clone + 'static>(sto
 }
 
 /// Creates keys, rotates each, sets it aside for a while, and ends it; for ever.
-async fn write<S: ManagedKeyStore<Error = StoreError>>(store: S, task: usize) {
+async fn write<S: KeyManagementStore<Error = StoreError>>(store: S, task: usize) {
     let manager = KeyManager::new(ISSUER, store);
     let round = env::var(ROUND).unwrap();
     for number in 0.. {
         let name = format!("{round}-{task}-{number}").parse().unwrap();
         let create = permit(Create(personal("ada")));
-        let created = manager.create(create, name, Validity::UNLIMITED, &mut SysRng, NOW).await.unwrap();
+        let created = manager.create(create, name, Validity::NEVER_EXPIRES, &mut SysRng, NOW).await.unwrap();
         let id = created.token.id();
         say(format_args!("created {id} {}", created.key.record().current()));
         for rotation in [Rotation::Start { overlap: HOUR }, Rotation::Retry { overlap: HOUR }, Rotation::CutOver] {
             let record = manager.store().find(id).await.unwrap().unwrap();
-            let change = permit(Rotate(record)).remint(ISSUER, rotation, &mut SysRng, NOW).unwrap().change;
+            let change = permit(Rotate(record)).rotate(ISSUER, rotation, &mut SysRng, NOW).unwrap().change;
             say(format_args!("asks {id} {}", change.current()));
             manager.store().rotate(change).await.unwrap().unwrap();
             say(format_args!("rotated {id} {}", change.current()));

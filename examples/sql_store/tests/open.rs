@@ -1,6 +1,6 @@
 //! Opening, which services do in tasks, in several processes at once.
 
-use keygate::Standing;
+use keygate::Membership;
 use keygate_sql_store::{PostgresStore, SqliteStore};
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
@@ -26,7 +26,7 @@ fn can_be_awaited_in_tasks() {
     is_send(SqliteStore::open("keys.db".as_ref()));
     is_send(PostgresStore::connect("postgres://localhost"));
     let _ = |store: &SqliteStore, user, team| {
-        is_send(store.set_member(&user, &team, Standing::Admin));
+        is_send(store.set_member(&user, &team, Membership::Admin));
         is_send(store.deprovision(&user));
     };
 }

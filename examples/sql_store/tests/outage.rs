@@ -6,7 +6,7 @@ mod common;
 use core::{future, time::Duration};
 
 use common::{NOW, Place, Server, found, on, personal, stored};
-use keygate::{Changed, KeyRecord, KeyStore, ManagedKeyStore, Status};
+use keygate::{Changed, KeyManagementStore, KeyRecord, KeyStore, Status};
 use keygate_sql_store::{PostgresStore, StoreError};
 use sqlx::ConnectOptions;
 use tokio::{

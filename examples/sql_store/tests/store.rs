@@ -7,11 +7,10 @@ use core::error::Error as _;
 
 use common::{ISSUER, Members, NOW, Place, found, mint, permit, personal, stored};
 use keygate::{
-    Actor, Create, EnvironmentScope, Gate, Grant, Import, KeyId, KeyManager, KeyRecord, KeyStore, ListBy,
-    ManagedKeyStore, ModelScope, NewKey, PageRequest, Permission, Rotate, Rotation, Slot, Standing, Standings, Status,
-    SysRng, UnixTime, Validity,
-    foreign::{ForeignFormat, ForeignHash},
-    may_manage,
+    Actor, Create, Directory, EnvironmentScope, Gate, Grant, Import, KeyId, KeyManagementStore, KeyManager, KeyRecord,
+    KeyStore, ListBy, Membership, ModelScope, NewKey, PageRequest, Permission, Rotate, Rotation, SecretSlot, Status,
+    SysRng, UnixTime, Validity, authorize_operation,
+    legacy::{LegacyFormat, LegacyHash},
 };
 use keygate_sql_store::{CorruptRow, StoreError};
 
@@ -34,7 +33,7 @@ async fn round_trips_whatever_is_legal<P: Place>(place: &P) {
     for key in [
         mint(personal(&every_symbol), "a", times, UnixTime::MIN),
         mint(personal("';DROP-TABLE-keygate_keys;--"), "a", Validity::until(UnixTime::MIN), UnixTime::MAX),
-        mint(restricted(&["all", "%", r#"["\"#, &every_symbol]), "b", Validity::from(UnixTime::MAX), NOW),
+        mint(restricted(&["all", "%", r#"["\"#, &every_symbol]), "b", Validity::starting_at(UnixTime::MAX), NOW),
         created_by_user(&every_symbol),
     ] {
         let record = key.record().clone();
@@ -62,11 +61,11 @@ async fn round_trips_long_lists<P: Place>(place: &P) {
 }
 
 /// Rotates so that both secrets live as long as they can.
-async fn rotate(store: &impl ManagedKeyStore<Error = StoreError>, id: KeyId) -> KeyRecord {
+async fn rotate(store: &impl KeyManagementStore<Error = StoreError>, id: KeyId) -> KeyRecord {
     let record = found(store, id).await;
     let start = Rotation::Start { overlap: core::time::Duration::MAX };
-    if let Ok(reminted) = permit(Rotate(record.clone().into())).remint(ISSUER, start, &mut SysRng, NOW) {
-        assert_eq!(store.rotate(reminted.change).await.unwrap(), Ok(()));
+    if let Ok(rotated) = permit(Rotate(record.clone().into())).rotate(ISSUER, start, &mut SysRng, NOW) {
+        assert_eq!(store.rotate(rotated.change).await.unwrap(), Ok(()));
         let rotated = found(store, id).await;
         assert_eq!(rotated.previous().unwrap().ends_at, UnixTime::MAX);
         assert_eq!(rotated.last_used_at(), Some(UnixTime::MIN));
@@ -169,38 +168,39 @@ const NO_RECORDS: &[(Guard, &str, &str)] = {
     ]
 };
 
-/// A key that was made elsewhere, upgraded and rotated: each step is another algorithm in a column.
+/// A key that was imported, upgraded and rotated: each step is another algorithm in a column.
 async fn keeps_the_algorithms_of_digests<P: Place>(place: &P) {
-    const OLD: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha512);
-    static FORMATS: [ForeignFormat; 1] = [OLD];
+    const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha512);
+    static FORMATS: [LegacyFormat; 1] = [OLD];
     let (store, text) = (place.open().await, "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK");
     let (gate, manager) = (Gate::new(ISSUER).accepting(&FORMATS), KeyManager::new(ISSUER, store.clone()));
     let hash = "e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
                 6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d";
-    let fingerprint = OLD.stored(Some("Xj6zVG9w"), hash.parse().unwrap()).unwrap();
-    let import = Import { fingerprint, name: "old".parse().unwrap(), validity: Validity::UNLIMITED, created_at: NOW };
+    let legacy_key = OLD.stored(Some("Xj6zVG9w"), hash.parse().unwrap()).unwrap();
+    let import =
+        Import { legacy_key, name: "old".parse().unwrap(), validity: Validity::NEVER_EXPIRES, created_at: NOW };
     let imported = permit(Create(personal("ada"))).import(import.clone(), NOW).unwrap();
     assert_eq!(store.insert(imported.key.clone()).await.unwrap(), Ok(()));
     let again = manager.import(permit(Create(personal("ada"))), import, NOW).await;
     assert_eq!(again.unwrap_err().to_string(), "the store refused the change");
 
     let algorithms = async || {
-        let record = found(&store, fingerprint.id()).await;
+        let record = found(&store, legacy_key.id()).await;
         [Some(record.current()), record.previous().map(|previous| previous.digest)]
             .map(|digest| digest.map_or("none", |digest| digest.algorithm().as_str()))
     };
     let opens = async || gate.authenticate(&store, text, NOW).await.unwrap();
-    assert_eq!(found(&store, fingerprint.id()).await, *imported.key.record());
+    assert_eq!(found(&store, legacy_key.id()).await, *imported.key.record());
     assert_eq!(algorithms().await, ["sha512-v1", "none"]);
     let key = opens().await.unwrap();
     assert!(manager.upgrade(&key, NOW).await.unwrap().is_some());
     assert_eq!(manager.upgrade(&key, NOW).await.unwrap(), None);
-    assert_eq!(algorithms().await, ["foreign-v1", "none"]);
-    rotate_shortly(&store, fingerprint.id()).await;
-    assert_eq!(algorithms().await, ["v1", "foreign-v1"]);
-    assert_eq!(opens().await.unwrap().slot(), Slot::Previous);
+    assert_eq!(algorithms().await, ["legacy-v1", "none"]);
+    rotate_shortly(&store, legacy_key.id()).await;
+    assert_eq!(algorithms().await, ["v1", "legacy-v1"]);
+    assert_eq!(opens().await.unwrap().slot(), SecretSlot::Previous);
     assert_eq!(manager.upgrade(&key, NOW).await.unwrap(), None);
-    assert_eq!(algorithms().await, ["v1", "foreign-v1"]);
+    assert_eq!(algorithms().await, ["v1", "legacy-v1"]);
 }
 
 async fn takes_no_digest_of_an_unknown_algorithm<P: Place>(place: &P) {
@@ -214,10 +214,10 @@ async fn takes_no_digest_of_an_unknown_algorithm<P: Place>(place: &P) {
     assert!(matches!(error, StoreError::Corrupt(CorruptRow { column: "current_digest", .. })), "{error:?}");
 }
 
-async fn rotate_shortly(store: &impl ManagedKeyStore<Error = StoreError>, id: KeyId) {
+async fn rotate_shortly(store: &impl KeyManagementStore<Error = StoreError>, id: KeyId) {
     let start = Rotation::Start { overlap: core::time::Duration::from_secs(60) };
     let record = found(store, id).await.into();
-    let change = permit(Rotate(record)).remint(ISSUER, start, &mut SysRng, NOW).unwrap().change;
+    let change = permit(Rotate(record)).rotate(ISSUER, start, &mut SysRng, NOW).unwrap().change;
     assert_eq!(store.rotate(change).await.unwrap(), Ok(()));
 }
 
@@ -231,22 +231,24 @@ async fn says_that_the_tables_are_gone<P: Place>(place: &P) {
 
 async fn reads_standings<P: Place>(place: &P) {
     let (store, other) = (place.open().await, place.open().await);
-    let standing =
-        async |user: &str, team: &str| store.standing(user.parse().unwrap(), team.parse().unwrap()).await.unwrap();
+    let membership =
+        async |user: &str, team: &str| store.membership(user.parse().unwrap(), team.parse().unwrap()).await.unwrap();
     let (ada, core) = ("ada".parse().unwrap(), "core".parse().unwrap());
-    assert_eq!(standing("ada", "core").await, Standing::Deprovisioned);
-    for set in [Standing::Admin, Standing::Member, Standing::Outsider, Standing::Deprovisioned, Standing::Member] {
+    assert_eq!(membership("ada", "core").await, Membership::Deprovisioned);
+    for set in
+        [Membership::Admin, Membership::Member, Membership::Outsider, Membership::Deprovisioned, Membership::Member]
+    {
         other.set_member(&ada, &core, set).await;
-        assert_eq!(standing("ada", "core").await, set);
+        assert_eq!(membership("ada", "core").await, set);
     }
-    assert_eq!(standing("ada", "other").await, Standing::Outsider);
-    assert_eq!(standing("Ada", "core").await, Standing::Deprovisioned);
+    assert_eq!(membership("ada", "other").await, Membership::Outsider);
+    assert_eq!(membership("Ada", "core").await, Membership::Deprovisioned);
     other.deprovision(&ada).await;
-    assert_eq!(standing("ada", "core").await, Standing::Deprovisioned);
-    assert_eq!(standing("ada", "other").await, Standing::Deprovisioned);
+    assert_eq!(membership("ada", "core").await, Membership::Deprovisioned);
+    assert_eq!(membership("ada", "other").await, Membership::Deprovisioned);
     // The memberships did not wait for the user to return.
-    other.set_member(&ada, &"other".parse().unwrap(), Standing::Admin).await;
-    assert_eq!(standing("ada", "core").await, Standing::Outsider);
+    other.set_member(&ada, &"other".parse().unwrap(), Membership::Admin).await;
+    assert_eq!(membership("ada", "core").await, Membership::Outsider);
 }
 
 fn restricted<T: AsRef<str>>(models: &[T]) -> Grant {
@@ -261,6 +263,6 @@ fn restricted<T: AsRef<str>>(models: &[T]) -> Grant {
 fn created_by_user(user: &str) -> NewKey {
     let grant = personal(user);
     let actor = Actor::User(user.parse().unwrap());
-    let permit = may_manage(&actor, Create(grant), Some(Standing::Member), NOW).unwrap();
-    permit.issue(ISSUER, "mine".parse().unwrap(), Validity::UNLIMITED, &mut SysRng, NOW).unwrap().key
+    let permit = authorize_operation(&actor, Create(grant), Some(Membership::Member), NOW).unwrap();
+    permit.issue(ISSUER, "mine".parse().unwrap(), Validity::NEVER_EXPIRES, &mut SysRng, NOW).unwrap().key
 }

@@ -4,8 +4,8 @@ use core::error::Error;
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issuer, ModelScope, Operator, Permission, Revoke, SysRng, Token, UnixTime,
-    Validity, may_manage,
+    Actor, Create, EnvironmentScope, Grant, Issuer, ModelScope, Permission, Revoke, SysRng, Token, UnixTime, Validity,
+    authorize_operation,
 };
 
 use crate::table::Table;
@@ -15,15 +15,15 @@ pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 /// Makes the keys, and hands each token to `show` once.
 pub(crate) fn bootstrap(table: &Table, show: impl Fn(&str, &Token)) -> Result<(), Box<dyn Error>> {
     let now = UnixTime::now();
-    let operator = Actor::Operator(Operator::because("bootstrap")?);
+    let system = Actor::system("bootstrap")?;
     for (name, grant) in sorts()? {
-        let permit = may_manage(&operator, Create(grant), None, now)?;
-        let issued = permit.issue(ACME, name.parse()?, Validity::UNLIMITED, &mut SysRng, now)?;
+        let permit = authorize_operation(&system, Create(grant), None, now)?;
+        let issued = permit.issue(ACME, name.parse()?, Validity::NEVER_EXPIRES, &mut SysRng, now)?;
         table.insert(&issued.key)?;
         show(name, &issued.token);
         if name == "revoked" {
             let record = Arc::new(issued.key.record().clone());
-            table.revoke(&may_manage(&operator, Revoke(record), None, now)?, now)?;
+            table.revoke(&authorize_operation(&system, Revoke(record), None, now)?, now)?;
         }
     }
     Ok(())

@@ -8,9 +8,9 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use keygate::{
-    Action, Authorization, By, EnvironmentName, Event, Gate, Standing, TeamId, UnixTime, UserId, Verdict,
-    http::{Answers, Fields, credential},
-    usable,
+    Action, Authorization, EnvironmentName, Event, Gate, Membership, Principal, TeamId, UnixTime, UserId, Verdict,
+    check_usable,
+    http::{CredentialHeaders, Responses, extract_credential},
 };
 use serde_json::json;
 
@@ -24,20 +24,20 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Service {
     gate: Gate,
-    answers: Answers,
+    responses: Responses,
     platform: Platform,
     pub(crate) table: Table,
-    members: BTreeMap<UserId, BTreeMap<TeamId, Standing>>,
+    members: BTreeMap<UserId, BTreeMap<TeamId, Membership>>,
 }
 
 impl Service {
     pub(crate) fn new() -> Result<Self, Box<dyn core::error::Error>> {
         Ok(Self {
             gate: Gate::new(ACME),
-            answers: Answers::new("models")?,
+            responses: Responses::new("models")?,
             platform: Platform::new()?,
             table: Table::default(),
-            members: BTreeMap::from([("ada".parse()?, BTreeMap::from([("core".parse()?, Standing::Member)]))]),
+            members: BTreeMap::from([("ada".parse()?, BTreeMap::from([("core".parse()?, Membership::Member)]))]),
         })
     }
 
@@ -60,51 +60,52 @@ impl Service {
 
     /// From the header fields to a proof, or to the answer that refuses.
     fn admit(&self, head: &Head, request: Option<keygate::Request>) -> Result<Authorization, Box<Response<String>>> {
-        let (answers, now) = (&self.answers, UnixTime::now());
-        let text = credential(&head.headers, Fields::Authorization).map_err(|error| {
-            let event = Event::refused(now, By::Unverified { claimed: None }, error.as_str());
-            told(&event, answers.no_credential(error))
+        let (responses, now) = (&self.responses, UnixTime::now());
+        let text = extract_credential(&head.headers, CredentialHeaders::Authorization).map_err(|error| {
+            let event = Event::refused(now, Principal::Unverified { claimed: None }, error.as_str());
+            told(&event, responses.no_credential(error))
         })?;
         let find = |id| self.table.find(id);
         let Some(request) = request else {
             // Nothing is said about this route. Who asks is looked at first all the same: a key that is not valid gets
             // its 401 everywhere.
             return Err(Box::new(match self.gate.authenticate_blocking(find, text, now) {
-                Ok(Ok(key)) => match usable(&key, now) {
-                    Err(reason) => {
-                        told(&Event::refused(now, By::key(&key), reason.as_str()), answers.unusable_key(reason))
-                    }
-                    Ok(()) => told(&Event::refused(now, By::key(&key), "closed"), answers.closed()),
+                Ok(Ok(key)) => match check_usable(&key, now) {
+                    Err(reason) => told(
+                        &Event::refused(now, Principal::key(&key), reason.as_str()),
+                        responses.unusable_key(reason),
+                    ),
+                    Ok(()) => told(&Event::refused(now, Principal::key(&key), "closed"), responses.closed()),
                 },
-                Ok(Err(why)) => told(&why.refused(now), answers.invalid_key()),
+                Ok(Err(why)) => told(&why.to_event(now), responses.invalid_key()),
                 Err(error) => self.unavailable(&error),
             }));
         };
-        let verdict = match self.gate.check_blocking(find, |user, team| self.standing(user, team), text, &request, now)
-        {
-            Ok(verdict) => verdict,
-            Err(error) => return Err(Box::new(self.unavailable(&error))),
-        };
-        let event = verdict.refused(now);
+        let verdict =
+            match self.gate.check_blocking(find, |user, team| self.membership(user, team), text, &request, now) {
+                Ok(verdict) => verdict,
+                Err(error) => return Err(Box::new(self.unavailable(&error))),
+            };
+        let event = verdict.to_event(now);
         let answer = match verdict {
             Verdict::Allowed(authorization) => return Ok(authorization),
-            Verdict::Denied { denial, .. } if denial.conceals() => not_found(),
-            Verdict::Denied { denial, .. } => answers.denied(denial),
-            Verdict::Unauthenticated(_) => answers.invalid_key(),
+            Verdict::Denied { denial, .. } if denial.reveals_existence() => not_found(),
+            Verdict::Denied { denial, .. } => responses.denied(denial),
+            Verdict::Unauthenticated(_) => responses.invalid_key(),
         };
         event.iter().for_each(tell);
         Err(Box::new(answer))
     }
 
-    fn standing(&self, user: &UserId, team: &TeamId) -> Result<Standing, Infallible> {
-        let in_team = |teams: &BTreeMap<_, _>| teams.get(team).copied().unwrap_or(Standing::Outsider);
-        Ok(self.members.get(user).map_or(Standing::Deprovisioned, in_team))
+    fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, Infallible> {
+        let in_team = |teams: &BTreeMap<_, _>| teams.get(team).copied().unwrap_or(Membership::Outsider);
+        Ok(self.members.get(user).map_or(Membership::Deprovisioned, in_team))
     }
 
     /// What failed goes to the log, and the client is told nothing of it.
     fn unavailable(&self, error: &dyn core::error::Error) -> Response<String> {
         eprintln!("a look-up failed: {error}");
-        self.answers.unavailable()
+        self.responses.unavailable()
     }
 }
 

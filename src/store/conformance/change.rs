@@ -22,7 +22,7 @@ pub(super) enum Change {
     Touch { used_at: UnixTime, now: UnixTime },
 }
 
-/// What a store answers; only a revocation answers a time.
+/// What a store responses; only a revocation answers a time.
 pub(super) type Answer = Changed<Option<UnixTime>>;
 
 impl Change {

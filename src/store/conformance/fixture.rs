@@ -84,7 +84,7 @@ impl Keys {
             name: self.name()?,
             grant,
             created_at: CREATED_AT,
-            created_by: Creator::Operator,
+            created_by: Creator::System,
             not_before: None,
             expires_at: Some(EXPIRES_AT),
             last_used_at: None,
@@ -111,7 +111,7 @@ pub(super) fn relabelled(digest: SecretDigest) -> SecretDigest {
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
     let is_token = digest.algorithm() == DigestAlgorithm::Native;
-    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::ForeignSha512 } else { DigestAlgorithm::Native })
+    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::LegacySha512 } else { DigestAlgorithm::Native })
 }
 
 const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

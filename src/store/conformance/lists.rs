@@ -24,7 +24,7 @@ pub(super) async fn check_pages(trial: &mut Trial<'_>) -> Outcome {
         ("a team", ListBy::Owner(fixture::team("core")?.owner())),
         ("a user", ListBy::Owner(fixture::personal("core")?.owner())),
         ("a creator", ListBy::Creator(Creator::User(ada()?))),
-        ("the operator", ListBy::Creator(Creator::Operator)),
+        ("the system", ListBy::Creator(Creator::System)),
         ("an owner without keys", ListBy::Owner(fixture::personal("nobody")?.owner())),
         ("a creator without keys", ListBy::Creator(Creator::User("nobody".parse()?))),
     ];
@@ -147,7 +147,7 @@ pub(super) async fn check_changing(trial: &mut Trial<'_>) -> Outcome {
 async fn stored_crowd(trial: &mut Trial<'_>) -> Outcome<Vec<RecordParts>> {
     let times = [later(5), UnixTime::from_secs(-7), later(5), UnixTime::MAX, UnixTime::MIN, later(5), later(6)];
     let owners = [fixture::team("core")?, fixture::personal("core")?, fixture::team("other")?];
-    let creators = [Creator::Operator, Creator::User("ada".parse()?), Creator::User("operator".parse()?)];
+    let creators = [Creator::System, Creator::User("ada".parse()?), Creator::User("system".parse()?)];
     let mut crowd = Vec::new();
     for (round, created_at) in times.iter().cycle().take(28).enumerate() {
         let grant = owners.iter().cycle().nth(round / 2).cloned();
@@ -189,5 +189,5 @@ fn places(keys: &[RecordParts], is_member: impl Fn(&RecordParts) -> bool) -> Vec
 }
 
 fn cursors(page: &Page) -> Vec<Cursor> {
-    page.records.iter().map(|record| Cursor::behind(record)).collect()
+    page.records.iter().map(|record| Cursor::after(record)).collect()
 }

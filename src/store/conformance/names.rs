@@ -12,7 +12,7 @@ use super::{
 use crate::{
     name::KeyName,
     record::RecordParts,
-    store::{Refusal, Run},
+    store::{Conflict, Run},
 };
 
 pub(super) async fn check_ids_taken(trial: &mut Trial<'_>) -> Outcome {
@@ -28,7 +28,7 @@ pub(super) async fn check_ids_taken(trial: &mut Trial<'_>) -> Outcome {
             let when = format!("insert, a taken id with {when}, {:?}", holder.status);
             let conflict = new_key(&RecordParts { id: holder.id, ..key.clone() })?;
             let answer = trial.store.insert(conflict).await?;
-            trial.require_answer(Rule::IdTaken, &when, &answer, &Err(Refusal::IdTaken));
+            trial.require_answer(Rule::IdTaken, &when, &answer, &Err(Conflict::IdTaken));
             trial.require_stored(Rule::IdTaken, &when, &holder).await?;
         }
         // What was refused holds no name.
@@ -44,20 +44,20 @@ pub(super) async fn check_names_taken(trial: &mut Trial<'_>) -> Outcome {
         for status in ["active", "disabled"] {
             let newcomer = RecordParts { name: holder.name.clone(), ..trial.keys.key(grant.clone())? };
             let when = format!("insert, the name of a key that is {status}");
-            require_insert(trial, Rule::NameTaken, &when, &newcomer, Err(Refusal::NameTaken)).await?;
+            require_insert(trial, Rule::NameTaken, &when, &newcomer, Err(Conflict::NameTaken)).await?;
             let is_absent = trial.store.find(newcomer.id).await?.is_none();
             trial.require(is_absent, Rule::NameTaken, || format!("{when}: stored though refused"));
 
             let when = format!("rename to the name of a key that is {status}");
             let answer = trial.store.rename(other.id, holder.name.clone()).await?;
-            trial.require_answer(Rule::NameTaken, &when, &answer, &Err(Refusal::NameTaken));
+            trial.require_answer(Rule::NameTaken, &when, &answer, &Err(Conflict::NameTaken));
             trial.require_stored(Rule::NameTaken, &when, &other).await?;
             trial.require_stored(Rule::NameTaken, &when, &holder).await?;
 
             // Who was refused another name still has their own.
             let newcomer = RecordParts { name: other.name.clone(), ..trial.keys.key(grant.clone())? };
             let when = "insert, the name of a key that was refused another";
-            require_insert(trial, Rule::NameTaken, when, &newcomer, Err(Refusal::NameTaken)).await?;
+            require_insert(trial, Rule::NameTaken, when, &newcomer, Err(Conflict::NameTaken)).await?;
             if status == "active" {
                 trial.change(&mut holder, Change::Disable).await?;
             }
@@ -101,7 +101,7 @@ async fn require_reused(trial: &mut Trial<'_>, what: &str, name: KeyName) -> Out
     require_free(trial, what, &next, name.clone()).await?;
     let late = RecordParts { name, ..trial.keys.key(fixture::team("core")?)? };
     let when = format!("insert, {what}, after another key got it");
-    require_insert(trial, Rule::NameTaken, &when, &late, Err(Refusal::NameTaken)).await
+    require_insert(trial, Rule::NameTaken, &when, &late, Err(Conflict::NameTaken)).await
 }
 
 /// Renaming `key` to `name` is done.
@@ -117,7 +117,7 @@ async fn require_insert(
     rule: Rule,
     when: &str,
     key: &RecordParts,
-    expected: Result<(), Refusal>,
+    expected: Result<(), Conflict>,
 ) -> Outcome {
     let answer = trial.store.insert(new_key(key)?).await?;
     trial.require_answer(rule, when, &answer, &expected);

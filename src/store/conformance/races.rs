@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     record::{PreviousChange, RecordParts, Status},
-    store::{Changed, Refusal},
+    store::{Changed, Conflict},
     time::UnixTime,
 };
 
@@ -38,8 +38,8 @@ pub(super) async fn check_revoke(trial: &mut Trial<'_>) -> Outcome {
             racers.insert(round % 3, revoker(trial, &key));
             for answers in trial.race(racers).await? {
                 // Time goes one way: what was refused as revoked is not done later.
-                let mut after = answers.iter().skip_while(|answer| **answer != Err(Refusal::Revoked));
-                let is_final = after.all(|answer| *answer == Err(Refusal::Revoked));
+                let mut after = answers.iter().skip_while(|answer| **answer != Err(Conflict::Revoked));
+                let is_final = after.all(|answer| *answer == Err(Conflict::Revoked));
                 trial.require(is_final, Rule::RevokeWins, || format!("revoke and {rival}: done after a refusal"));
             }
             let found = trial.store.find(key.id).await?;
@@ -115,7 +115,7 @@ pub(super) async fn check_rotations(trial: &mut Trial<'_>) -> Outcome {
         let changes: Vec<_> = (0..RIVALS).map(|_| trial.keys.rotation(&key)).collect();
         let racers = changes.iter().map(|change| trial.racer(&key, [change.clone()].into())).collect();
         let answers = trial.race(racers).await?.concat();
-        if let Some(winner) = only_winner(trial, Rule::OneRotationWins, "rotate", &answers, Refusal::Changed) {
+        if let Some(winner) = only_winner(trial, Rule::OneRotationWins, "rotate", &answers, Conflict::Changed) {
             if let Some(change) = changes.get(winner) {
                 change.apply(&mut key);
             }
@@ -137,7 +137,7 @@ pub(super) async fn check_inserted_ids(trial: &mut Trial<'_>) -> Outcome {
         }
         let racers = keys.iter().map(|key| inserter(trial, key)).collect::<Outcome<_>>()?;
         let answers = trial.race(racers).await?;
-        let winner = only_winner(trial, Rule::OneIdWins, "insert of one id", &answers, Refusal::IdTaken);
+        let winner = only_winner(trial, Rule::OneIdWins, "insert of one id", &answers, Conflict::IdTaken);
         if let Some(key) = winner.and_then(|winner| keys.get(winner)) {
             trial.require_stored(Rule::OneIdWins, "insert of one id, several at once", key).await?;
         }
@@ -167,7 +167,7 @@ pub(super) async fn check_names(trial: &mut Trial<'_>) -> Outcome {
         }
         let answers = trial.race(racers).await?;
         let what = "insert and rename to one name";
-        let winner = only_winner(trial, Rule::OneNameWins, what, &answers, Refusal::NameTaken);
+        let winner = only_winner(trial, Rule::OneNameWins, what, &answers, Conflict::NameTaken);
         for (number, (is_inserted, key, named)) in keys.iter().enumerate() {
             let found = trial.store.find(key.id).await?;
             let expected = match (winner == Some(number), is_inserted) {
@@ -196,14 +196,14 @@ fn only_winner<T>(
     rule: Rule,
     what: &str,
     answers: &[Changed<T>],
-    refusal: Refusal,
+    conflict: Conflict,
 ) -> Option<usize> {
     let mut winners = answers.iter().enumerate().filter(|(_, answer)| answer.is_ok()).map(|(number, _)| number);
     let (first, second) = (winners.next(), winners.next());
     let is_one = first.is_some() && second.is_none();
     trial.require(is_one, rule, || format!("{what}, several at once: {} done", answers.iter().flatten().count()));
-    let are_told = answers.iter().all(|answer| answer.as_ref().err().is_none_or(|told| *told == refusal));
-    trial.require(are_told, rule, || format!("{what}, several at once: refused otherwise than by `{refusal}`"));
+    let are_told = answers.iter().all(|answer| answer.as_ref().err().is_none_or(|told| *told == conflict));
+    trial.require(are_told, rule, || format!("{what}, several at once: refused otherwise than by `{conflict}`"));
     first.filter(|_| is_one)
 }
 

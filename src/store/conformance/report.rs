@@ -59,7 +59,7 @@ impl Violation {
         self.rule
     }
 
-    /// Lends what was asked of the store and what is wrong with its answer: columns by name, without ids and digests.
+    /// Returns what was asked of the store and what is wrong with its answer: columns by name, without ids and digests.
     /// Of a failure it is what the store's own error prints, causes included.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -100,12 +100,12 @@ impl From<InvalidText> for Violation {
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Lends the violations, in the order of [`Rule::ALL`].
+    /// Returns a reference to the violations, in the order of [`Rule::ALL`].
     pub fn iter(&self) -> slice::Iter<'_, Violation> {
         self.0.iter()
     }
 
-    /// Tells whether `rule` is among the rules broken.
+    /// Returns `true` if `rule` is among the rules broken.
     #[must_use]
     pub fn breaks(&self, rule: Rule) -> bool {
         self.0.iter().any(|violation| violation.rule == rule)

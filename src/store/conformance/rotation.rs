@@ -3,7 +3,7 @@
 use super::{change::Change, fixture, report::Outcome, rule::Rule, trial::Trial};
 use crate::{
     record::{PreviousChange, PreviousSecret, RecordParts},
-    store::Refusal,
+    store::Conflict,
 };
 
 pub(super) async fn check_expected(trial: &mut Trial<'_>) -> Outcome {
@@ -24,7 +24,7 @@ pub(super) async fn check_expected(trial: &mut Trial<'_>) -> Outcome {
     ];
     for (when, change) in late {
         let answer = change.ask(&trial.store, key.id).await?;
-        trial.require_answer(Rule::RotateExpected, when, &answer, &Err(Refusal::Changed));
+        trial.require_answer(Rule::RotateExpected, when, &answer, &Err(Conflict::Changed));
         trial.require_stored(Rule::RotateExpected, when, &key).await?;
     }
     Ok(())

@@ -106,7 +106,7 @@ fn unusual_keys(trial: &mut Trial<'_>) -> Outcome<Vec<RecordParts>> {
 fn unusual_ids() -> Vec<String> {
     let visible = || ('!'..='~').cycle();
     let mut ids: Vec<String> =
-        ["operator", "null", "0", "1e5", "'", "\"", "\\", "%", "_", "--", "{}", "a,b", "$1"].map(String::from).into();
+        ["system", "null", "0", "1e5", "'", "\"", "\\", "%", "_", "--", "{}", "a,b", "$1"].map(String::from).into();
     ids.extend([visible().take(128).collect(), visible().skip(64).take(128).collect(), "\\'".repeat(64)]);
     ids
 }

@@ -52,7 +52,7 @@ macro_rules! rules {
 
 rules! {
     NoFailure = "no_failure":
-        "Every operation answers; an outer error or a panic is no answer.";
+        "Every operation responses; an outer error or a panic is no answer.";
     FindAbsent = "find_absent":
         "`find` answers `None` for an id that is not stored.";
     FindSeesAcknowledged = "find_sees_acknowledged":
@@ -60,7 +60,7 @@ rules! {
     FindCurrent = "find_current":
         "`find_current` answers what is stored, whatever was found before.";
     FindNow = "find_now":
-        "`find_now` knows nothing, or what `find` answers.";
+        "`find_now` knows nothing, or what `find` responses.";
     RoundTrip = "round_trip":
         "A record is found and listed as it was inserted, in every column.";
     ScopesKept = "scopes_kept":
@@ -78,7 +78,7 @@ rules! {
     ChangeAbsent = "change_absent":
         "A change of a key that is not stored answers `Absent`, a touch of one nothing, and none stores anything.";
     AnswerByStatus = "answer_by_status":
-        "The answer to a change follows from the status of the key, as the table of `ManagedKeyStore` says.";
+        "The answer to a change follows from the status of the key, as the table of `KeyManagementStore` says.";
     NothingElseChanges = "nothing_else_changes":
         "A change alters what it is named for and nothing else, and a refused one nothing at all.";
     RevokedIsFinal = "revoked_is_final":

@@ -12,35 +12,35 @@ use super::{
 use crate::{
     grant::Grant,
     record::{PreviousChange, RecordParts, Status},
-    store::Refusal,
+    store::Conflict,
     time::UnixTime,
 };
 
 /// A row of the table; absent and revoked keys have one answer for almost all of it.
 struct Row {
     change: fn(&mut Keys, &RecordParts) -> Outcome<Change>,
-    active: Result<(), Refusal>,
-    disabled: Result<(), Refusal>,
+    active: Result<(), Conflict>,
+    disabled: Result<(), Conflict>,
 }
 
 const TABLE: &[Row] = &[
     Row { change: |keys, _| Ok(Change::Rename(keys.name()?)), active: Ok(()), disabled: Ok(()) },
     Row { change: |_, _| Ok(Change::Disable), active: Ok(()), disabled: Ok(()) },
-    Row { change: |_, _| Ok(Change::Enable), active: Err(Refusal::NotDisabled), disabled: Ok(()) },
+    Row { change: |_, _| Ok(Change::Enable), active: Err(Conflict::NotDisabled), disabled: Ok(()) },
     Row { change: |_, _| Ok(Change::Revoke(AT)), active: Ok(()), disabled: Ok(()) },
-    Row { change: |keys, key| Ok(keys.rotation(key)), active: Ok(()), disabled: Err(Refusal::Disabled) },
+    Row { change: |keys, key| Ok(keys.rotation(key)), active: Ok(()), disabled: Err(Conflict::Disabled) },
     Row {
         change: |keys, key| Ok(keys.rotation_with(key, PreviousChange::Clear)),
         active: Ok(()),
-        disabled: Err(Refusal::Disabled),
+        disabled: Err(Conflict::Disabled),
     },
     Row {
         change: |keys, key| {
             let stale = RecordParts { current: keys.digest(), ..key.clone() };
             Ok(keys.rotation_with(&stale, PreviousChange::Keep))
         },
-        active: Err(Refusal::Changed),
-        disabled: Err(Refusal::Disabled),
+        active: Err(Conflict::Changed),
+        disabled: Err(Conflict::Disabled),
     },
     Row { change: |_, _| Ok(Change::EndOverlap), active: Ok(()), disabled: Ok(()) },
     Row { change: |_, _| Ok(Change::Touch { used_at: AT, now: AT }), active: Ok(()), disabled: Ok(()) },
@@ -51,7 +51,7 @@ pub(super) async fn check_absent(trial: &mut Trial<'_>) -> Outcome {
     for row in TABLE {
         let absent = trial.keys.key(fixture::team("core")?)?;
         let change = (row.change)(&mut trial.keys, &absent)?;
-        let expected = if let Change::Touch { .. } = change { Ok(None) } else { Err(Refusal::Absent) };
+        let expected = if let Change::Touch { .. } = change { Ok(None) } else { Err(Conflict::Absent) };
         let when = format!("{} of an absent key", change.name());
         let answer = change.ask(&trial.store, absent.id).await?;
         trial.require_answer(Rule::ChangeAbsent, &when, &answer, &expected);
@@ -86,7 +86,7 @@ async fn require_row(trial: &mut Trial<'_>, row: &Row, mut key: RecordParts) -> 
         // Has a rule and a check of its own.
         (Status::Revoked { .. }, Change::Revoke(_)) => return Ok(()),
         (Status::Revoked { .. }, Change::Touch { .. }) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Ok(())),
-        (Status::Revoked { .. }, _) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Err(Refusal::Revoked)),
+        (Status::Revoked { .. }, _) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Err(Conflict::Revoked)),
     };
     if expected.is_ok() && !matches!(key.status, Status::Revoked { .. }) {
         change.apply(&mut key);

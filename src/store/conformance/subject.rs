@@ -8,12 +8,12 @@ use crate::{
     id::KeyId,
     name::KeyName,
     record::{KeyRecord, NewKey, RecordParts, SecretChange},
-    store::{BoxedManagedKeyStore, Changed, KeyStore as _, ListBy, ManagedKeyStore as _, Page, PageRequest, Run},
+    store::{BoxedKeyManagementStore, Changed, KeyManagementStore as _, KeyStore as _, ListBy, Page, PageRequest, Run},
     time::UnixTime,
 };
 
 #[derive(Clone)]
-pub(super) struct Subject(BoxedManagedKeyStore);
+pub(super) struct Subject(BoxedKeyManagementStore);
 
 /// Passes operations on; the outer error becomes a violation that names the operation.
 macro_rules! ask {
@@ -26,7 +26,7 @@ macro_rules! ask {
 }
 
 impl Subject {
-    pub(super) const fn new(store: BoxedManagedKeyStore) -> Self {
+    pub(super) const fn new(store: BoxedKeyManagementStore) -> Self {
         Self(store)
     }
 

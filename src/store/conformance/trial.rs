@@ -12,7 +12,7 @@ use super::{
     rule::Rule,
     subject::Subject,
 };
-use crate::{grant::Grant, record::RecordParts, store::BoxedManagedKeyStore};
+use crate::{grant::Grant, record::RecordParts, store::BoxedKeyManagementStore};
 
 pub(super) struct Trial<'a> {
     pub(super) store: Subject,
@@ -25,7 +25,7 @@ pub(super) struct Trial<'a> {
 pub(super) type Racer<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(store: BoxedManagedKeyStore, race: &'a dyn ObjectRace, seed: u64) -> Self {
+    pub(super) fn new(store: BoxedKeyManagementStore, race: &'a dyn ObjectRace, seed: u64) -> Self {
         Self { store: Subject::new(store), keys: Keys::new(seed), race, found: Vec::new() }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Trial<'a> {
         self.found
     }
 
-    /// Tells whether anything was found broken: a race need not be lost a hundred times.
+    /// Returns `true` if anything was found broken: a race need not be lost a hundred times.
     pub(super) fn has_failed(&self) -> bool {
         !self.found.is_empty()
     }
@@ -85,8 +85,8 @@ impl<'a> Trial<'a> {
 
     /// Inserts a key that nothing speaks against; without it there is no going on.
     pub(super) async fn insert(&self, key: &RecordParts) -> Outcome {
-        self.store.insert(new_key(key)?).await?.map_err(|refusal| {
-            let detail = format!("insert: refused, `{refusal}`, though id and name are free");
+        self.store.insert(new_key(key)?).await?.map_err(|conflict| {
+            let detail = format!("insert: refused, `{conflict}`, though id and name are free");
             Violation::new(Rule::AnswerByStatus, detail)
         })
     }

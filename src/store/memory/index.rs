@@ -64,8 +64,8 @@ impl PartialEq for ByName {
 
 impl Eq for ByName {}
 
-/// Mixes what is random already: ids that are stored were drawn, or derived by SHA-256 from keys made elsewhere, which only
-/// an operator imports. Look-ups of chosen ids store nothing. So the hash needs no secret key.
+/// Mixes what is random already: ids that are stored were drawn, or derived by SHA-256 from imported keys, which only
+/// the system imports. Look-ups of chosen ids store nothing. So the hash needs no secret key.
 #[derive(Default)]
 pub(super) struct IdHasher(u64);
 

@@ -25,7 +25,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of section 4. What no standing and no level covers, rule 4 refuses.
+    /// The rules of section 4. What no membership and no level covers, rule 4 refuses.
     #[must_use]
     pub fn decide() -> Self {
         let [source, actions] = DECIDE;
@@ -71,14 +71,14 @@ impl Rules {
     pub fn use_of(&self, case: &Use) -> Outcome {
         let (principal, entity) = key(&case.key, "own");
         let mut context = vec![("model", case.model.map(text)), ("environment", case.environment.map(text))];
-        context.extend(surroundings(case.standing, case.now));
+        context.extend(surroundings(case.membership, case.now));
         self.ask((principal, case.action, uid("Team", case.team)), context, vec![entity])
     }
 
     pub fn management(&self, case: &Management) -> Outcome {
         let mut entities = Vec::new();
         let principal = match &case.actor {
-            Actor::Operator => uid("Operator", "service"),
+            Actor::System => uid("System", "service"),
             Actor::User(user) => uid("User", user),
             Actor::Key(actor) => {
                 let (principal, entity) = key(actor, "own");
@@ -100,7 +100,7 @@ impl Rules {
             }
         };
         let resource = owner.unwrap_or_else(|| principal.clone());
-        self.ask((principal, case.operation, resource), surroundings(case.standing, case.now), entities)
+        self.ask((principal, case.operation, resource), surroundings(case.membership, case.now), entities)
     }
 
     fn ask(
@@ -197,8 +197,8 @@ fn other_key(holder: Holder, entities: &mut Vec<Entity>) -> EntityUid {
     uid
 }
 
-fn surroundings(standing: Option<Name>, now: i64) -> Vec<(&'static str, Option<RestrictedExpression>)> {
-    vec![("standing", standing.map(text)), ("now", Some(RestrictedExpression::new_long(now)))]
+fn surroundings(membership: Option<Name>, now: i64) -> Vec<(&'static str, Option<RestrictedExpression>)> {
+    vec![("membership", membership.map(text)), ("now", Some(RestrictedExpression::new_long(now)))]
 }
 
 fn uid(kind: &str, id: &str) -> EntityUid {

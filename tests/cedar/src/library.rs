@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use keygate::{
     Action, Create, Disable, Enable, EnvironmentScope, Grant, Issued, Issuer, KeyRecord, List, ManageDenial,
-    ModelScope, Operation, Operator, Owner, Permission, RecordParts, Rename, Request, Revoke, Rotate, Standing, Status,
-    UnixTime, UnverifiedToken, Validity, VerifiedKey, decide, may_manage, verify,
+    MatchedKey, Membership, ModelScope, Operation, Owner, Permission, RecordParts, Rename, Request, Revoke, Rotate,
+    Status, System, UnixTime, UnverifiedToken, Validity, authorize_operation, decide, verify,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -25,16 +25,16 @@ pub fn use_of(case: &Use) -> Outcome {
         "export_metrics" => Action::ExportMetrics { model: case.model.map(parsed) },
         other => panic!("there is no action {other}"),
     };
-    let (request, standing) = (Request::new(parsed(case.team), action), case.standing.map(standing));
+    let (request, membership) = (Request::new(parsed(case.team), action), case.membership.map(membership));
     let key = verified(&case.key);
-    let decision = decide(&key, standing, &request, at(case.now)).into_result();
+    let decision = decide(&key, membership, &request, at(case.now)).into_result();
     decision.map(|_| ()).map_err(|denial| denial.reason().to_string())
 }
 
 pub fn management(case: &Management) -> Outcome {
     let key;
     let actor = match &case.actor {
-        Actor::Operator => keygate::Actor::Operator(Operator::because("a test").expect("a reason")),
+        Actor::System => keygate::Actor::System(System::new("a test").expect("a reason")),
         Actor::User(user) => keygate::Actor::User(parsed(user)),
         Actor::Key(actor) => {
             key = verified(actor);
@@ -43,7 +43,7 @@ pub fn management(case: &Management) -> Outcome {
     };
     let own = match &case.actor {
         Actor::Key(key) => Some(Arc::new(record(key, OWN).1)),
-        Actor::Operator | Actor::User(_) => None,
+        Actor::System | Actor::User(_) => None,
     };
     let (owner, grant) = match &case.target {
         Target::Itself => (None, own.as_ref().expect("a key acts").grant().clone()),
@@ -55,9 +55,9 @@ pub fn management(case: &Management) -> Outcome {
     };
     let target = match &owner {
         None => own.expect("a key acts"),
-        Some(_) => Arc::new(issued(grant.clone(), Validity::UNLIMITED, OTHER).key.record().clone()),
+        Some(_) => Arc::new(issued(grant.clone(), Validity::NEVER_EXPIRES, OTHER).key.record().clone()),
     };
-    let ask = Ask { actor: &actor, standing: case.standing.map(standing), now: at(case.now) };
+    let ask = Ask { actor: &actor, membership: case.membership.map(membership), now: at(case.now) };
     match (case.operation, owner) {
         ("create", Some(_)) => ask.may(Create(grant)),
         ("list", Some(owner)) => ask.may(List(owner)),
@@ -72,13 +72,13 @@ pub fn management(case: &Management) -> Outcome {
 
 struct Ask<'a> {
     actor: &'a keygate::Actor<'a>,
-    standing: Option<Standing>,
+    membership: Option<Membership>,
     now: UnixTime,
 }
 
 impl Ask<'_> {
     fn may<O: Operation>(&self, operation: O) -> Outcome {
-        let permit = may_manage(self.actor, operation, self.standing, self.now);
+        let permit = authorize_operation(self.actor, operation, self.membership, self.now);
         permit.map(|_| ()).map_err(|denial: ManageDenial| denial.reason().to_string())
     }
 }
@@ -87,7 +87,7 @@ impl Ask<'_> {
 const OWN: u8 = 1;
 const OTHER: u8 = 2;
 
-fn verified(key: &Key) -> VerifiedKey {
+fn verified(key: &Key) -> MatchedKey {
     let (issued, record) = record(key, OWN);
     let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).expect("a token");
     verify(&presented, Some(Arc::new(record)), at(0)).expect("its secret")
@@ -128,18 +128,18 @@ fn record(key: &Key, seed: u8) -> (Issued, KeyRecord) {
 }
 
 fn issued(grant: Grant, validity: Validity, seed: u8) -> Issued {
-    let operator = keygate::Actor::Operator(Operator::because("a test").expect("a reason"));
-    let permit = may_manage(&operator, Create(grant), None, at(0)).expect("an operator may");
+    let system = keygate::Actor::System(System::new("a test").expect("a reason"));
+    let permit = authorize_operation(&system, Create(grant), None, at(0)).expect("the system may");
     permit.issue(KG, parsed("a-key"), validity, &mut ChaCha20Rng::from_seed([seed; 32]), at(0)).expect("a key")
 }
 
-fn standing(name: Name) -> Standing {
+fn membership(name: Name) -> Membership {
     match name {
-        "admin" => Standing::Admin,
-        "deprovisioned" => Standing::Deprovisioned,
-        "member" => Standing::Member,
-        "outsider" => Standing::Outsider,
-        other => panic!("there is no standing {other}"),
+        "admin" => Membership::Admin,
+        "deprovisioned" => Membership::Deprovisioned,
+        "member" => Membership::Member,
+        "outsider" => Membership::Outsider,
+        other => panic!("there is no membership {other}"),
     }
 }
 

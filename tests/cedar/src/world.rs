@@ -30,7 +30,7 @@ pub enum Holder {
 #[derive(Clone, Debug)]
 pub struct Use {
     pub key: Key,
-    pub standing: Option<Name>,
+    pub membership: Option<Name>,
     pub team: Name,
     pub action: Name,
     /// A call names one always; what is neither a call nor an export has none.
@@ -46,14 +46,14 @@ pub struct Management {
     pub actor: Actor,
     pub operation: Name,
     pub target: Target,
-    pub standing: Option<Name>,
+    pub membership: Option<Name>,
     pub now: i64,
 }
 
 #[derive(Clone, Debug)]
 pub enum Actor {
     Key(Key),
-    Operator,
+    System,
     User(Name),
 }
 
@@ -78,7 +78,7 @@ pub fn all_uses() -> impl Iterator<Item = Use> {
             let key = key.clone();
             ["core", "labs"].into_iter().flat_map(move |team| {
                 let key = key.clone();
-                STANDINGS.map(|standing| Use { key: key.clone(), standing, team, action, model, environment, now })
+                STANDINGS.map(|membership| Use { key: key.clone(), membership, team, action, model, environment, now })
             })
         })
     })
@@ -87,16 +87,15 @@ pub fn all_uses() -> impl Iterator<Item = Use> {
 /// Every management in a world of two users and two teams.
 pub fn all_managements() -> impl Iterator<Item = Management> {
     let users = ["ada", "bob"].map(|user| (Actor::User(user), 150));
-    let actors =
-        [(Actor::Operator, 150)].into_iter().chain(users).chain(keys().map(|(key, now)| (Actor::Key(key), now)));
+    let actors = [(Actor::System, 150)].into_iter().chain(users).chain(keys().map(|(key, now)| (Actor::Key(key), now)));
     actors.flat_map(|(actor, now)| {
         targets(&actor).into_iter().flat_map(move |(operation, target)| {
             let (actor, target) = (actor.clone(), target.clone());
-            STANDINGS.map(|standing| Management {
+            STANDINGS.map(|membership| Management {
                 actor: actor.clone(),
                 operation,
                 target: target.clone(),
-                standing,
+                membership,
                 now,
             })
         })
@@ -172,7 +171,7 @@ impl Random {
                 // Mostly the right team: else few cases would come to the rules behind.
                 team: if self.chance(4) { self.one(&TEAMS) } else { "core" },
                 key,
-                standing: self.one(&STANDINGS),
+                membership: self.one(&STANDINGS),
                 action,
                 model: match action {
                     "call" => Some(self.one(&MODELS)),
@@ -188,7 +187,7 @@ impl Random {
     pub fn managements(&mut self) -> impl Iterator<Item = Management> {
         repeat_with(|| {
             let actor = match self.one(&[0, 1, 1, 2, 2, 2, 2, 2]) {
-                0 => Actor::Operator,
+                0 => Actor::System,
                 1 => Actor::User(self.one(&USERS)),
                 _ => Actor::Key(self.key()),
             };
@@ -199,7 +198,7 @@ impl Random {
                 (Actor::Key(_), 3) => (self.one(&ON_KEYS), Target::Itself),
                 _ => (self.one(&ON_KEYS), Target::Team(self.one(&TEAMS))),
             };
-            Management { actor, operation, target, standing: self.one(&STANDINGS), now: self.one(&TIMES) }
+            Management { actor, operation, target, membership: self.one(&STANDINGS), now: self.one(&TIMES) }
         })
     }
 

@@ -15,8 +15,8 @@ use core::{
 use std::{sync::Mutex as Plain, time::Instant};
 
 use keygate::{
-    Actor, CachedStore, Create, Grant, Issuer, KeyId, KeyStore, ManagedKeyStore, MemoryStore, NewKey, Operator, Owner,
-    Run, UnixTime, UserId, Validity, may_manage,
+    Actor, CachedStore, Create, Grant, Issuer, KeyId, KeyManagementStore, KeyStore, MemoryStore, NewKey, Owner, Run,
+    UnixTime, UserId, Validity, authorize_operation,
 };
 use keygate_model::sample;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -53,10 +53,10 @@ impl World {
     /// The first `stored` of the keys exist, and the cache has `places` for records and as many for absent ids.
     fn new(stored: usize, places: usize, fails: bool) -> Arc<Self> {
         let keys = [1, 2].map(|seed| {
-            let operator = Actor::Operator(Operator::because("a model").unwrap());
-            let permit = may_manage(&operator, Create(Grant::Personal { user: ada() }), None, at(0)).unwrap();
+            let system = Actor::system("a model").unwrap();
+            let permit = authorize_operation(&system, Create(Grant::Personal { user: ada() }), None, at(0)).unwrap();
             let (name, mut rng) = (format!("key-{seed}").parse().unwrap(), ChaCha20Rng::from_seed([seed; 32]));
-            permit.issue(Issuer::from_static("kg"), name, Validity::UNLIMITED, &mut rng, at(0)).unwrap().key
+            permit.issue(Issuer::from_static("kg"), name, Validity::NEVER_EXPIRES, &mut rng, at(0)).unwrap().key
         });
         let inner = MemoryStore::new();
         for key in keys.iter().take(stored) {

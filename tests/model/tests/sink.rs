@@ -2,10 +2,10 @@
 
 use std::{error::Error, fmt, iter};
 
-use keygate::{By, Event, KeyId, UnixTime};
+use keygate::{Event, KeyId, Principal, UnixTime};
 use keygate_model::{
     exhaust, sample,
-    sink::{Note, Outbox, Sink, outbox},
+    sink::{AuditSink, ChannelSink, Message, channel_sink},
 };
 use shuttle::thread;
 
@@ -19,16 +19,16 @@ enum Kind {
 }
 
 impl Kind {
-    fn tell(self, outbox: &Outbox, Sent(sender, number): Sent) {
+    fn tell(self, outbox: &ChannelSink, Sent(sender, number): Sent) {
         let (key, at) = (id(sender), UnixTime::from_secs(number));
         match self {
             Failed => outbox.failed(&Down(sender, number)),
-            Refused => outbox.refused(Event::refused(at, By::Unverified { claimed: Some(key) }, "expired")),
+            Refused => outbox.refused(Event::refused(at, Principal::Unverified { claimed: Some(key) }, "expired")),
             Touch => outbox.touch(key, at),
         }
     }
 
-    fn dropped(self, outbox: &Outbox) -> u64 {
+    fn dropped(self, outbox: &ChannelSink) -> u64 {
         match self {
             Failed => outbox.dropped_failures(),
             Refused => outbox.dropped_refusals(),
@@ -56,12 +56,14 @@ impl fmt::Display for Down {
 
 impl Error for Down {}
 
-fn read(note: &Note) -> (Kind, Sent) {
+fn read(note: &Message) -> (Kind, Sent) {
     let of = |key: KeyId, at: UnixTime| Sent(u8::from(key == id(1)), at.as_secs());
     match note {
-        Note::Touch { key, used_at } => (Touch, of(*key, *used_at)),
-        Note::Refused(Event { at, by: By::Unverified { claimed: Some(key) }, .. }) => (Refused, of(*key, *at)),
-        Note::Failed(text) => {
+        Message::Touch { key, used_at } => (Touch, of(*key, *used_at)),
+        Message::Refused(Event { at, by: Principal::Unverified { claimed: Some(key) }, .. }) => {
+            (Refused, of(*key, *at))
+        }
+        Message::Failed(text) => {
             let (sender, number) = text.split_once(' ').unwrap();
             (Failed, Sent(sender.parse().unwrap(), number.parse().unwrap()))
         }
@@ -73,7 +75,7 @@ const ALL: usize = usize::MAX;
 
 /// Two senders of so many notes, and a receiver that takes so many and then goes.
 fn run(capacity: usize, kinds: [&'static [Kind]; 2], takes: usize) {
-    let (outbox, notes) = outbox(capacity);
+    let (outbox, notes) = channel_sink(capacity);
     let receiver = thread::spawn(move || notes.iter().take(takes).map(|note| read(&note)).collect::<Vec<_>>());
     let senders = [0, 1].map(|sender| {
         let outbox = outbox.clone();
@@ -148,7 +150,7 @@ fn what_nobody_takes_is_counted() {
 #[test]
 fn nobody_waits_for_a_receiver() {
     sample("outbox for 1, taken when all is told", || {
-        let (outbox, notes) = outbox(1);
+        let (outbox, notes) = channel_sink(1);
         let sender = outbox.clone();
         thread::spawn(move || (0..3).for_each(|number| Touch.tell(&sender, Sent(0, number)))).join().unwrap();
         assert_eq!((notes.try_iter().count(), outbox.dropped_touches()), (1, 2));

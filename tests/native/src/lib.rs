@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyId, KeyRecord, Operator, Permission, PreviousSecret,
-    RecordParts, SecretDigest, UnixTime, Validity, may_manage,
+    Actor, Create, EnvironmentScope, Grant, Issued, Issuer, KeyId, KeyRecord, Permission, PreviousSecret, RecordParts,
+    SecretDigest, System, UnixTime, Validity, authorize_operation,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -13,12 +13,12 @@ pub const NOW: UnixTime = UnixTime::from_secs(100);
 
 /// A new key; equal seeds give equal keys.
 pub fn issued(seed: u8) -> Issued {
-    let operator = Actor::Operator(Operator::because("a test").expect("a reason"));
+    let system = Actor::System(System::new("a test").expect("a reason"));
     let permission = Permission::Full { environments: EnvironmentScope::All };
     let grant = Grant::Team { team: "core".parse().expect("a team"), permission };
-    let permit = may_manage(&operator, Create(grant), None, NOW).expect("an operator may");
+    let permit = authorize_operation(&system, Create(grant), None, NOW).expect("the system may");
     let name = "a-key".parse().expect("a name");
-    permit.issue(KG, name, Validity::UNLIMITED, &mut ChaCha20Rng::from_seed([seed; 32]), NOW).expect("a key")
+    permit.issue(KG, name, Validity::NEVER_EXPIRES, &mut ChaCha20Rng::from_seed([seed; 32]), NOW).expect("a key")
 }
 
 /// Its record, with other secrets.

@@ -19,7 +19,7 @@ use core::{
 };
 
 use keygate::{
-    Action, Class, Creator, Decision, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, Reason,
+    Action, Creator, Decision, DenialClass, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, Reason,
     RecordParts, Request, Scanner, Status, UnixTime, UnverifiedToken, decide, verify,
 };
 
@@ -48,7 +48,7 @@ fn run() -> Result<(), alloc::boxed::Box<dyn Error>> {
         Decision::Allow(_) => false,
     };
     let expired = match decide(&key, None, &production, UnixTime::from_secs(200)) {
-        Decision::Deny(denial) => denial.class() == Class::NotAuthenticated,
+        Decision::Deny(denial) => denial.class() == DenialClass::NotAuthenticated,
         Decision::Allow(_) => false,
     };
     let unknown = verify(&presented, None, now).is_err();
@@ -67,7 +67,7 @@ fn record() -> Result<KeyRecord, alloc::boxed::Box<dyn Error>> {
         name: "nightly-batch".parse()?,
         grant: Grant::Team { team: "core".parse()?, permission },
         created_at: UnixTime::from_secs(100),
-        created_by: Creator::Operator,
+        created_by: Creator::System,
         not_before: None,
         expires_at: Some(UnixTime::from_secs(200)),
         last_used_at: None,

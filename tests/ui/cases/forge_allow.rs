@@ -1,7 +1,7 @@
 //! Only `decide` makes an allow.
-use keygate::{Allow, Request, VerifiedKey};
+use keygate::{Allow, Request, MatchedKey};
 
-fn forge<'a>(key: &'a VerifiedKey, request: &'a Request) -> Allow<'a> {
+fn forge<'a>(key: &'a MatchedKey, request: &'a Request) -> Allow<'a> {
     Allow { key, request }
 }
 

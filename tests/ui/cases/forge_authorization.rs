@@ -1,7 +1,7 @@
 //! Only an allow makes an authorization.
-use keygate::{Authorization, Request, VerifiedKey};
+use keygate::{Authorization, Request, MatchedKey};
 
-fn forge(key: VerifiedKey, request: Request) -> Authorization {
+fn forge(key: MatchedKey, request: Request) -> Authorization {
     Authorization { key, request }
 }
 

@@ -1,7 +1,7 @@
-//! Only `may_manage` makes a permit.
-use keygate::{By, Create, Grant, Permit};
+//! Only `authorize_operation` makes a permit.
+use keygate::{Principal, Create, Grant, Permit};
 
-fn forge(grant: Grant, by: By) -> Permit<Create> {
+fn forge(grant: Grant, by: Principal) -> Permit<Create> {
     Permit { operation: Create(grant), by }
 }
 

@@ -1,5 +1,5 @@
-//! Who mints a key chooses: level, scope and validity have no default, and no user has a standing by default.
-use keygate::{EnvironmentScope, ModelScope, Permission, PermissionLevel, Standing, Validity};
+//! Who mints a key chooses: level, scope and validity have no default, and no user has a membership by default.
+use keygate::{EnvironmentScope, ModelScope, Permission, PermissionLevel, Membership, Validity};
 
 fn chosen_by_nobody<T: Default>() {}
 
@@ -9,5 +9,5 @@ fn main() {
     chosen_by_nobody::<EnvironmentScope>();
     chosen_by_nobody::<ModelScope>();
     chosen_by_nobody::<Validity>();
-    chosen_by_nobody::<Standing>();
+    chosen_by_nobody::<Membership>();
 }

@@ -3,8 +3,8 @@
 use core::num::NonZeroU16;
 
 use keygate::{
-    Creator, Cursor, EnvironmentScope, Grant, KeyId, KeyRecord, ModelScope, PageRequest, Permission, PermissionLevel,
-    PublicToken, Rotation, Status, UnixTime,
+    Creator, Cursor, DisplayToken, EnvironmentScope, Grant, KeyId, KeyRecord, ModelScope, PageRequest, Permission,
+    PermissionLevel, Rotation, Status, UnixTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ impl<'a> KeyView<'a> {
     pub(super) fn of(record: &'a KeyRecord) -> Self {
         Self {
             id: record.id(),
-            display: PublicToken::new(ACME, record.kind(), record.id()).to_string(),
+            display: DisplayToken::new(ACME, record.kind(), record.id()).to_string(),
             name: record.name().as_str(),
             grant: record.grant(),
             status: record.status(),

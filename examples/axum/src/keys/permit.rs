@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keygate::{
-    BoxError, Class, KeyId, KeyRecord, KeyStore, List, ManageDenial, ManageError, Operation, Owner, Permit, Reason,
-    Refusal, RotateError, Standing, Standings, UnixTime, may_manage, tower::Sink,
+    BoxError, Conflict, DenialClass, Directory, KeyId, KeyRecord, KeyStore, List, ManageDenial, ManageError,
+    Membership, Operation, Owner, Permit, Reason, RotateError, UnixTime, authorize_operation, tower::AuditSink,
 };
 
 use crate::{
@@ -48,40 +48,40 @@ pub(super) async fn permit<O: Operation>(
     owner: &Owner,
     now: UnixTime,
 ) -> Result<Permit<O>, Reply> {
-    let standing = standing(app, caller, owner).await?;
-    may_manage(&caller.actor(), operation, standing, now).map_err(|denial| {
-        app.outbox.refused(caller.actor().refused(denial, now));
+    let membership = membership(app, caller, owner).await?;
+    authorize_operation(&caller.actor(), operation, membership, now).map_err(|denial| {
+        app.outbox.refused(caller.actor().to_event(denial, now));
         denied(app, caller, denial)
     })
 }
 
 /// Looks up what the acting user is in the target's team, now.
-async fn standing(app: &App, caller: &Caller, owner: &Owner) -> Result<Option<Standing>, Reply> {
+async fn membership(app: &App, caller: &Caller, owner: &Owner) -> Result<Option<Membership>, Reply> {
     let Some(user) = caller.actor().user().cloned() else { return Ok(None) };
-    let standing = match owner {
-        Owner::Team(team) => app.members.standing(user, team.clone()).await,
+    let membership = match owner {
+        Owner::Team(team) => app.members.membership(user, team.clone()).await,
         // The rules only ask whether the user is still there, which is the same in every team.
-        Owner::Personal(_) => app.members.standing(user, app.any_team.clone()).await,
+        Owner::Personal(_) => app.members.membership(user, app.any_team.clone()).await,
     };
-    standing.map(Some).map_err(|error| failed(app, &error))
+    membership.map(Some).map_err(|error| failed(app, &error))
 }
 
 fn denied(app: &App, caller: &Caller, denial: ManageDenial) -> Reply {
     let reason = denial.reason();
     match (denial.class(), caller) {
         // Whose key it is, and that there is one, is nobody else's business.
-        _ if denial.conceals() || reason == Reason::OtherUser => Problem::not_found().into(),
-        (Class::NotAuthenticated, Caller::Key(_)) => app.answers.unusable_key(reason).into(),
-        (Class::NotAuthenticated | Class::NotAllowed, _) => Problem::forbidden(reason.as_str()).into(),
-        _ => app.answers.unavailable().into(),
+        _ if denial.reveals_existence() || reason == Reason::OtherUser => Problem::not_found().into(),
+        (DenialClass::NotAuthenticated, Caller::Key(_)) => app.responses.unusable_key(reason).into(),
+        (DenialClass::NotAuthenticated | DenialClass::NotAllowed, _) => Problem::forbidden(reason.as_str()).into(),
+        _ => app.responses.unavailable().into(),
     }
 }
 
 /// Answers a change that did not take place.
 pub(super) fn refused(app: &App, error: ManageError<BoxError>) -> Reply {
     match error {
-        ManageError::Refused(Refusal::Absent) => Problem::not_found().into(),
-        ManageError::Refused(refusal) => Problem::conflict(refusal).into(),
+        ManageError::Conflict(Conflict::Absent) => Problem::not_found().into(),
+        ManageError::Conflict(refusal) => Problem::conflict(refusal).into(),
         ManageError::Rotate(RotateError::Generate(_)) => failed(app, &error),
         ManageError::Rotate(error) => Problem::conflict(error).into(),
         error => failed(app, &error),
@@ -90,5 +90,5 @@ pub(super) fn refused(app: &App, error: ManageError<BoxError>) -> Reply {
 
 pub(super) fn failed(app: &App, error: &(dyn core::error::Error + 'static)) -> Reply {
     app.outbox.failed(error);
-    app.answers.unavailable().into()
+    app.responses.unavailable().into()
 }

@@ -31,7 +31,7 @@ fn start() -> Server {
     Server::start(env!("CARGO_BIN_EXE_keygate-example-axum"), &["--bootstrap"], 12)
 }
 
-/// Tells whether `command` runs; says what is skipped otherwise.
+/// Returns `true` if `command` runs; says what is skipped otherwise.
 fn is_there(tool: &str, command: &mut Command, how: &str) -> bool {
     let is_there = command.output().is_ok_and(|output| output.status.success());
     if !is_there {

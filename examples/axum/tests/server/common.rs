@@ -1,4 +1,4 @@
-//! What every example server answers, whatever it is made of.
+//! What every example server responses, whatever it is made of.
 #![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, reason = "these are tests")]
 
 use keygate::{Issuer, KeyKind, SysRng, Token, UnverifiedToken};
@@ -9,14 +9,14 @@ pub(crate) const PREDICT: &str = "/models/abcd1234/environments/production/predi
 const ACME: Issuer = Issuer::from_static("acme");
 const SECRETS: &str = "/teams/core/secrets";
 
-/// Checks the answers; `server` has the keys `personal`, `full`, `inference-one-model` (which is for production) and
+/// Checks the responses; `server` has the keys `personal`, `full`, `inference-one-model` (which is for production) and
 /// `revoked`.
 pub(crate) fn check(server: &Server) {
     allows(server);
     wants_one_credential(server);
     has_one_answer_for_what_opens_nothing(server);
     denies(server);
-    conceals(server);
+    reveals_existence(server);
 }
 
 fn allows(server: &Server) {
@@ -93,7 +93,7 @@ fn denies(server: &Server) {
 }
 
 /// Another team's model is answered byte for byte as one that does not exist.
-fn conceals(server: &Server) {
+fn reveals_existence(server: &Server) {
     for key in ["personal", "full", "inference-one-model"] {
         let other_team = server.ask(key, "POST", &PREDICT.replace("abcd1234", "labs0001"), "{}").expect(404);
         let absent = server.ask(key, "POST", &PREDICT.replace("abcd1234", "absent01"), "{}").expect(404);

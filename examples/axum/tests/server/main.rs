@@ -43,7 +43,7 @@ fn ends_on_sigterm_and_logs_no_secret() {
         r#":"revoked""#,
         r#""event":"used","count":1,"#,
         r#""event":"created","name":"ci""#,
-        r#""by":{"kind":"operator","reason":"bootstrap"}"#,
+        r#""by":{"kind":"system","reason":"bootstrap"}"#,
         r#""by":{"kind":"user","id":"bob"}"#,
     ] {
         assert!(log.contains(told), "{told} is not in {log}");

@@ -14,8 +14,8 @@ use std::{
 };
 
 use keygate::{
-    Actor, Create, Grant, Issuer, KeyId, KeyRecord, ManagedKeyStore, NewKey, Operation, Operator, Permit, Standing,
-    Standings, SysRng, TeamId, UnixTime, UserId, Validity, may_manage,
+    Actor, Create, Directory, Grant, Issuer, KeyId, KeyManagementStore, KeyRecord, Membership, NewKey, Operation,
+    Permit, SysRng, TeamId, UnixTime, UserId, Validity, authorize_operation,
 };
 use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
 use sqlx::{
@@ -29,7 +29,7 @@ pub const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 
 /// A database of a test's own.
 pub trait Place: Sized {
-    type Store: ManagedKeyStore<Error = StoreError> + Standings<Error = StoreError> + Members + Clone + 'static;
+    type Store: KeyManagementStore<Error = StoreError> + Directory<Error = StoreError> + Members + Clone + 'static;
 
     /// Makes it, or says that it cannot be tested here.
     async fn make() -> Option<Self>;
@@ -49,15 +49,15 @@ pub trait Place: Sized {
 
 /// What no trait of `keygate` has.
 pub trait Members {
-    async fn set_member(&self, user: &UserId, team: &TeamId, standing: Standing);
+    async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership);
     async fn deprovision(&self, user: &UserId);
 }
 
 macro_rules! members {
     ($($store:ident),*) => {
         $(impl Members for $store {
-            async fn set_member(&self, user: &UserId, team: &TeamId, standing: Standing) {
-                $store::set_member(self, user, team, standing).await.unwrap();
+            async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership) {
+                $store::set_member(self, user, team, membership).await.unwrap();
             }
 
             async fn deprovision(&self, user: &UserId) {
@@ -205,9 +205,9 @@ async fn run(options: &PgConnectOptions, sql: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Permits as the operator.
+/// Permits as the system.
 pub fn permit<O: Operation>(operation: O) -> Permit<O> {
-    may_manage(&Actor::Operator(Operator::because("test").unwrap()), operation, None, NOW).unwrap()
+    authorize_operation(&Actor::system("test").unwrap(), operation, None, NOW).unwrap()
 }
 
 /// Makes a key.
@@ -220,13 +220,13 @@ pub fn personal(user: &str) -> Grant {
 }
 
 /// Stores a new key, and finds it.
-pub async fn stored(store: &impl ManagedKeyStore<Error = StoreError>, grant: Grant, name: &str) -> KeyRecord {
-    let key = mint(grant, name, Validity::UNLIMITED, NOW);
+pub async fn stored(store: &impl KeyManagementStore<Error = StoreError>, grant: Grant, name: &str) -> KeyRecord {
+    let key = mint(grant, name, Validity::NEVER_EXPIRES, NOW);
     store.insert(key.clone()).await.unwrap().unwrap();
     found(store, key.record().id()).await
 }
 
-pub async fn found(store: &impl ManagedKeyStore<Error = StoreError>, id: KeyId) -> KeyRecord {
+pub async fn found(store: &impl KeyManagementStore<Error = StoreError>, id: KeyId) -> KeyRecord {
     KeyRecord::clone(&*store.find(id).await.unwrap().unwrap())
 }
 

@@ -3,7 +3,7 @@
 use std::{cmp, collections::HashMap, convert::Infallible, error::Error, fmt, sync::Mutex as Plain};
 
 use keygate::{
-    Changed, KeyId, KeyName, KeyRecord, KeyStore, ListBy, ManagedKeyStore, MemoryStore, NewKey, Owner, Page,
+    Changed, KeyId, KeyManagementStore, KeyName, KeyRecord, KeyStore, ListBy, MemoryStore, NewKey, Owner, Page,
     PageRequest, Run, SecretChange, Status, UnixTime,
 };
 use shuttle::{
@@ -103,7 +103,7 @@ impl KeyStore for Slow {
     }
 }
 
-impl ManagedKeyStore for Slow {
+impl KeyManagementStore for Slow {
     async fn insert(&self, new: NewKey) -> Result<Changed, Down> {
         self.step(self.inner.insert(new)).await
     }

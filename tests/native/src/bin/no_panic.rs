@@ -3,7 +3,7 @@
 use std::{env, sync::Arc};
 
 use keygate::{
-    Action, Decision, Issuer, KeyRecord, ParseTokenError, Request, Standing, UnixTime, UnverifiedToken, VerifiedKey,
+    Action, Decision, Issuer, KeyRecord, MatchedKey, Membership, ParseTokenError, Request, UnixTime, UnverifiedToken,
 };
 use keygate_native::{KG, NOW, issued};
 use no_panic::no_panic;
@@ -20,14 +20,19 @@ fn parse(issuer: Issuer, text: &str) -> Result<UnverifiedToken, ParseTokenError>
 
 #[no_panic]
 #[inline(never)]
-fn verify(presented: &UnverifiedToken, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Option<VerifiedKey> {
+fn verify(presented: &UnverifiedToken, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Option<MatchedKey> {
     keygate::verify(presented, record, now).ok()
 }
 
 #[no_panic]
 #[inline(never)]
-fn decide<'a>(key: &'a VerifiedKey, standing: Option<Standing>, request: &'a Request, now: UnixTime) -> Decision<'a> {
-    keygate::decide(key, standing, request, now)
+fn decide<'a>(
+    key: &'a MatchedKey,
+    membership: Option<Membership>,
+    request: &'a Request,
+    now: UnixTime,
+) -> Decision<'a> {
+    keygate::decide(key, membership, request, now)
 }
 
 fn main() {

@@ -8,8 +8,8 @@ use std::env;
 
 use keygate::{
     Action, Request, SecretDigest, UnixTime, UnverifiedToken, decide,
-    foreign::{ForeignFormat, ForeignHash},
-    verify, verify_foreign,
+    legacy::{LegacyFormat, LegacyHash},
+    verify, verify_legacy,
 };
 use keygate_native::{KG, NOW, issued, record, record_of};
 use subtle::ConstantTimeEq;
@@ -44,7 +44,7 @@ fn digest(bytes: [u8; SecretDigest::LENGTH]) -> SecretDigest {
 }
 
 /// As djangorestframework-api-key makes and stores them.
-const OLD: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha512);
+const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha512);
 const OLD_KEY: &str = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
 const OLD_HASH: &str = "sha512$$e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
     6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d";
@@ -86,10 +86,10 @@ fn main() {
             }
             println!("unknown id: {:?}", verify(&presented, None, UnixTime::MIN).is_ok());
         }
-        // A key that was made elsewhere: the symbols behind its prefix, and what is stored of it, imported or upgraded.
-        Some("foreign") => {
-            let imported = OLD.stored(Some("Xj6zVG9w"), OLD_HASH.parse().expect("a hash")).expect("a fingerprint");
-            let upgraded = OLD.parse(OLD_KEY).expect("a key").fingerprint();
+        // A key that was imported: the symbols behind its prefix, and what is stored of it, imported or upgraded.
+        Some("legacy") => {
+            let imported = OLD.stored(Some("Xj6zVG9w"), OLD_HASH.parse().expect("a hash")).expect("a legacy_key");
+            let upgraded = OLD.parse(OLD_KEY).expect("a key").legacy_key();
             let mut text = OLD_KEY.as_bytes().to_vec();
             secret(&mut text[9..]);
             // SAFETY: it was a text, and marking it changes no byte.
@@ -104,7 +104,7 @@ fn main() {
                 [(imported, None), (upgraded, None), (other, Some(imported)), (other, Some(upgraded)), (other, None)];
             for (current, previous) in stored {
                 let record = record_of(presented.id(), &issued, current, previous);
-                if let Ok(key) = black_box(verify_foreign(&presented, Some(record), NOW)) {
+                if let Ok(key) = black_box(verify_legacy(&presented, Some(record), NOW)) {
                     println!("opens: {}", key.id());
                 }
             }
@@ -115,6 +115,6 @@ fn main() {
             let other = black_box(other.to_vec());
             println!("equal: {}", black_box(&stored[..]) == &other[..]);
         }
-        _ => panic!("compare, verify, foreign or planted"),
+        _ => panic!("compare, verify, legacy or planted"),
     }
 }

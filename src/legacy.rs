@@ -1,7 +1,7 @@
-//! Keys made elsewhere: a service that has keys already moves here without asking its users to change them.
+//! Imported keys: a service that has keys already moves here without asking its users to change them.
 //!
-//! A [`ForeignFormat`] says how another system's keys look and what that system stored of them. With it, rows of the old
-//! system become records ([`ForeignFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
+//! A [`LegacyFormat`] says how another system's keys look and what that system stored of them. With it, rows of the old
+//! system become records ([`LegacyFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
 //! [`Gate`](crate::Gate) that [accepts](crate::Gate::accepting) it takes those keys beside its own tokens. An imported
 //! key is a key like any other: it lives in the same store and obeys the same policy, and it is listed, renamed,
 //! disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
@@ -10,12 +10,12 @@
 //!
 //! ```
 //! use keygate::{
-//!     Actor, Create, Gate, Grant, Import, Issuer, KeyManager, MemoryStore, Operator, UnixTime, Validity,
-//!     foreign::{ForeignFormat, ForeignHash}, may_manage,
+//!     Actor, Create, Gate, Grant, Import, Issuer, KeyManager, MemoryStore, UnixTime, Validity,
+//!     legacy::{LegacyFormat, LegacyHash}, authorize_operation,
 //! };
 //!
 //! // As djangorestframework-api-key makes them.
-//! static FORMATS: [ForeignFormat; 1] = [ForeignFormat::prefix_secret(ForeignHash::Sha512)];
+//! static FORMATS: [LegacyFormat; 1] = [LegacyFormat::prefix_secret(LegacyHash::Sha512)];
 //! # pollster::block_on(async {
 //! const ACME: Issuer = Issuer::from_static("acme");
 //! let (gate, manager) = (Gate::new(ACME).accepting(&FORMATS), KeyManager::new(ACME, MemoryStore::new()));
@@ -26,13 +26,13 @@
 //!     e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
 //!     6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d");
 //! let import = Import {
-//!     fingerprint: FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?,
+//!     legacy_key: FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?,
 //!     name: "laptop".parse()?,
-//!     validity: Validity::UNLIMITED,
+//!     validity: Validity::NEVER_EXPIRES,
 //!     created_at: UnixTime::from_secs(1_600_000_000),
 //! };
-//! let operator = Actor::Operator(Operator::because("import of the old keys")?);
-//! let permit = may_manage(&operator, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
+//! let system = Actor::system("import of the old keys")?;
+//! let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
 //! manager.import(permit, import, now).await?;
 //!
 //! // What its holder has been sending all along.
@@ -47,20 +47,20 @@
 //!
 //! What a record holds is a hash of this crate over what the old system stored, so that a record is as small as any
 //! other, and a [`SecretDigest`](crate::SecretDigest) says of which algorithm it is. Two digests of different algorithms
-//! are never equal: no token opens by an imported digest, and no foreign key by a token's.
+//! are never equal: no token opens by an imported digest, and no legacy key by a token's.
 //!
 //! The [`KeyId`](crate::KeyId) is derived from the format and the key's *handle*: the public part by which the old system
 //! finds a row, or, where there is none, the hash of the whole key. It is a one-way function with 95 bits, so ids of
 //! imported keys look like any other, may be logged, and collide no sooner. The same row always has the same id: importing
-//! it again is refused with [`Refusal::IdTaken`](crate::Refusal::IdTaken), whatever has become of the key since.
+//! it again is refused with [`Conflict::IdTaken`](crate::Conflict::IdTaken), whatever has become of the key since.
 //!
 //! # Security
 //!
-//! - A key made elsewhere is as strong as that system made it. What a format can vouch for, it does: a key that it reads
+//! - An imported key is as strong as that system made it. What a format can vouch for, it does: a key that it reads
 //!   has room for at least 112 bits, the line of NIST SP 800-63B and OWASP ASVS 5.0 (6.5.2). That they were random is
 //!   for you to know. If people chose them, or a weak generator did, do not import them.
 //! - There is no checksum: each mistyped key of the right shape costs a look-up.
-//! - Scanners of repositories and redactors of logs know the shape of tokens and not that of foreign keys. Until the
+//! - Scanners of repositories and redactors of logs know the shape of tokens and not that of legacy keys. Until the
 //!   last of them is rotated, the old rules for scanning and redacting stay in place.
 //! - The kind of key is not in the text, so the record's counts.
 
@@ -68,11 +68,11 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-mod fingerprint;
 mod hash;
+mod legacy_key;
 
-pub use fingerprint::{Fingerprint, UnverifiedForeign};
 pub use hash::{InvalidHash, StoredHash};
+pub use legacy_key::{LegacyKey, UnverifiedLegacyKey};
 
 /// How the keys of another system look, and what that system stored of them.
 ///
@@ -80,27 +80,27 @@ pub use hash::{InvalidHash, StoredHash};
 /// counts, so give each a shape of its own.
 ///
 /// ```
-/// use keygate::foreign::{ForeignFormat, ForeignHash, Symbols};
+/// use keygate::legacy::{LegacyFormat, LegacyHash, Symbols};
 ///
-/// static FORMATS: [ForeignFormat; 2] = [
-///     ForeignFormat::prefix_secret(ForeignHash::Sha512),
-///     ForeignFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 32),
+/// static FORMATS: [LegacyFormat; 2] = [
+///     LegacyFormat::prefix_secret(LegacyHash::Sha512),
+///     LegacyFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 32),
 /// ];
 /// assert!(FORMATS[0].parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK").is_ok());
 /// assert!(FORMATS[1].parse("old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf").is_ok());
 /// assert!(FORMATS[1].parse("old_live_4dUQ1mRkTz0bYcN8sWvLx2H").is_err());
 /// ```
 #[derive(Clone, Copy)]
-pub struct ForeignFormat(Shape);
+pub struct LegacyFormat(Shape);
 
 #[derive(Clone, Copy)]
 enum Shape {
-    PrefixSecret(ForeignHash),
+    PrefixSecret(LegacyHash),
     Opaque { prefix: &'static str, symbols: Symbols, min: usize, max: usize },
-    Custom { name: &'static str, parse: fn(&str) -> Option<ForeignParts<'_>> },
+    Custom { name: &'static str, parse: fn(&str) -> Option<LegacyParts<'_>> },
 }
 
-impl ForeignFormat {
+impl LegacyFormat {
     /// The largest number of bytes of a key; what is longer belongs to no format.
     pub const MAX_LENGTH: usize = 256;
 
@@ -116,7 +116,7 @@ impl ForeignFormat {
     ///
     /// [drf]: https://florimondmanca.github.io/djangorestframework-api-key/security/
     #[must_use]
-    pub const fn prefix_secret(hash: ForeignHash) -> Self {
+    pub const fn prefix_secret(hash: LegacyHash) -> Self {
         Self(Shape::PrefixSecret(hash))
     }
 
@@ -126,15 +126,15 @@ impl ForeignFormat {
     /// which are then refused and not [passed on](crate::Unauthenticated::is_foreign).
     ///
     /// ```compile_fail
-    /// use keygate::foreign::{ForeignFormat, Symbols};
+    /// use keygate::legacy::{LegacyFormat, Symbols};
     /// // 16 hexadecimal digits are 64 bits.
-    /// const SHORT: ForeignFormat = ForeignFormat::opaque("old_", Symbols::Hex, 16, 16);
+    /// const SHORT: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 16, 16);
     /// ```
     ///
     /// # Panics
     ///
     /// If `min` symbols have no room for 112 bits ([`Symbols::min_length`]), if `max` is less than `min`, if the key
-    /// may be longer than [`ForeignFormat::MAX_LENGTH`], or if the prefix has a symbol that a header field cannot carry.
+    /// may be longer than [`LegacyFormat::MAX_LENGTH`], or if the prefix has a symbol that a header field cannot carry.
     #[must_use]
     #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
     pub const fn opaque(prefix: &'static str, symbols: Symbols, min: usize, max: usize) -> Self {
@@ -152,30 +152,30 @@ impl ForeignFormat {
 
     /// Keys of any other shape, or stored in another way.
     ///
-    /// `parse` is asked for texts of [`ForeignFormat::MIN_LENGTH`] to [`ForeignFormat::MAX_LENGTH`] visible ASCII
+    /// `parse` is asked for texts of [`LegacyFormat::MIN_LENGTH`] to [`LegacyFormat::MAX_LENGTH`] visible ASCII
     /// symbols and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
     /// `name` goes into the ids of the keys, so it must never change, and be another for each custom format.
     ///
     /// One key must have one text: if several texts have one hash, as where case does not count, whichever is presented
     /// first would be the only one after an [upgrade](crate::KeyManager::upgrade), or after an import of the text
-    /// ([`UnverifiedForeign::fingerprint`]). Take only one spelling for a key, or never do either.
+    /// ([`UnverifiedLegacyKey::legacy_key`]). Take only one spelling for a key, or never do either.
     ///
     /// ```
-    /// use keygate::foreign::{ForeignFormat, ForeignParts, StoredHash};
+    /// use keygate::legacy::{LegacyFormat, LegacyParts, StoredHash};
     /// # fn sha1(text: &str) -> [u8; 20] { [text.len() as u8; 20] }
     ///
     /// /// A version 4 UUID with its hyphens, which has 122 random bits, stored as its SHA-1.
-    /// fn uuid(text: &str) -> Option<ForeignParts<'_>> {
+    /// fn uuid(text: &str) -> Option<LegacyParts<'_>> {
     ///     let is_symbol = |(place, symbol): (usize, char)| match place {
     ///         8 | 13 | 18 | 23 => symbol == '-',
     ///         14 => symbol == '4',
     ///         _ => matches!(symbol, '0'..='9' | 'a'..='f'),
     ///     };
     ///     let is_uuid = text.len() == 36 && text.chars().enumerate().all(is_symbol);
-    ///     is_uuid.then(|| Some(ForeignParts { handle: None, hash: StoredHash::from_bytes(&sha1(text)).ok()? }))?
+    ///     is_uuid.then(|| Some(LegacyParts { handle: None, hash: StoredHash::from_bytes(&sha1(text)).ok()? }))?
     /// }
     ///
-    /// const UUIDS: ForeignFormat = ForeignFormat::custom("uuid-sha1", uuid);
+    /// const UUIDS: LegacyFormat = LegacyFormat::custom("uuid-sha1", uuid);
     /// assert!(UUIDS.parse("0b5d1a2c-7f3e-4c1b-9a68-2f4e6d8c0b1a").is_ok());
     /// assert!(UUIDS.parse("0b5d1a2c-7f3e-1c1b-9a68-2f4e6d8c0b1a").is_err());
     /// ```
@@ -190,7 +190,7 @@ impl ForeignFormat {
     /// take nothing for a key that is shorter than the keys are. Compare nothing with a secret in it.
     #[must_use]
     #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
-    pub const fn custom(name: &'static str, parse: fn(&str) -> Option<ForeignParts<'_>>) -> Self {
+    pub const fn custom(name: &'static str, parse: fn(&str) -> Option<LegacyParts<'_>>) -> Self {
         if name.is_empty() || name.len() > MAX_NAME_LENGTH {
             panic!("a format has a name of 1 to 32 bytes");
         }
@@ -201,83 +201,83 @@ impl ForeignFormat {
     ///
     /// # Errors
     ///
-    /// [`InvalidForeign::Text`] if it is no key of this format.
+    /// [`InvalidLegacyKey::Text`] if it is no key of this format.
     ///
     /// # Security
     ///
     /// As with tokens, what comes out holds an id and digests, and nothing of the text. All hashes are made here, before
     /// anything is looked up, so what follows costs the same whether the key exists or not.
-    pub fn parse(&self, text: &str) -> Result<UnverifiedForeign, InvalidForeign> {
+    pub fn parse(&self, text: &str) -> Result<UnverifiedLegacyKey, InvalidLegacyKey> {
         let bytes = text.as_bytes();
         if !(Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&bytes.len()) {
-            return Err(InvalidForeign::Text);
+            return Err(InvalidLegacyKey::Text);
         }
         // All of them are looked at, whatever they are.
         if !bytes.iter().fold(true, |all, symbol| all & symbol.is_ascii_graphic()) {
-            return Err(InvalidForeign::Text);
+            return Err(InvalidLegacyKey::Text);
         }
-        let parts = self.0.parts(text).ok_or(InvalidForeign::Text)?;
-        UnverifiedForeign::new(self, text, &parts).ok_or(InvalidForeign::Text)
+        let parts = self.0.parts(text).ok_or(InvalidLegacyKey::Text)?;
+        UnverifiedLegacyKey::new(self, text, &parts).ok_or(InvalidLegacyKey::Text)
     }
 
     /// Takes what the old system stored of a key: the handle by which it finds the row, if there is one, and the hash.
     ///
-    /// Where the text of a key is at hand, use [`UnverifiedForeign::fingerprint`] instead.
+    /// Where the text of a key is at hand, use [`UnverifiedLegacyKey::legacy_key`] instead.
     ///
     /// # Errors
     ///
-    /// - [`InvalidForeign::Handle`] if the format has handles and this is none, or has none and there is one. Of a custom
+    /// - [`InvalidLegacyKey::Handle`] if the format has handles and this is none, or has none and there is one. Of a custom
     ///   format this is not known: give what its `parse` gives, or the record is never found.
-    /// - [`InvalidForeign::Hash`] if the hash has another length than those of the format.
-    pub fn stored(&self, handle: Option<&str>, hash: StoredHash) -> Result<Fingerprint, InvalidForeign> {
+    /// - [`InvalidLegacyKey::Hash`] if the hash has another length than those of the format.
+    pub fn stored(&self, handle: Option<&str>, hash: StoredHash) -> Result<LegacyKey, InvalidLegacyKey> {
         let is_handle = match self.0 {
             Shape::PrefixSecret(_) => handle.is_some_and(|prefix| prefix.len() == 8 && is_word(prefix)),
             Shape::Opaque { .. } => handle.is_none(),
             Shape::Custom { .. } => handle.is_none_or(is_custom_handle),
         };
         if !is_handle {
-            return Err(InvalidForeign::Handle);
+            return Err(InvalidLegacyKey::Handle);
         }
         let length = hash.as_bytes().len();
         let is_hash = match self.0 {
             Shape::PrefixSecret(algorithm) => length == algorithm.length(),
-            Shape::Opaque { .. } => length == ForeignHash::Sha256.length(),
+            Shape::Opaque { .. } => length == LegacyHash::Sha256.length(),
             Shape::Custom { .. } => true,
         };
         if !is_hash {
-            return Err(InvalidForeign::Hash);
+            return Err(InvalidLegacyKey::Hash);
         }
-        Fingerprint::new(self, &ForeignParts { handle, hash }).ok_or(InvalidForeign::Handle)
+        LegacyKey::new(self, &LegacyParts { handle, hash }).ok_or(InvalidLegacyKey::Handle)
     }
 }
 
 impl Shape {
     /// The rules of each shape; the length of `text` was bounded.
-    fn parts(self, text: &str) -> Option<ForeignParts<'_>> {
+    fn parts(self, text: &str) -> Option<LegacyParts<'_>> {
         match self {
             Self::PrefixSecret(hash) => {
                 let (prefix, secret) = text.split_once('.')?;
                 let is_shape = prefix.len() == 8 && is_word(prefix) && secret.len() == 32 && is_word(secret);
-                if is_shape { Some(ForeignParts { handle: Some(prefix), hash: hash.of(text)? }) } else { None }
+                if is_shape { Some(LegacyParts { handle: Some(prefix), hash: hash.of(text)? }) } else { None }
             }
             Self::Opaque { prefix, symbols, min, max } => {
                 let random = text.strip_prefix(prefix)?.as_bytes();
                 let is_shape = (min..=max).contains(&random.len()) && symbols.include(random);
-                if is_shape { Some(ForeignParts { handle: None, hash: ForeignHash::Sha256.of(text)? }) } else { None }
+                if is_shape { Some(LegacyParts { handle: None, hash: LegacyHash::Sha256.of(text)? }) } else { None }
             }
             Self::Custom { parse, .. } => parse(text).filter(|parts| parts.handle.is_none_or(is_custom_handle)),
         }
     }
 }
 
-impl fmt::Debug for ForeignFormat {
+impl fmt::Debug for LegacyFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Shape::PrefixSecret(hash) => write!(f, "ForeignFormat(prefix.secret, {hash:?})"),
+            Shape::PrefixSecret(hash) => write!(f, "LegacyFormat(prefix.secret, {hash:?})"),
             Shape::Opaque { prefix, symbols, min, max } => {
-                write!(f, "ForeignFormat({prefix:?} and {min} to {max} of {symbols:?})")
+                write!(f, "LegacyFormat({prefix:?} and {min} to {max} of {symbols:?})")
             }
-            Shape::Custom { name, .. } => write!(f, "ForeignFormat(custom, {name:?})"),
+            Shape::Custom { name, .. } => write!(f, "LegacyFormat(custom, {name:?})"),
         }
     }
 }
@@ -285,7 +285,7 @@ impl fmt::Debug for ForeignFormat {
 /// What the old system knows of a key: what a custom format makes of a text.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a custom format must fill each field")]
-pub struct ForeignParts<'a> {
+pub struct LegacyParts<'a> {
     /// The public part by which its row is found: 1 to 128 bytes, unique, and never a part of the secret. Without one,
     /// the hash takes its place.
     pub handle: Option<&'a str>,
@@ -296,14 +296,14 @@ pub struct ForeignParts<'a> {
 /// The hash that the old system stored, of the whole key, without a salt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "any other is a custom format's")]
-pub enum ForeignHash {
+pub enum LegacyHash {
     /// SHA-256.
     Sha256,
     /// SHA-512.
     Sha512,
 }
 
-impl ForeignHash {
+impl LegacyHash {
     const fn length(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -337,7 +337,7 @@ impl Symbols {
     /// Returns how many symbols have room for 112 bits.
     ///
     /// ```
-    /// use keygate::foreign::Symbols;
+    /// use keygate::legacy::Symbols;
     /// let [hex, others] = [Symbols::Hex, Symbols::Alphanumeric].map(|symbols| symbols.min_length() as f64);
     /// assert!(hex * 4.0 >= 112.0 && (hex - 1.0) * 4.0 < 112.0);
     /// assert!(others * 62_f64.log2() >= 112.0 && (others - 1.0) * 62_f64.log2() < 112.0);
@@ -364,7 +364,7 @@ impl Symbols {
 /// Why something is no key of a format; it holds nothing of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidForeign {
+pub enum InvalidLegacyKey {
     /// The format has handles and this is none, or it has none.
     #[error("the handle does not fit the format")]
     Handle,
@@ -385,7 +385,7 @@ fn is_custom_handle(handle: &str) -> bool {
     (1..=MAX_HANDLE_LENGTH).contains(&handle.len())
 }
 
-/// Tells whether all symbols may stand in a token68 (RFC 9110, section 11.2) before its padding.
+/// Returns `true` if all symbols may stand in a token68 (RFC 9110, section 11.2) before its padding.
 const fn is_presentable(mut text: &[u8]) -> bool {
     while let [symbol, rest @ ..] = text {
         if !symbol.is_ascii_alphanumeric() && !matches!(symbol, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {

@@ -7,11 +7,11 @@ mod common;
 use core::{convert::Infallible, time::Duration};
 use std::{sync::Arc, time::Instant};
 
-use common::{KG, at, full, operator, personal, rng, team, text};
+use common::{KG, at, full, personal, rng, system, team, text};
 use keygate::{
-    By, CachedStore, Changed, Create, Disable, Event, EventKind, Gate, Grant, KeyId, KeyKind, KeyManager, KeyName,
-    KeyRecord, KeyStore, ListBy, ManageError, ManagedKeyStore, MemoryStore, NewKey, Owner, Page, PageRequest, Rotate,
-    Rotation, Run, SecretChange, Slot, Status, Token, UnixTime, Validity, may_manage,
+    CachedStore, Changed, Create, Disable, Event, EventKind, Gate, Grant, KeyId, KeyKind, KeyManagementStore,
+    KeyManager, KeyName, KeyRecord, KeyStore, ListBy, ManageError, MemoryStore, NewKey, Owner, Page, PageRequest,
+    Principal, Rotate, Rotation, Run, SecretChange, SecretSlot, Status, Token, UnixTime, Validity, authorize_operation,
 };
 use pollster::block_on;
 
@@ -19,51 +19,48 @@ const NOW: UnixTime = UnixTime::from_secs(150);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn create(manager: &KeyManager<MemoryStore>, grant: Grant, validity: Validity, seed: u8) -> Token {
-    let permit = may_manage(&operator(), Create(grant), None, at(0)).unwrap();
+    let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
     let name = text(&format!("key-{seed}"));
     block_on(manager.create(permit, name, validity, &mut rng(seed), at(0))).unwrap().token
 }
 
 fn rotate(manager: &KeyManager<MemoryStore>, id: KeyId, seed: u8) -> Token {
     let record = block_on(manager.store().find(id)).unwrap().unwrap();
-    let permit = may_manage(&operator(), Rotate(record), None, at(100)).unwrap();
+    let permit = authorize_operation(&system(), Rotate(record), None, at(100)).unwrap();
     let start = Rotation::Start { overlap: Duration::from_secs(100) };
     block_on(manager.rotate(permit, start, &mut rng(seed), at(100))).unwrap().token
 }
 
-fn report<S: ManagedKeyStore>(manager: &KeyManager<S>, texts: &[&str], now: UnixTime) -> Vec<Event> {
-    block_on(manager.revoke_exposed(Gate::new(KG), texts.iter().copied(), now))
-        .into_iter()
-        .map(Result::unwrap)
-        .collect()
+fn report<S: KeyManagementStore>(manager: &KeyManager<S>, texts: &[&str], now: UnixTime) -> Vec<Event> {
+    block_on(manager.revoke_leaked(Gate::new(KG), texts.iter().copied(), now)).into_iter().map(Result::unwrap).collect()
 }
 
-fn status<S: ManagedKeyStore>(manager: &KeyManager<S>, id: KeyId) -> Status {
+fn status<S: KeyManagementStore>(manager: &KeyManager<S>, id: KeyId) -> Status {
     block_on(manager.store().find(id)).unwrap().unwrap().status()
 }
 
 #[test]
 fn either_live_secret_ends_the_key_whatever_its_state() {
     let manager = KeyManager::new(KG, MemoryStore::new());
-    let user_key = create(&manager, personal("ada"), Validity::UNLIMITED, 1);
+    let user_key = create(&manager, personal("ada"), Validity::NEVER_EXPIRES, 1);
     let expired = create(&manager, team("core", full("all")), Validity::until(at(10)), 2);
-    let disabled = create(&manager, team("core", full("all")), Validity::UNLIMITED, 3);
+    let disabled = create(&manager, team("core", full("all")), Validity::NEVER_EXPIRES, 3);
     let record = block_on(manager.store().find(disabled.id())).unwrap().unwrap();
-    let permit = may_manage(&operator(), Disable(record), None, at(1)).unwrap();
+    let permit = authorize_operation(&system(), Disable(record), None, at(1)).unwrap();
     block_on(manager.disable(permit, at(1))).unwrap();
-    let previous = create(&manager, personal("bob"), Validity::UNLIMITED, 4);
+    let previous = create(&manager, personal("bob"), Validity::NEVER_EXPIRES, 4);
     rotate(&manager, previous.id(), 5);
 
     let cases = [
-        (&user_key, Slot::Current),
-        (&expired, Slot::Current),
-        (&disabled, Slot::Current),
-        (&previous, Slot::Previous),
+        (&user_key, SecretSlot::Current),
+        (&expired, SecretSlot::Current),
+        (&disabled, SecretSlot::Current),
+        (&previous, SecretSlot::Previous),
     ];
     for (token, slot) in cases {
         let events = report(&manager, &[token.expose_secret(); 3], NOW);
         let [event] = events.try_into().unwrap();
-        assert_eq!(event.by, By::Key { id: token.id(), slot });
+        assert_eq!(event.by, Principal::Key { id: token.id(), slot });
         assert_eq!((event.key, event.kind), (Some(token.id()), EventKind::Revoked { first_at: NOW }));
         assert_eq!(status(&manager, token.id()), Status::Revoked { at: NOW });
 
@@ -76,7 +73,7 @@ fn either_live_secret_ends_the_key_whatever_its_state() {
 #[test]
 fn nothing_less_than_a_live_secret_ends_a_key() {
     let manager = KeyManager::new(KG, MemoryStore::new());
-    let first = create(&manager, personal("ada"), Validity::UNLIMITED, 1);
+    let first = create(&manager, personal("ada"), Validity::NEVER_EXPIRES, 1);
     let id = first.id();
     rotate(&manager, id, 2);
     let own = first.expose_secret();
@@ -102,11 +99,11 @@ fn no_cache_is_believed() {
     let shared = Arc::new(MemoryStore::new());
     let here = KeyManager::new(KG, CachedStore::new(Arc::clone(&shared), HOUR, 10, 10, Instant::now));
     let elsewhere = KeyManager::new(KG, Arc::clone(&shared));
-    let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
+    let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
     let old =
-        block_on(elsewhere.create(permit, text("laptop"), Validity::UNLIMITED, &mut rng(1), at(0))).unwrap().token;
+        block_on(elsewhere.create(permit, text("laptop"), Validity::NEVER_EXPIRES, &mut rng(1), at(0))).unwrap().token;
     let record = block_on(here.store().find(old.id())).unwrap().unwrap();
-    let permit = may_manage(&operator(), Rotate(record), None, at(100)).unwrap();
+    let permit = authorize_operation(&system(), Rotate(record), None, at(100)).unwrap();
     let new = block_on(elsewhere.rotate(permit, Rotation::CutOver, &mut rng(2), at(100))).unwrap().token;
 
     assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "the cache is behind");
@@ -114,9 +111,9 @@ fn no_cache_is_believed() {
     let exposed = |text| {
         let (arc, lent) = (Arc::new(here.store()), &here.store());
         [
-            block_on(Gate::new(KG).exposed(here.store(), text, NOW)).unwrap().is_some(),
-            block_on(Gate::new(KG).exposed(&arc, text, NOW)).unwrap().is_some(),
-            block_on(Gate::new(KG).exposed(lent, text, NOW)).unwrap().is_some(),
+            block_on(Gate::new(KG).authorize_leak_revocation(here.store(), text, NOW)).unwrap().is_some(),
+            block_on(Gate::new(KG).authorize_leak_revocation(&arc, text, NOW)).unwrap().is_some(),
+            block_on(Gate::new(KG).authorize_leak_revocation(lent, text, NOW)).unwrap().is_some(),
         ]
     };
     assert_eq!(exposed(old.expose_secret()), [false; 3]);
@@ -127,7 +124,9 @@ fn no_cache_is_believed() {
     block_on(here.store().find(old.id())).unwrap();
     assert_eq!(report(&here, &[new.expose_secret()], NOW).len(), 1);
     assert!(matches!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Revoked { .. }));
-    assert!(block_on(Gate::new(KG).exposed(here.store(), old.expose_secret(), NOW)).unwrap().is_none());
+    assert!(
+        block_on(Gate::new(KG).authorize_leak_revocation(here.store(), old.expose_secret(), NOW)).unwrap().is_none()
+    );
 }
 
 /// What failed is told for each key, and ends nothing else.
@@ -135,13 +134,13 @@ fn no_cache_is_believed() {
 fn a_failed_look_up_is_told_and_the_others_go_on() {
     let manager = KeyManager::new(KG, Flaky(MemoryStore::new()));
     let create = |seed: u8| {
-        let permit = may_manage(&operator(), Create(personal("ada")), None, at(0)).unwrap();
+        let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
         let name = text(&format!("key-{seed}"));
-        block_on(manager.create(permit, name, Validity::UNLIMITED, &mut rng(seed), at(0))).unwrap().token
+        block_on(manager.create(permit, name, Validity::NEVER_EXPIRES, &mut rng(seed), at(0))).unwrap().token
     };
     let tokens: Vec<_> = (1..=20).map(create).collect();
     let texts = tokens.iter().map(Token::expose_secret);
-    let results = block_on(manager.revoke_exposed(Gate::new(KG), texts.collect::<Vec<_>>(), NOW));
+    let results = block_on(manager.revoke_leaked(Gate::new(KG), texts.collect::<Vec<_>>(), NOW));
     assert_eq!(results.len(), tokens.len());
     for token in &tokens {
         let is_down = Flaky::is_down(token.id());
@@ -180,7 +179,7 @@ impl KeyStore for Flaky {
 
 macro_rules! delegate {
     ($($operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
-        impl ManagedKeyStore for Flaky {
+        impl KeyManagementStore for Flaky {
             $(async fn $operation(&self, $($argument: $type),*) -> Result<$answer, Down> {
                 Ok(sure(self.0.$operation($($argument),*).await))
             })*

@@ -1,11 +1,11 @@
-//! Keys made elsewhere, read a second time.
+//! Imported keys, read a second time.
 
-use keygate::foreign::{ForeignFormat, ForeignHash, InvalidForeign, StoredHash, Symbols};
+use keygate::legacy::{InvalidLegacyKey, LegacyFormat, LegacyHash, StoredHash, Symbols};
 use sha2::{Digest, Sha256, Sha512};
 
-const PREFIX_SECRET: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha512);
-const OPAQUE: ForeignFormat = ForeignFormat::opaque("old_", Symbols::Base64Url, 19, 30);
-const HEX: ForeignFormat = ForeignFormat::opaque("", Symbols::Hex, 28, 40);
+const PREFIX_SECRET: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha512);
+const OPAQUE: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Base64Url, 19, 30);
+const HEX: LegacyFormat = LegacyFormat::opaque("", Symbols::Hex, 28, 40);
 
 const ALPHANUMERIC: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -14,7 +14,7 @@ const ALPHANUMERIC: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// # Panics
 ///
 /// If the library reads it in another way than the documents say.
-pub fn foreign(input: &[u8]) -> &'static str {
+pub fn legacy(input: &[u8]) -> &'static str {
     let text = &*String::from_utf8_lossy(input);
     let all = |text: &str, symbols: &str| text.chars().all(|one| symbols.contains(one));
     let prefix = match text.split('.').collect::<Vec<_>>()[..] {
@@ -33,14 +33,14 @@ pub fn foreign(input: &[u8]) -> &'static str {
         compare(PREFIX_SECRET, text, "prefix.secret", Some(prefix), prefix.as_bytes(), &Sha512::digest(text));
         outcome = "prefix_secret";
     } else {
-        assert_eq!(PREFIX_SECRET.parse(text).unwrap_err(), InvalidForeign::Text);
+        assert_eq!(PREFIX_SECRET.parse(text).unwrap_err(), InvalidLegacyKey::Text);
     }
     for (format, is_one) in [(OPAQUE, is_opaque), (HEX, is_hex)] {
         if is_one {
             compare(format, text, "opaque", None, &sha256, &sha256);
             outcome = "opaque";
         } else {
-            assert_eq!(format.parse(text).unwrap_err(), InvalidForeign::Text);
+            assert_eq!(format.parse(text).unwrap_err(), InvalidLegacyKey::Text);
         }
     }
 
@@ -56,9 +56,9 @@ pub fn foreign(input: &[u8]) -> &'static str {
 }
 
 /// Id and digests, of the text and of the row.
-fn compare(format: ForeignFormat, text: &str, kind: &str, row: Option<&str>, handle: &[u8], stored: &[u8]) {
+fn compare(format: LegacyFormat, text: &str, kind: &str, row: Option<&str>, handle: &[u8], stored: &[u8]) {
     let presented = format.parse(text).unwrap();
-    let fingerprint = format.stored(row, StoredHash::from_bytes(stored).unwrap()).unwrap();
+    let legacy_key = format.stored(row, StoredHash::from_bytes(stored).unwrap()).unwrap();
     let id = (0..=255)
         .flat_map(|counter| {
             let hash = derive("id-v1", kind, &[&[counter], handle]);
@@ -67,18 +67,18 @@ fn compare(format: ForeignFormat, text: &str, kind: &str, row: Option<&str>, han
         .find(|id| id.chars().all(|one| ALPHANUMERIC.contains(one)))
         .unwrap();
     assert_eq!(presented.id().as_str(), id);
-    assert_eq!(fingerprint.id().as_str(), id);
+    assert_eq!(legacy_key.id().as_str(), id);
     let digest = |algorithm: &str, parts: &[&[u8]]| {
         let digits: String = derive(algorithm, kind, parts)[..28].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{algorithm}${digits}")
     };
-    assert_eq!(presented.fingerprint().digest().to_string(), digest("foreign-v1", &[text.as_bytes()]));
+    assert_eq!(presented.legacy_key().digest().to_string(), digest("legacy-v1", &[text.as_bytes()]));
     let algorithm = if row.is_some() { "sha512-v1" } else { "sha256-v1" };
-    assert_eq!(fingerprint.digest().to_string(), digest(algorithm, &[handle, stored]));
+    assert_eq!(legacy_key.digest().to_string(), digest(algorithm, &[handle, stored]));
 }
 
 fn derive(purpose: &str, kind: &str, parts: &[&[u8]]) -> Vec<u8> {
-    let head = ["keygate foreign key", purpose, kind, ""].map(str::as_bytes);
+    let head = ["keygate legacy key", purpose, kind, ""].map(str::as_bytes);
     let mut framed = Vec::new();
     for part in head.iter().chain(parts) {
         framed.extend([u8::try_from(part.len() / 256).unwrap(), u8::try_from(part.len() % 256).unwrap()]);

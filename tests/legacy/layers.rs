@@ -1,24 +1,24 @@
-//! Behind the layer: foreign keys and tokens side by side, and one answer for whatever opens nothing.
+//! Behind the layer: legacy keys and tokens side by side, and one answer for whatever opens nothing.
 
 use core::convert::Infallible;
 
 use http::{Request, Response, StatusCode};
 use keygate::{
-    http::Answers,
-    tower::{AuthenticateLayer, Edge, Note, outbox},
+    http::Responses,
+    tower::{AuthenticateLayer, LayerConfig, Message, channel_sink},
 };
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::*;
 
 /// What comes back for a credential; a handler that is reached says which key it was shown.
-fn ask(world: &World, passes_foreign: bool, credential: &str) -> (Response<String>, Vec<Note>) {
-    let (outbox, notes) = outbox(10);
-    let edge = Edge::new(GATE, Answers::new("models").unwrap(), outbox, || at(200));
+fn ask(world: &World, passes_foreign: bool, credential: &str) -> (Response<String>, Vec<Message>) {
+    let (outbox, notes) = channel_sink(10);
+    let edge = LayerConfig::new(GATE, Responses::new("models").unwrap(), outbox, || at(200));
     let layer = AuthenticateLayer::new(edge, Arc::clone(world.manager.store()));
     let layer = if passes_foreign { layer.pass_foreign_on() } else { layer };
     let handler = service_fn(async |request: Request<()>| {
-        let key = request.extensions().get::<VerifiedKey>();
+        let key = request.extensions().get::<MatchedKey>();
         assert_eq!(key.is_none(), request.headers().contains_key(AUTHORIZATION), "what is verified is taken away");
         Ok::<_, Infallible>(Response::new(
             key.map_or("nobody".into(), |key| format!("{} {}", key.id(), key.algorithm())),
@@ -65,6 +65,6 @@ fn both_are_let_through_and_the_rest_gets_one_answer() {
     world.revoke(id, at(150));
     let (response, notes) = ask(&world, true, &old);
     assert!(response.body().contains("\"reason\":\"revoked\""), "told to who has the secret");
-    let [Note::Refused(event)] = &notes[..] else { panic!("{notes:?}") };
-    assert_eq!(event.by, By::Key { id, slot: Slot::Current });
+    let [Message::Refused(event)] = &notes[..] else { panic!("{notes:?}") };
+    assert_eq!(event.by, Principal::Key { id, slot: SecretSlot::Current });
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Another implementation of keys made elsewhere: prints `foreign-v1.json`, from the rules in `src/foreign/fingerprint.rs`.
+"""Another implementation of keys made elsewhere: prints `legacy-v1.json`, from the rules in `src/legacy/legacy_key.rs`.
 
-    python3 tests/vectors/foreign-v1.py | diff - tests/vectors/foreign-v1.json
+    python3 tests/vectors/legacy-v1.py | diff - tests/vectors/legacy-v1.json
 """
 
 import base64
@@ -57,7 +57,7 @@ def framed(parts):
 
 
 def digest(purpose, kind, name, *parts):
-    head = [b"keygate foreign key", purpose.encode(), kind.encode(), name.encode()]
+    head = [b"keygate legacy key", purpose.encode(), kind.encode(), name.encode()]
     return hashlib.sha256(framed(head + list(parts))).digest()
 
 
@@ -108,7 +108,7 @@ def accept(format, number):
         "key_id": identity,
         "draws": draws,
         "digest_of_hash": f"{algorithm}${digest(algorithm, kind, name, handle, stored)[:28].hex()}",
-        "digest_of_text": f"foreign-v1${digest('foreign-v1', kind, name, text.encode())[:28].hex()}",
+        "digest_of_text": f"legacy-v1${digest('legacy-v1', kind, name, text.encode())[:28].hex()}",
     }
 
 

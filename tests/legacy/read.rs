@@ -4,29 +4,29 @@ use super::formats::{BASE64, HEX, NUMBERED, OPAQUE, PREFIX_256, PREFIX_512, hex}
 use super::{KG, common::text};
 use keygate::{
     Gate, ParseTokenError, Unauthenticated,
-    foreign::{ForeignFormat, ForeignParts, InvalidForeign, InvalidHash, StoredHash, Symbols},
+    legacy::{InvalidHash, InvalidLegacyKey, LegacyFormat, LegacyParts, StoredHash, Symbols},
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
-const VECTORS: &str = include_str!("../vectors/foreign-v1.json");
+const VECTORS: &str = include_str!("../vectors/legacy-v1.json");
 
 /// A version 4 UUID, whose SHA-1 was stored. Of one text only, since nothing else here computes SHA-1.
-fn uuid(text: &str) -> Option<ForeignParts<'_>> {
+fn uuid(text: &str) -> Option<LegacyParts<'_>> {
     let vectors: Value = serde_json::from_str(VECTORS).unwrap();
     let is_this = |vector: &&Value| vector["format"] == "custom_uuid" && vector["text"] == text;
     let stored = vectors.get("accept")?.as_array()?.iter().find(is_this)?.get("stored")?.as_str()?;
-    Some(ForeignParts { handle: None, hash: stored.parse().ok()? })
+    Some(LegacyParts { handle: None, hash: stored.parse().ok()? })
 }
 
-fn format(name: &Value) -> ForeignFormat {
+fn format(name: &Value) -> LegacyFormat {
     match name.as_str().unwrap() {
         "prefix_secret_sha256" => PREFIX_256,
         "prefix_secret_sha512" => PREFIX_512,
         "opaque_alphanumeric" => OPAQUE,
         "opaque_base64url" => BASE64,
         "opaque_hex" => HEX,
-        "custom_uuid" => ForeignFormat::custom("uuid-sha1", uuid),
+        "custom_uuid" => LegacyFormat::custom("uuid-sha1", uuid),
         "custom_handle" => NUMBERED,
         other => panic!("no format `{other}`"),
     }
@@ -43,8 +43,8 @@ fn what_another_implementation_derived() {
         let format = format(&vector["format"]);
         let presented = format.parse(vector["text"].as_str().unwrap()).unwrap();
         assert_eq!(presented.id().as_str(), vector["key_id"], "{vector}");
-        assert_eq!(presented.fingerprint().id(), presented.id());
-        assert_eq!(presented.fingerprint().digest().to_string(), vector["digest_of_text"], "{vector}");
+        assert_eq!(presented.legacy_key().id(), presented.id());
+        assert_eq!(presented.legacy_key().digest().to_string(), vector["digest_of_text"], "{vector}");
         // Of the row.
         let stored = format.stored(vector["handle"].as_str(), text(vector["stored"].as_str().unwrap())).unwrap();
         assert_eq!(stored.id(), presented.id(), "{vector}");
@@ -57,7 +57,7 @@ fn what_another_implementation_derived() {
     assert_eq!(reject.len(), 49);
     for vector in reject {
         let presented = format(&vector["format"]).parse(vector["text"].as_str().unwrap());
-        assert_eq!(presented.unwrap_err(), InvalidForeign::Text, "{vector}");
+        assert_eq!(presented.unwrap_err(), InvalidLegacyKey::Text, "{vector}");
     }
 }
 
@@ -65,7 +65,7 @@ fn what_another_implementation_derived() {
 #[test]
 fn formats_have_room_for_112_bits_and_fit_a_header_field() {
     let is_legal = |prefix, symbols, min, max| {
-        std::panic::catch_unwind(|| ForeignFormat::opaque(prefix, symbols, min, max)).is_ok()
+        std::panic::catch_unwind(|| LegacyFormat::opaque(prefix, symbols, min, max)).is_ok()
     };
     for (symbols, count) in [(Symbols::Alphanumeric, 62_f64), (Symbols::Base64Url, 64.0), (Symbols::Hex, 16.0)] {
         // As few symbols as have the bits.
@@ -86,7 +86,7 @@ fn formats_have_room_for_112_bits_and_fit_a_header_field() {
     }
     for (length, expected) in [(0, false), (1, true), (32, true), (33, false)] {
         let name = String::leak("n".repeat(length));
-        assert_eq!(std::panic::catch_unwind(|| ForeignFormat::custom(name, anything)).is_ok(), expected, "{length}");
+        assert_eq!(std::panic::catch_unwind(|| LegacyFormat::custom(name, anything)).is_ok(), expected, "{length}");
     }
 }
 
@@ -94,9 +94,9 @@ fn formats_have_room_for_112_bits_and_fit_a_header_field() {
 fn formats_say_what_they_read() {
     let said = [PREFIX_512, OPAQUE, NUMBERED].map(|format| format!("{format:?}"));
     let expected = [
-        "ForeignFormat(prefix.secret, Sha512)",
-        "ForeignFormat(\"old_live_\" and 24 to 32 of Alphanumeric)",
-        "ForeignFormat(custom, \"numbered\")",
+        "LegacyFormat(prefix.secret, Sha512)",
+        "LegacyFormat(\"old_live_\" and 24 to 32 of Alphanumeric)",
+        "LegacyFormat(custom, \"numbered\")",
     ];
     assert_eq!(said, expected);
     assert_eq!(format!("{:?}", text::<StoredHash>(&"5c".repeat(32))), "StoredHash([redacted])");
@@ -106,7 +106,7 @@ fn formats_say_what_they_read() {
 #[test]
 fn ids_are_of_format_and_handle() {
     let hash = || text::<StoredHash>(&"5c".repeat(32));
-    let other = ForeignFormat::custom("another", |_| None);
+    let other = LegacyFormat::custom("another", |_| None);
     let ids = [
         PREFIX_256.stored(Some("12345678"), hash()),
         PREFIX_256.stored(Some("12345679"), hash()),
@@ -115,7 +115,7 @@ fn ids_are_of_format_and_handle() {
         HEX.stored(None, hash()),
         NUMBERED.stored(None, hash()),
     ]
-    .map(|fingerprint| fingerprint.unwrap().id());
+    .map(|legacy_key| legacy_key.unwrap().id());
     for (place, id) in ids.iter().enumerate() {
         assert!(!ids[..place].contains(id), "{place}");
     }
@@ -131,22 +131,22 @@ fn rows_that_do_not_fit_their_format() {
     let long = "9".repeat(129);
     for (format, handle, length, expected) in [
         (PREFIX_512, Some("12345678"), 64, None),
-        (PREFIX_512, Some("12345678"), 32, Some(InvalidForeign::Hash)),
+        (PREFIX_512, Some("12345678"), 32, Some(InvalidLegacyKey::Hash)),
         (PREFIX_256, Some("12345678"), 32, None),
-        (PREFIX_256, Some("12345678"), 64, Some(InvalidForeign::Hash)),
-        (PREFIX_512, None, 64, Some(InvalidForeign::Handle)),
-        (PREFIX_512, Some(""), 64, Some(InvalidForeign::Handle)),
-        (PREFIX_512, Some("1234567"), 64, Some(InvalidForeign::Handle)),
-        (PREFIX_512, Some("123456789"), 64, Some(InvalidForeign::Handle)),
-        (PREFIX_512, Some("1234567."), 64, Some(InvalidForeign::Handle)),
+        (PREFIX_256, Some("12345678"), 64, Some(InvalidLegacyKey::Hash)),
+        (PREFIX_512, None, 64, Some(InvalidLegacyKey::Handle)),
+        (PREFIX_512, Some(""), 64, Some(InvalidLegacyKey::Handle)),
+        (PREFIX_512, Some("1234567"), 64, Some(InvalidLegacyKey::Handle)),
+        (PREFIX_512, Some("123456789"), 64, Some(InvalidLegacyKey::Handle)),
+        (PREFIX_512, Some("1234567."), 64, Some(InvalidLegacyKey::Handle)),
         (OPAQUE, None, 32, None),
-        (OPAQUE, None, 64, Some(InvalidForeign::Hash)),
-        (OPAQUE, Some("12345678"), 32, Some(InvalidForeign::Handle)),
+        (OPAQUE, None, 64, Some(InvalidLegacyKey::Hash)),
+        (OPAQUE, Some("12345678"), 32, Some(InvalidLegacyKey::Handle)),
         (NUMBERED, Some("1"), 48, None),
         (NUMBERED, Some("1"), 16, None),
         (NUMBERED, None, 48, None),
-        (NUMBERED, Some(""), 48, Some(InvalidForeign::Handle)),
-        (NUMBERED, Some(long.as_str()), 48, Some(InvalidForeign::Handle)),
+        (NUMBERED, Some(""), 48, Some(InvalidLegacyKey::Handle)),
+        (NUMBERED, Some(long.as_str()), 48, Some(InvalidLegacyKey::Handle)),
     ] {
         assert_eq!(format.stored(handle, hash(length)).err(), expected, "{format:?} {handle:?} {length}");
     }
@@ -262,13 +262,13 @@ fn a_slow_hash_is_refused_in_these_words() {
 }
 
 /// Takes everything for a key.
-fn anything(text: &str) -> Option<ForeignParts<'_>> {
-    Some(ForeignParts { handle: Some(&text[..1]), hash: StoredHash::from_bytes(&[1; 32]).ok()? })
+fn anything(text: &str) -> Option<LegacyParts<'_>> {
+    Some(LegacyParts { handle: Some(&text[..1]), hash: StoredHash::from_bytes(&[1; 32]).ok()? })
 }
 
 #[test]
 fn a_token_is_a_token_whatever_the_formats() {
-    static GREEDY: [ForeignFormat; 1] = [ForeignFormat::custom("greedy", anything)];
+    static GREEDY: [LegacyFormat; 1] = [LegacyFormat::custom("greedy", anything)];
     let gate = Gate::new(KG).accepting(&GREEDY);
     let body = "_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_";
     for (text, expected) in [
@@ -278,31 +278,31 @@ fn a_token_is_a_token_whatever_the_formats() {
         (format!("kgp1{body}2845041"), Some(ParseTokenError::Malformed)),
         ("kgt1_malformed_malformed".to_owned(), Some(ParseTokenError::Malformed)),
     ] {
-        assert_eq!(gate.read(&text).err(), expected.map(Unauthenticated::NotAToken), "{text}");
+        assert_eq!(gate.parse(&text).err(), expected.map(Unauthenticated::NotAToken), "{text}");
     }
-    let id = gate.read(&format!("kgp1{body}2845041d")).unwrap().id();
+    let id = gate.parse(&format!("kgp1{body}2845041d")).unwrap().id();
     assert_eq!(id.as_str(), "wk59pfKL0jFi2YYv", "and not that of the format");
     // What begins otherwise is the format's, unless it is too short or too long for any.
-    assert!(gate.read(&format!("kgx1{body}2845041d")).is_ok());
-    assert!(gate.read(&"x".repeat(18)).is_ok() && gate.read(&"x".repeat(256)).is_ok());
+    assert!(gate.parse(&format!("kgx1{body}2845041d")).is_ok());
+    assert!(gate.parse(&"x".repeat(18)).is_ok() && gate.parse(&"x".repeat(256)).is_ok());
     for none in ["x".repeat(17), "x".repeat(257), "\u{e9}".repeat(20), format!("{} ", "x".repeat(20)), String::new()] {
-        assert_eq!(gate.read(&none).err(), Some(Unauthenticated::NotAToken(ParseTokenError::ForeignIssuer)), "{none}");
+        assert_eq!(gate.parse(&none).err(), Some(Unauthenticated::NotAToken(ParseTokenError::ForeignIssuer)), "{none}");
     }
 }
 
 #[test]
 fn the_first_format_that_reads_a_text_counts() {
-    const WIDE: ForeignFormat = ForeignFormat::opaque("", Symbols::Base64Url, 19, 64);
-    static NARROW_FIRST: [ForeignFormat; 2] = [NUMBERED, WIDE];
+    const WIDE: LegacyFormat = LegacyFormat::opaque("", Symbols::Base64Url, 19, 64);
+    static NARROW_FIRST: [LegacyFormat; 2] = [NUMBERED, WIDE];
     let (key, numbered) = (super::prefix_secret(1), format!("7~{}", "a".repeat(40)));
     let gate = Gate::new(KG).accepting(&NARROW_FIRST);
     let wide = "old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf";
-    assert_eq!(gate.read(wide).unwrap().id(), WIDE.parse(wide).unwrap().id());
-    assert_eq!(gate.read(&numbered).unwrap().id(), NUMBERED.parse(&numbered).unwrap().id());
-    assert!(gate.read(&key).unwrap_err().is_foreign(), "none reads it");
+    assert_eq!(gate.parse(wide).unwrap().id(), WIDE.parse(wide).unwrap().id());
+    assert_eq!(gate.parse(&numbered).unwrap().id(), NUMBERED.parse(&numbered).unwrap().id());
+    assert!(gate.parse(&key).unwrap_err().is_foreign(), "none reads it");
     // Both read this one.
-    static BOTH: [ForeignFormat; 2] = [ForeignFormat::custom("first", anything), WIDE];
-    let first = Gate::new(KG).accepting(&BOTH).read(wide).unwrap().id();
+    static BOTH: [LegacyFormat; 2] = [LegacyFormat::custom("first", anything), WIDE];
+    let first = Gate::new(KG).accepting(&BOTH).parse(wide).unwrap().id();
     assert_eq!(first, BOTH[0].parse(wide).unwrap().id());
     assert_ne!(first, WIDE.parse(wide).unwrap().id());
 }
@@ -353,7 +353,7 @@ proptest! {
         if other != key && place != 8 {
             let other = PREFIX_512.parse(&other).unwrap();
             prop_assert_eq!(other.id() == stored.id(), place > 8);
-            prop_assert!(other.fingerprint().digest() != PREFIX_512.parse(&key).unwrap().fingerprint().digest());
+            prop_assert!(other.legacy_key().digest() != PREFIX_512.parse(&key).unwrap().legacy_key().digest());
         }
     }
 

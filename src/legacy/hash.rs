@@ -10,7 +10,7 @@ use crate::encoding::read_word;
 /// another spelling, such as base64, is decoded by you ([`StoredHash::from_bytes`]).
 ///
 /// ```
-/// use keygate::foreign::{InvalidHash, StoredHash};
+/// use keygate::legacy::{InvalidHash, StoredHash};
 ///
 /// let hex = "a3".repeat(64);
 /// assert!(hex.parse::<StoredHash>().is_ok() && format!("sha512$${hex}").parse::<StoredHash>().is_ok());

@@ -1,6 +1,6 @@
 //! What users are in teams, in the same database.
 
-use keygate::{Standing, Standings, TeamId, UserId};
+use keygate::{Directory, Membership, TeamId, UserId};
 
 use crate::{
     database::Database,
@@ -14,20 +14,20 @@ use crate::{
 impl<D: Database> SqlStore<D> {
     /// Says what a user is in a team; in teams of which nothing is said they are an outsider.
     ///
-    /// [`Standing::Deprovisioned`] is so in every team, and as [`SqlStore::deprovision`].
+    /// [`Membership::Deprovisioned`] is so in every team, and as [`SqlStore::deprovision`].
     ///
     /// # Errors
     ///
     /// If the store failed.
-    pub async fn set_member(&self, user: &UserId, team: &TeamId, standing: Standing) -> Result<(), StoreError> {
-        let standing = match standing {
-            Standing::Admin => ADMIN,
-            Standing::Deprovisioned => return self.deprovision(user).await,
-            Standing::Member => MEMBER,
-            Standing::Outsider => OUTSIDER,
+    pub async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership) -> Result<(), StoreError> {
+        let membership = match membership {
+            Membership::Admin => ADMIN,
+            Membership::Deprovisioned => return self.deprovision(user).await,
+            Membership::Member => MEMBER,
+            Membership::Outsider => OUTSIDER,
         };
         let add_user = Query::new(sql::ADD_USER).with(user.as_str());
-        let add_member = Query::new(sql::ADD_MEMBER).with(user.as_str()).with(team.as_str()).with(standing);
+        let add_member = Query::new(sql::ADD_MEMBER).with(user.as_str()).with(team.as_str()).with(membership);
         self.database.write_all(vec![add_user, add_member]).await
     }
 
@@ -41,18 +41,18 @@ impl<D: Database> SqlStore<D> {
     }
 }
 
-impl<D: Database> Standings for SqlStore<D> {
+impl<D: Database> Directory for SqlStore<D> {
     type Error = StoreError;
 
-    async fn standing(&self, user: UserId, team: TeamId) -> Result<Standing, StoreError> {
+    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, StoreError> {
         let rows = self.database.read(Query::new(sql::STANDING).with(user.as_str()).with(team.as_str())).await?;
-        let standing = first(rows, |row| match row.optional_text("standing")?.as_deref() {
-            Some(ADMIN) => Ok(Standing::Admin),
-            Some(MEMBER) => Ok(Standing::Member),
-            Some(OUTSIDER) | None => Ok(Standing::Outsider),
-            Some(_) => Err(CorruptRow::new("standing")),
+        let membership = first(rows, |row| match row.optional_text("membership")?.as_deref() {
+            Some(ADMIN) => Ok(Membership::Admin),
+            Some(MEMBER) => Ok(Membership::Member),
+            Some(OUTSIDER) | None => Ok(Membership::Outsider),
+            Some(_) => Err(CorruptRow::new("membership")),
         })?;
-        Ok(standing.unwrap_or(Standing::Deprovisioned))
+        Ok(membership.unwrap_or(Membership::Deprovisioned))
     }
 }
 

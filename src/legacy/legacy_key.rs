@@ -1,15 +1,15 @@
-//! What a foreign key is here: an id that follows from its handle, and a digest that follows from its hash.
+//! What a legacy key is here: an id that follows from its handle, and a digest that follows from its hash.
 //!
 //! Every input of a hash says first what it is for, and each part stands behind its length, so that no two inputs are ever
-//! the same bytes. `tests/vectors/foreign-v1.json` was made by another implementation, from these rules:
+//! the same bytes. `tests/vectors/legacy-v1.json` was made by another implementation, from these rules:
 //!
 //! ```text
-//! hash(purpose, parts...) = SHA-256 of "keygate foreign key", purpose, kind, name and the parts, each after its length
+//! hash(purpose, parts...) = SHA-256 of "keygate legacy key", purpose, kind, name and the parts, each after its length
 //!                           as two bytes, big-endian
 //! id                      = bytes 0..12, else 12..24, of hash("id-v1", counter, handle), in base64 for URLs: the first that
 //!                           is all letters and digits, for counter = one byte from 0 on
 //! digest of a hash        = hash(algorithm, handle, stored hash)[0..28]
-//! digest of a text        = hash("foreign-v1", text)[0..28]
+//! digest of a text        = hash("legacy-v1", text)[0..28]
 //! ```
 //!
 //! `kind` is `prefix.secret`, `opaque` or `custom`; `name` is empty but for a custom format; `algorithm` is the tag of a
@@ -18,36 +18,36 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-use super::{ForeignFormat, ForeignHash, ForeignParts, Shape};
+use super::{LegacyFormat, LegacyHash, LegacyParts, Shape};
 use crate::{
     digest::{DigestAlgorithm, SecretDigest},
     encoding::is_alphanumeric,
     id::KeyId,
 };
 
-/// A key made elsewhere as it is imported: the id that it has here, and what is stored of its secret.
+/// A legacy key to import: the id that it has here, and what is stored of its secret.
 ///
 /// ```
-/// use keygate::{DigestAlgorithm, foreign::{ForeignFormat, ForeignHash}};
+/// use keygate::{DigestAlgorithm, legacy::{LegacyFormat, LegacyHash}};
 ///
-/// const OLD: ForeignFormat = ForeignFormat::prefix_secret(ForeignHash::Sha256);
+/// const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha256);
 /// let stored = OLD.stored(Some("Xj6zVG9w"), "5c".repeat(32).parse()?)?;
-/// assert_eq!(stored.digest().algorithm(), DigestAlgorithm::ForeignSha256);
+/// assert_eq!(stored.digest().algorithm(), DigestAlgorithm::LegacySha256);
 ///
 /// // Of the text: the same key, and a better digest.
-/// let text = OLD.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?.fingerprint();
+/// let text = OLD.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?.legacy_key();
 /// assert_eq!(text.id(), stored.id());
-/// assert_eq!(text.digest().algorithm(), DigestAlgorithm::ForeignText);
+/// assert_eq!(text.digest().algorithm(), DigestAlgorithm::LegacyText);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Fingerprint {
+pub struct LegacyKey {
     id: KeyId,
     digest: SecretDigest,
 }
 
-impl Fingerprint {
-    pub(super) fn new(format: &ForeignFormat, parts: &ForeignParts<'_>) -> Option<Self> {
+impl LegacyKey {
+    pub(super) fn new(format: &LegacyFormat, parts: &LegacyParts<'_>) -> Option<Self> {
         let handle = parts.handle.map_or(parts.hash.as_bytes(), str::as_bytes);
         let algorithm = format.algorithm();
         let digest = format.hash(algorithm.as_str(), [handle, parts.hash.as_bytes()]);
@@ -67,29 +67,29 @@ impl Fingerprint {
     }
 }
 
-/// A key made elsewhere as somebody presented it: of the right shape, not yet known to open anything.
+/// An imported key as somebody presented it: of the right shape, not yet known to open anything.
 ///
 /// It holds digests and nothing of the text.
 ///
 /// ```
-/// use keygate::{UnixTime, foreign::{ForeignFormat, ForeignHash}, verify_foreign};
+/// use keygate::{UnixTime, legacy::{LegacyFormat, LegacyHash}, verify_legacy};
 ///
-/// let format = ForeignFormat::prefix_secret(ForeignHash::Sha512);
+/// let format = LegacyFormat::prefix_secret(LegacyHash::Sha512);
 /// let presented = format.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?;
-/// assert!(verify_foreign(&presented, None, UnixTime::MIN).is_err());
-/// # Ok::<(), keygate::foreign::InvalidForeign>(())
+/// assert!(verify_legacy(&presented, None, UnixTime::MIN).is_err());
+/// # Ok::<(), keygate::legacy::InvalidLegacyKey>(())
 /// ```
 #[derive(Debug)]
-pub struct UnverifiedForeign {
-    stored: Fingerprint,
+pub struct UnverifiedLegacyKey {
+    stored: LegacyKey,
     text: SecretDigest,
 }
 
-impl UnverifiedForeign {
-    pub(super) fn new(format: &ForeignFormat, text: &str, parts: &ForeignParts<'_>) -> Option<Self> {
-        let algorithm = DigestAlgorithm::ForeignText;
+impl UnverifiedLegacyKey {
+    pub(super) fn new(format: &LegacyFormat, text: &str, parts: &LegacyParts<'_>) -> Option<Self> {
+        let algorithm = DigestAlgorithm::LegacyText;
         let digest = format.hash(algorithm.as_str(), [text.as_bytes()]);
-        Some(Self { stored: Fingerprint::new(format, parts)?, text: SecretDigest::truncated(digest, algorithm) })
+        Some(Self { stored: LegacyKey::new(format, parts)?, text: SecretDigest::truncated(digest, algorithm) })
     }
 
     /// Returns the id, by which a store finds the record.
@@ -102,8 +102,8 @@ impl UnverifiedForeign {
     ///
     /// For an old system that holds the texts themselves, or has verified the one that was presented.
     #[must_use]
-    pub const fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { id: self.stored.id, digest: self.text }
+    pub const fn legacy_key(&self) -> LegacyKey {
+        LegacyKey { id: self.stored.id, digest: self.text }
     }
 
     /// Returns the digest as it is of an imported hash, and as it is of the text.
@@ -112,7 +112,7 @@ impl UnverifiedForeign {
     }
 }
 
-impl ForeignFormat {
+impl LegacyFormat {
     const fn kind(&self) -> (&'static str, &'static str) {
         match self.0 {
             Shape::PrefixSecret(_) => ("prefix.secret", ""),
@@ -123,9 +123,9 @@ impl ForeignFormat {
 
     const fn algorithm(&self) -> DigestAlgorithm {
         match self.0 {
-            Shape::PrefixSecret(ForeignHash::Sha512) => DigestAlgorithm::ForeignSha512,
-            Shape::PrefixSecret(ForeignHash::Sha256) | Shape::Opaque { .. } => DigestAlgorithm::ForeignSha256,
-            Shape::Custom { .. } => DigestAlgorithm::ForeignCustom,
+            Shape::PrefixSecret(LegacyHash::Sha512) => DigestAlgorithm::LegacySha512,
+            Shape::PrefixSecret(LegacyHash::Sha256) | Shape::Opaque { .. } => DigestAlgorithm::LegacySha256,
+            Shape::Custom { .. } => DigestAlgorithm::LegacyCustom,
         }
     }
 
@@ -153,4 +153,4 @@ impl ForeignFormat {
     }
 }
 
-const DOMAIN: &str = "keygate foreign key";
+const DOMAIN: &str = "keygate legacy key";

@@ -1,6 +1,0 @@
-//! Every text is read, or refused, as the formats of foreign keys say.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    keygate_fuzz::foreign(input);
-});
