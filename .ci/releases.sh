@@ -4,7 +4,7 @@
 #   .ci/releases.sh              the short form
 #   .ci/releases.sh powerset     every set of features as well
 #
-# `UPDATE_GOLDEN=1 .ci/releases.sh api` writes the snapshot of the public API anew: read the difference before you commit.
+# `UPDATE_GOLDEN=1 .ci/releases.sh api` writes the snapshot of the public API again: read the difference before you commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
@@ -85,7 +85,7 @@ public_api() {
     }
     if [ "${UPDATE_GOLDEN:-}" = 1 ]; then cp "$now" .ci/public_api.txt; fi
     diff .ci/public_api.txt "$now" || {
-        echo "releases: the public API changed: say so in the changelog, and write the snapshot anew" >&2
+        echo "releases: the public API changed: say so in the changelog, and write the snapshot again" >&2
         return 1
     }
     # A path of a foreign type begins with its crate. `__private` is how pin-project-lite says when a future is `Unpin`.

@@ -6,31 +6,28 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Grant, Issued, Issuer, MatchedKey, Membership, ModelId, ModelScope,
-    Permission, Reason, Request, UnixTime, UnverifiedToken, Validity, authorize_operation, decide, verify,
+    Action, EnvironmentScope, Grant, Membership, ModelId, ModelScope, Permission, Reason, Request, ResourceScope,
+    TeamRole,
+    policy::decide,
+    verify::{MatchedKey, UnverifiedToken, verify},
 };
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-const KG: Issuer = Issuer::from_static("kg");
-const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+#[path = "support/mod.rs"]
+mod support;
+
+use support::{KG, NOW, mint};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     unrestricted(&mut criterion);
     restricted(&mut criterion);
+    custom(&mut criterion);
     from_text(&mut criterion);
     criterion.final_summary();
 }
 
-fn issue(grant: Grant) -> Issued {
-    let system = Actor::system("a benchmark").unwrap();
-    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    permit.issue(KG, "a-key".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW).unwrap()
-}
-
 fn key(grant: Grant) -> MatchedKey {
-    let issued = issue(grant);
+    let issued = mint(grant);
     let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
     verify(&presented, Some(Arc::new(issued.key.record().clone())), NOW).unwrap()
 }
@@ -42,25 +39,25 @@ fn model(number: u32) -> ModelId {
 /// A key that may call `size` models in production and staging.
 fn caller_of(size: u32) -> Grant {
     let environments = ["production", "staging"].map(|name| name.parse().unwrap());
-    Grant::Team {
-        team: "core".parse().unwrap(),
-        permission: Permission::InferenceOnly {
-            environments: EnvironmentScope::only(environments).unwrap(),
-            models: ModelScope::only((0..size).map(model)).unwrap(),
-        },
-    }
+    Grant::team(
+        "core".parse().unwrap(),
+        Permission::inference_only(
+            EnvironmentScope::only(environments).unwrap(),
+            ModelScope::only((0..size).map(model)).unwrap(),
+        ),
+    )
 }
 
 fn call(number: u32) -> Request {
-    let action = Action::Call { model: model(number), environment: Some("production".parse().unwrap()) };
+    let action = Action::call(model(number), Some("production".parse().unwrap()));
     Request::new("core".parse().unwrap(), action)
 }
 
 fn unrestricted(criterion: &mut Criterion) {
-    let everything = Permission::Full { environments: EnvironmentScope::All };
+    let everything = Permission::full(EnvironmentScope::All);
     let cases = [
-        ("personal", Grant::Personal { user: "ada".parse().unwrap() }, Some(Membership::Member)),
-        ("full", Grant::Team { team: "core".parse().unwrap(), permission: everything }, None),
+        ("personal", Grant::personal("ada".parse().unwrap()), Some(Membership::from(TeamRole::Member))),
+        ("full", Grant::team("core".parse().unwrap(), everything), None),
     ];
     for (name, grant, membership) in cases {
         let (key, request) = (key(grant), call(0));
@@ -74,7 +71,7 @@ fn restricted(criterion: &mut Criterion) {
     for size in [1, 10, 1_000, 100_000] {
         let key = key(caller_of(size));
         // One from the middle, and one that is not there.
-        let (inside, outside) = (call(size.midpoint(0)), call(size));
+        let (inside, outside) = (call(u32::midpoint(size, 0)), call(size));
         criterion.bench_function(&format!("keygate/decide/models/{size}/inside"), |bencher| {
             bencher.iter(|| assert!(decide(black_box(&key), None, black_box(&inside), NOW).is_allowed()));
         });
@@ -87,12 +84,29 @@ fn restricted(criterion: &mut Criterion) {
     }
 }
 
+/// A list of actions instead of a level, with the same restrictions.
+fn custom(criterion: &mut Criterion) {
+    for size in [1, 10, 1_000] {
+        let resources = (0..size).map(|number| format!("model-{number:06}").parse().unwrap());
+        let permission = Permission::custom(
+            ["call".parse().unwrap()],
+            EnvironmentScope::only(["production", "staging"].map(|name| name.parse().unwrap())).unwrap(),
+            ResourceScope::only(resources).unwrap(),
+        );
+        let key = key(Grant::team("core".parse().unwrap(), permission.unwrap()));
+        let request = call(u32::midpoint(size, 0));
+        criterion.bench_function(&format!("keygate/decide/custom/{size}"), |bencher| {
+            bencher.iter(|| assert!(decide(black_box(&key), None, black_box(&request), NOW).is_allowed()));
+        });
+    }
+}
+
 /// The whole way of a request, without the look-up in a store.
 fn from_text(criterion: &mut Criterion) {
     for size in [1, 100_000] {
-        let issued = issue(caller_of(size));
+        let issued = mint(caller_of(size));
         let record = Arc::new(issued.key.record().clone());
-        let request = call(size.midpoint(0));
+        let request = call(u32::midpoint(size, 0));
         criterion.bench_function(&format!("keygate/decide/from_text/{size}"), |bencher| {
             bencher.iter(|| {
                 let presented = UnverifiedToken::parse(KG, black_box(issued.token.expose_secret())).unwrap();

@@ -4,38 +4,40 @@
 use core::hint::black_box;
 
 use criterion::Criterion;
-use keygate::{Issuer, KeyKind, SysRng, Token};
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _, TryRng as _},
-};
+use keygate::{KeyKind, Randomness, SystemRandomness, Token};
 use sha2::{Digest as _, Sha256};
 
-const KG: Issuer = Issuer::from_static("kg");
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "no key is made here, only its token")]
+mod support;
+
+use support::{KG, generator};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let mut fast = ChaCha20Rng::from_seed([1; 32]);
+    let fast = generator(1);
     criterion.bench_function("keygate/generate/system", |bencher| {
-        bencher.iter(|| assert_eq!(Token::generate(KG, KeyKind::Team, &mut SysRng).unwrap().expose_secret().len(), 63));
+        bencher.iter(|| {
+            assert_eq!(Token::generate(KG, KeyKind::Team, &SystemRandomness).unwrap().expose_secret().len(), 63);
+        });
     });
     criterion.bench_function("keygate/generate/chacha20", |bencher| {
-        bencher.iter(|| assert_eq!(Token::generate(KG, KeyKind::Team, &mut fast).unwrap().expose_secret().len(), 63));
+        bencher.iter(|| assert_eq!(Token::generate(KG, KeyKind::Team, &fast).unwrap().expose_secret().len(), 63));
     });
     // What no way to make a token can do without: the bytes of an id and of a secret, and the hash.
     criterion.bench_function("keygate/generate/floor/system", |bencher| {
-        bencher.iter(|| floor(|bytes| SysRng.try_fill_bytes(bytes).unwrap()));
+        bencher.iter(|| floor(&SystemRandomness));
     });
     criterion.bench_function("keygate/generate/floor/chacha20", |bencher| {
-        bencher.iter(|| floor(|bytes| fast.fill_bytes(bytes)));
+        bencher.iter(|| floor(&fast));
     });
     criterion.final_summary();
 }
 
-fn floor(mut fill: impl FnMut(&mut [u8])) {
+fn floor(randomness: &dyn Randomness) {
     let (mut id, mut body) = ([0; 12], [0; 55]);
-    fill(&mut id);
-    fill(body.split_at_mut(24).0);
+    randomness.fill(&mut id).unwrap();
+    randomness.fill(body.split_at_mut(24).0).unwrap();
     black_box(id);
     assert_ne!(<[u8; 32]>::from(Sha256::digest(black_box(body))), [0; 32]);
 }

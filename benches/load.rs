@@ -4,13 +4,10 @@
 use core::hint::black_box;
 
 use criterion::Criterion;
-use keygate::{
-    Actor, Create, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, UnixTime, Validity,
-    authorize_operation,
-};
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use keygate::{EnvironmentScope, Grant, KeyRecord, ModelScope, Permission};
 
-const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+#[path = "support/mod.rs"]
+mod support;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -33,15 +30,9 @@ fn main() {
 }
 
 fn record(models: &[String]) -> KeyRecord {
-    let permission = Permission::InferenceOnly {
-        environments: EnvironmentScope::All,
-        models: ModelScope::only(models.iter().map(|model| model.parse().unwrap())).unwrap(),
-    };
-    let system = Actor::system("a benchmark").unwrap();
-    let grant = Grant::Team { team: "core".parse().unwrap(), permission };
-    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    let issued =
-        permit.issue(Issuer::from_static("kg"), "a-key".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW);
-    issued.unwrap().key.record().clone()
+    let permission = Permission::inference_only(
+        EnvironmentScope::All,
+        ModelScope::only(models.iter().map(|model| model.parse().unwrap())).unwrap(),
+    );
+    support::mint(Grant::team("core".parse().unwrap(), permission)).key.record().clone()
 }

@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up is not run")]
 
 use core::hint::black_box;
+use std::sync::Mutex;
 
 use criterion::Criterion;
-use keygate::{Issuer, KeyKind, ParseTokenError, Token, UnverifiedToken};
+use keygate::{
+    Issuer, KeyKind, Token,
+    verify::{ParseTokenError, UnverifiedToken},
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 fn main() {
@@ -16,7 +20,7 @@ fn main() {
 
 fn token(issuer: &str) -> (Issuer, Token) {
     let issuer = issuer.parse().unwrap();
-    (issuer, Token::generate(issuer, KeyKind::Team, &mut ChaCha20Rng::from_seed([1; 32])).unwrap())
+    (issuer, Token::generate(issuer, KeyKind::Team, &Mutex::new(ChaCha20Rng::from_seed([1; 32]))).unwrap())
 }
 
 /// Up to three characters of issuer, the hash is one compression; beyond, two.

@@ -18,10 +18,14 @@ use core::{fmt::Write as _, hint::black_box, time::Duration};
 use std::{
     env,
     io::{self, Write as _},
+    sync::Mutex,
     time::Instant,
 };
 
-use keygate::{Issuer, KeyKind, Scanner, Token, scan::Pattern};
+use keygate::{
+    Issuer, KeyKind, Token,
+    scan::{Pattern, Scanner},
+};
 use memchr::memmem;
 use rand_chacha::{
     ChaCha20Rng,
@@ -129,10 +133,10 @@ const WRONG: &str = "acmet1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_00
 
 /// Lines of requests, and a token in each `every` bytes, in one of the ways that tokens get into logs.
 fn log(size: usize, every: usize) -> (String, usize) {
-    let mut rng = ChaCha20Rng::from_seed([7; 32]);
+    let rng = Mutex::new(ChaCha20Rng::from_seed([7; 32]));
     let (mut log, mut tokens) = (String::with_capacity(size + 1024), 0);
     while log.len() < size {
-        let number = rng.next_u64();
+        let number = rng.lock().unwrap().next_u64();
         let (id, path) =
             (number >> 20, ["/v1/models", "/health", "/models/abcd1234/predict", "/metrics"][number as usize % 4]);
         let (second, micros, status) =
@@ -146,7 +150,7 @@ fn log(size: usize, every: usize) -> (String, usize) {
         )
         .unwrap();
         if log.len() / every >= tokens {
-            let token = Token::generate(ACME, KeyKind::Team, &mut rng).unwrap();
+            let token = Token::generate(ACME, KeyKind::Team, &rng).unwrap();
             write!(log, " authorization=\"Bearer {}\"", token.expose_secret()).unwrap();
             tokens += 1;
         }

@@ -6,23 +6,26 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use keygate::{
-    Actor, Create, Grant, Issued, Issuer, KeyRecord, PreviousSecret, RecordParts, SecretSlot, Token, UnixTime,
-    UnverifiedToken, Validity, authorize_operation, verify,
+    Grant, KeyRecord, Token,
+    manage::Minted,
+    store::{PreviousSecret, RecordParts, SecretSlot},
+    verify::{UnverifiedToken, verify},
 };
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-const KG: Issuer = Issuer::from_static("kg");
-const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
+#[path = "support/mod.rs"]
+mod support;
+
+use support::{KG, NOW, generator, mint};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let Issued { token, key, .. } = issue();
+    let Minted { token, key, .. } = mint(Grant::personal("ada".parse().unwrap()));
     // The secret before this one, as a rotation leaves it.
-    let previous = Token::generate_secret(KG, token.kind(), token.id(), &mut ChaCha20Rng::from_seed([2; 32])).unwrap();
+    let previous = Token::generate_secret(KG, token.kind(), token.id(), &generator(2)).unwrap();
     let ends_at = NOW.saturating_add(Duration::from_secs(60));
     let mut parts = RecordParts::from(key.record().clone());
     let settled = Arc::new(KeyRecord::try_from(parts.clone()).unwrap());
-    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at });
+    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at, last_used_at: None });
     let rotating = Arc::new(KeyRecord::try_from(parts).unwrap());
 
     let cases = [
@@ -37,18 +40,10 @@ fn main() {
         criterion.bench_function(&format!("keygate/verify/{name}"), |bencher| {
             bencher.iter(|| {
                 let key = verify(black_box(&presented), record.cloned(), black_box(NOW)).ok();
-                assert_eq!(key.as_ref().map(keygate::MatchedKey::slot), expected);
+                assert_eq!(key.as_ref().map(keygate::verify::MatchedKey::slot), expected);
                 key
             });
         });
     }
     criterion.final_summary();
-}
-
-fn issue() -> Issued {
-    let system = Actor::system("a benchmark").unwrap();
-    let grant = Grant::Personal { user: "ada".parse().unwrap() };
-    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    permit.issue(KG, "laptop".parse().unwrap(), Validity::NEVER_EXPIRES, &mut rng, NOW).unwrap()
 }

@@ -1,8 +1,9 @@
-//! Answers questions about tokens, policy, managing, headers, names and texts that hold tokens: one JSON object a line on standard input, one
-//! line for each on standard output, in order.
+//! Answers questions about tokens, policy, managing, headers, names and texts that hold tokens: one JSON object a line
+//! on standard input, one line for each on standard output, in order.
 //!
 //! Ports to other languages, and tests from outside, are held against it. It uses nothing but the public API: to
-//! decide, it issues a key, changes its status in a store, verifies its token and asks the policy.
+//! decide, it generates a token, makes the parts of a record with the token's digest, verifies the token and asks the
+//! policy.
 //!
 //! ```text
 //! $ echo '{"op":"parse","issuer":"kg","token":"kgt1_x"}' | cargo run --release --example conformance --all-features
@@ -22,26 +23,31 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, Create, Decision, Disable, Enable, EnvironmentName, Issuer, KeyName, KeyRecord, List, Membership,
-    ModelId, Operation, Owner, Reason, RecordParts, Rename, Request, Revoke, Rotate, Scanner, System, TeamId, UnixTime,
-    UnverifiedToken, UserId, authorize_operation, decide,
+    Action, ActionName, EnvironmentName, Issuer, KeyName, KeyRecord, LabelName, Membership, ModelId, OwnActions,
+    Reason, Request, ResourceId, System, TeamId, UnixTime, UserId,
     http::{CredentialHeaders, extract_credential},
+    manage::{
+        Acting, Create, Disable, Enable, EndOverlap, List, Operation, Rename, Revoke, Rotate, SetLabels,
+        authorize_operation,
+    },
+    policy::{Decision, decide},
+    scan::Scanner,
+    verify::UnverifiedToken,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    key::Workshop,
-    line::{ActionName, ActorLine, Line, NameKind, OperationName, RequestLine},
+    key::Target,
+    line::{ActorLine, KeyLine, Line, NameKind, OperationName, RequestLine, TargetLine},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let workshop = Workshop::new()?;
     let mut input = io::stdin().lock();
     let mut output = io::stdout().lock();
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         let answer = match line::parse(&line) {
-            Some(question) => answer(&workshop, question)?,
+            Some(question) => answer(question)?,
             None => result("bad_line"),
         };
         writeln!(output, "{answer}")?;
@@ -55,24 +61,16 @@ fn result(result: &str) -> Value {
     json!({ "result": result })
 }
 
-fn answer(workshop: &Workshop, question: Line) -> Result<Value, Box<dyn Error>> {
+fn answer(question: Line) -> Result<Value, Box<dyn Error>> {
     Ok(match question {
         Line::Parse { issuer, token } => parse(&issuer, &token),
         Line::Decide { key, request, standing, now } => {
-            let (Some(key), Some(request)) = (key.into_inner().read(), request_of(request.into_inner())) else {
-                return Ok(result("bad_line"));
-            };
-            let Ok(key) = key else { return Ok(result("invalid_grant")) };
-            let key = workshop.verified(key)?;
-            result(match decide(&key, standing.map(Membership::from), &request, UnixTime::from_secs(now)) {
-                Decision::Allow(_) => "allow",
-                Decision::Deny(denial) => denial.reason().as_str(),
-            })
+            let membership = standing.map(Membership::from);
+            decided(key.into_inner(), request.into_inner(), membership, UnixTime::from_secs(now))?
         }
         Line::Manage { actor, operation, target, standing, now } => {
-            let Some(owner) = target.as_ref().read() else { return Ok(result("bad_line")) };
-            let standing = standing.map(Membership::from);
-            manage(workshop, actor.into_inner(), operation, owner, standing, UnixTime::from_secs(now))?
+            let membership = standing.map(Membership::from);
+            managed(actor.into_inner(), operation, &target.into_inner(), membership, UnixTime::from_secs(now))?
         }
         Line::Header { headers, x_api_key } => header(&headers, x_api_key),
         Line::Name { kind, text } => result(if is_name(kind, &text) { "ok" } else { "invalid" }),
@@ -94,67 +92,112 @@ fn parse(issuer: &str, token: &str) -> Value {
     }
 }
 
+fn decided(
+    key: KeyLine,
+    request: RequestLine,
+    membership: Option<Membership>,
+    now: UnixTime,
+) -> Result<Value, Box<dyn Error>> {
+    let (Some(key), Some(request)) = (key.read(), request_of(&request)) else { return Ok(result("bad_line")) };
+    let Ok(key) = key else { return Ok(result("invalid_grant")) };
+    let key = key::matched(key)?;
+    Ok(match decide(&key, membership, &request, now) {
+        Decision::Allow(_) => result("allow"),
+        Decision::Deny(denial) => {
+            json!({ "result": reason_name(denial.reason()), "reveals": denial.reveals_existence() })
+        }
+    })
+}
+
+/// The driver says standing where the library says membership.
+const fn reason_name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::MembershipRequired => "standing_required",
+        reason => reason.as_str(),
+    }
+}
+
 /// Makes the request, unless an id or a name in it is none, or what the action needs is missing.
-fn request_of(line: RequestLine) -> Option<Request> {
-    let RequestLine { team, action, model, environment } = line;
-    let model = model.map(|id| id.parse::<ModelId>()).transpose().ok()?;
-    let environment = environment.map(|name| name.parse::<EnvironmentName>()).transpose().ok()?;
-    let action = match action {
-        ActionName::Call => Action::Call { model: model?, environment },
-        ActionName::Deploy => Action::Deploy,
-        ActionName::Manage => Action::Manage,
-        ActionName::ExportMetrics => Action::ExportMetrics { model },
+fn request_of(line: &RequestLine) -> Option<Request> {
+    let RequestLine { team, action, model, environment, resource } = line;
+    let model = model.as_ref().map(|id| id.parse::<ModelId>()).transpose().ok()?;
+    let environment = environment.as_ref().map(|name| name.parse::<EnvironmentName>()).transpose().ok()?;
+    let resource = resource.as_ref().map(|id| id.parse::<ResourceId>()).transpose().ok()?;
+    let action = match action.as_str() {
+        "call" => Action::call(model?, environment),
+        "deploy" => Action::Deploy,
+        "manage" => Action::Manage,
+        "export_metrics" => Action::export_metrics(model),
+        own => Action::custom(OwnActions::EVERY_ORDINARY.find(&own.parse().ok()?)?, environment, resource),
     };
     Some(Request::new(team.parse().ok()?, action))
 }
 
-fn manage(
-    workshop: &Workshop,
+fn managed(
     actor: ActorLine,
     operation: OperationName,
-    owner: Owner,
-    standing: Option<Membership>,
+    target: &TargetLine,
+    membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<Value, Box<dyn Error>> {
-    let verified;
-    let (actor, itself) = match actor {
-        ActorLine::System {} => (Actor::system("conformance")?, None),
-        ActorLine::User { user } => match user.parse() {
-            Ok(user) => (Actor::User(user), None),
-            Err(_) => return Ok(result("bad_line")),
-        },
+    let Some(target) = target.read() else { return Ok(result("bad_line")) };
+    let reason = match actor {
+        ActorLine::Operator {} => {
+            let operator = System::new("conformance")?;
+            refusal(Acting::System(&operator), operation, target, None, membership, now)?
+        }
+        ActorLine::User { user } => {
+            let Ok(user) = user.parse::<UserId>() else { return Ok(result("bad_line")) };
+            refusal(Acting::User(&user), operation, target, None, membership, now)?
+        }
         ActorLine::Key { is_self, key } => {
-            let Some(key) = key.into_inner().read() else { return Ok(result("bad_line")) };
+            let key = key.into_inner();
+            // There is no record to create, and no single one to list.
+            let is_itself = !matches!(operation, OperationName::Create | OperationName::List)
+                && key.owner.as_ref().read() == Some(target.grant.owner())
+                && key.expires_at.map(UnixTime::from_secs) == target.validity.expires_at();
+            let Some(key) = key.read().filter(|_| !is_self || is_itself) else { return Ok(result("bad_line")) };
             let Ok(key) = key else { return Ok(result("invalid_grant")) };
-            verified = workshop.verified(key)?;
-            (Actor::Key(&verified), is_self.then(|| verified.id()))
+            let (key, record) = key::matched_with_record(key)?;
+            refusal(Acting::Key(&key), operation, target, is_self.then_some(record), membership, now)?
         }
     };
-    let grant = key::some_grant(owner.clone());
-    let mut parts = RecordParts::from(workshop.some_record(grant.clone())?);
-    if let Some(id) = itself {
-        parts.id = id;
-    }
-    let record = Arc::new(KeyRecord::try_from(parts)?);
-    let reason = match operation {
-        OperationName::Create => refusal(&actor, Create(grant), standing, now),
-        OperationName::List => refusal(&actor, List(owner), standing, now),
-        OperationName::Rename => refusal(&actor, Rename(record), standing, now),
-        OperationName::Rotate => refusal(&actor, Rotate(record), standing, now),
-        OperationName::Disable => refusal(&actor, Disable(record), standing, now),
-        OperationName::Enable => refusal(&actor, Enable(record), standing, now),
-        OperationName::Revoke => refusal(&actor, Revoke(record), standing, now),
-    };
-    Ok(result(reason.map_or("allow", Reason::as_str)))
+    Ok(result(reason.map_or("allow", reason_name)))
 }
 
-fn refusal<O: Operation>(
-    actor: &Actor<'_>,
-    operation: O,
-    standing: Option<Membership>,
+/// Asks whether the operation is allowed; `itself` is the record of the acting key, if that is the target.
+fn refusal(
+    acting: Acting<'_>,
+    operation: OperationName,
+    target: Target,
+    itself: Option<Arc<KeyRecord>>,
+    membership: Option<Membership>,
     now: UnixTime,
-) -> Option<Reason> {
-    authorize_operation(actor, operation, standing, now).err().map(|denial| denial.reason())
+) -> Result<Option<Reason>, Box<dyn Error>> {
+    fn ask<O: Operation>(
+        acting: Acting<'_>,
+        operation: O,
+        membership: Option<Membership>,
+        now: UnixTime,
+    ) -> Option<Reason> {
+        authorize_operation(key::ISSUER, acting, operation, membership, now).err().map(|denial| denial.reason())
+    }
+    let Target { grant, validity } = target;
+    let record = match itself {
+        Some(record) => record,
+        None => key::some_record(grant.clone(), validity)?,
+    };
+    Ok(match operation {
+        OperationName::Create => ask(acting, Create { grant, validity }, membership, now),
+        OperationName::List => ask(acting, List(grant.owner()), membership, now),
+        OperationName::Rename => ask(acting, Rename(record), membership, now),
+        OperationName::SetLabels => ask(acting, SetLabels(record), membership, now),
+        OperationName::Rotate => ask(acting, Rotate(record), membership, now),
+        OperationName::EndOverlap => ask(acting, EndOverlap(record), membership, now),
+        OperationName::Disable => ask(acting, Disable(record), membership, now),
+        OperationName::Enable => ask(acting, Enable(record), membership, now),
+        OperationName::Revoke => ask(acting, Revoke(record), membership, now),
+    })
 }
 
 fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
@@ -163,7 +206,7 @@ fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
             return result("bad_line");
         };
-        // The others are somebody else's, and a map takes only so many names.
+        // The others hold no credential, and a map takes only so many names.
         if name == AUTHORIZATION || name == "x-api-key" {
             headers.append(name, value);
         }
@@ -180,7 +223,10 @@ fn is_name(kind: NameKind, text: &str) -> bool {
         NameKind::Issuer => text.parse::<Issuer>().is_ok(),
         NameKind::Key => text.parse::<KeyName>().is_ok(),
         NameKind::Environment => text.parse::<EnvironmentName>().is_ok(),
+        NameKind::Action => text.parse::<ActionName>().is_ok(),
+        NameKind::Label => text.parse::<LabelName>().is_ok(),
         NameKind::Model => text.parse::<ModelId>().is_ok(),
+        NameKind::Resource => text.parse::<ResourceId>().is_ok(),
         NameKind::Team => text.parse::<TeamId>().is_ok(),
         NameKind::User => text.parse::<UserId>().is_ok(),
     }

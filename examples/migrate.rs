@@ -9,33 +9,34 @@
 //!
 //! ```text
 //! Import:
-//!   my-laptop       imported as Zuy4q7Aj9J6XjZmp
-//!   nightly-batch   imported as 3fW1NyeLvzLQnAYv
-//!   partner         imported as nvkPmVwCn0GLfAKV
-//!   left-behind     left out: it was revoked
-//!   from-2019       not imported: a slow hash would be computed for each request: import the key when it is presented, or replace it
+//!   My Laptop!      imported as my-laptop, 6jgsrqhhmITfDE78
+//!   my laptop       imported as my-laptop-2, KGJyYbCDNYQHBuDV
+//!   nightly batch   imported as nightly-batch, jcTimt2BaroLPeSU
+//!   partner         imported as partner, SpMXQIx2vm99qaXt
+//!   left behind     left out: it was revoked
+//!   from 2019       not imported: a slow hash would be computed for each request: import the key when it is presented, or replace it
 //!
 //! Again, since the first run might have broken off:
-//!   are there already: My Laptop!, nightly batch, partner
+//!   are there already: My Laptop!, my laptop, nightly batch, partner
 //!
 //! What the users have been sending all along:
-//!   laptop          allowed, current: sha512-v1
-//!   batch           allowed, current: sha512-v1
-//!   partner         allowed, current: sha256-v1
+//!   laptop          allowed, current:  sha512-v1
+//!   batch           allowed, current:  sha512-v1
+//!   partner         allowed, current:  sha256-v1
 //!   left behind     not authenticated: invalid_key
 //!   laptop, guessed not authenticated: invalid_key
 //!
 //! The laptop's key was presented, so a digest of its text is saved:
 //!   upgraded
 //!   nothing to upgrade
-//!   laptop          allowed, current: legacy-v1
+//!   laptop          allowed, current:  legacy-v1
 //!
 //! The batch job gets a token, and a day to deploy it:
-//!   acmet1_3fW1NyeLvzLQnAYv_[shown once]
-//!   batch, token    allowed, current: v1
+//!   acmet1_jcTimt2BaroLPeSU_[shown once]
+//!   batch, token    allowed, current:  v1
 //!   batch, old key  allowed, previous: sha512-v1
 //! a day later:
-//!   batch, token    allowed, current: v1
+//!   batch, token    allowed, current:  v1
 //!   batch, old key  not authenticated: invalid_key
 //!
 //! The partner's key is revoked:
@@ -43,14 +44,21 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "the table is the point")]
 
-use core::{convert::Infallible, error::Error, time::Duration};
+use core::{
+    convert::Infallible,
+    error::Error,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 use keygate::{
-    Action, Actor, Conflict, Create, EnvironmentScope, Gate, Grant, Import, Issuer, KeyId, KeyManager, KeyRecord,
-    KeyStore, ManageError, Membership, MemoryDirectory, MemoryStore, ModelScope, Permission, Request, Revoke, Rotate,
-    Rotation, SysRng, UnixTime, Validity, Verdict, authorize_operation,
+    Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyId, KeyManager, ManageError, MemoryDirectory, MemoryStore,
+    ModelScope, Permission, Request, RevocationCause, Rotation, System, SystemRandomness, TeamRole, UnixTime, Validity,
+    Verdict,
     legacy::{LegacyFormat, LegacyHash, StoredHash, Symbols},
+    manage::Import,
+    store::Conflict,
 };
 
 const ACME: Issuer = Issuer::from_static("acme");
@@ -66,6 +74,8 @@ struct OldKey {
     owner: OldOwner,
     name: &'static str,
     created_at: i64,
+    /// In seconds; 0 and -1 mean "never".
+    expires_at: i64,
     revoked: bool,
 }
 
@@ -84,6 +94,18 @@ const OLD_TABLE: &[OldKey] = &[
         owner: OldOwner::User("ada"),
         name: "My Laptop!",
         created_at: 1_600_000_000,
+        expires_at: 0,
+        revoked: false,
+    },
+    OldKey {
+        prefix: Some("Ht4uE9xA"),
+        hash: "sha512$$\
+            1f40fc92da241694750979ee6cf582f2d5d7d28e18335de05abc54d0560e0f53\
+            02860c652bf08d560252aa5e74210546f369fbbbce8c12cfc7957b2652fe9a75",
+        owner: OldOwner::User("ada"),
+        name: "my laptop",
+        created_at: 1_620_000_000,
+        expires_at: 0,
         revoked: false,
     },
     OldKey {
@@ -94,6 +116,7 @@ const OLD_TABLE: &[OldKey] = &[
         owner: OldOwner::Team("core"),
         name: "nightly batch",
         created_at: 1_650_000_000,
+        expires_at: -1,
         revoked: false,
     },
     OldKey {
@@ -102,6 +125,7 @@ const OLD_TABLE: &[OldKey] = &[
         owner: OldOwner::Team("core"),
         name: "partner",
         created_at: 1_500_000_000,
+        expires_at: 1_760_000_000,
         revoked: false,
     },
     OldKey {
@@ -112,6 +136,7 @@ const OLD_TABLE: &[OldKey] = &[
         owner: OldOwner::Team("core"),
         name: "left behind",
         created_at: 1_550_000_000,
+        expires_at: 0,
         revoked: true,
     },
     OldKey {
@@ -120,6 +145,7 @@ const OLD_TABLE: &[OldKey] = &[
         owner: OldOwner::User("ada"),
         name: "from 2019",
         created_at: 1_560_000_000,
+        expires_at: 0,
         revoked: false,
     },
 ];
@@ -136,17 +162,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let service = Service::new()?;
-    let mut now = UnixTime::from_secs(1_750_000_000);
 
     println!("Import:");
     let mut ids = BTreeMap::new();
     for row in OLD_TABLE {
-        let name = key_name(row.name);
-        match service.import(row, now).await {
-            Ok(None) => println!("  {name:15} left out: it was revoked"),
-            Err(error) => println!("  {name:15} not imported: {error}"),
-            Ok(Some(id)) => {
-                println!("  {name:15} imported as {id}");
+        match service.import(row).await {
+            Ok(None) => println!("  {:15} left out: it was revoked", row.name),
+            Err(error) => println!("  {:15} not imported: {error}", row.name),
+            Ok(Some((id, name))) => {
+                println!("  {:15} imported as {name}, {id}", row.name);
                 ids.insert(name, id);
             }
         }
@@ -155,8 +179,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("\nAgain, since the first run might have broken off:");
     let mut there = Vec::new();
     for row in OLD_TABLE {
-        let outcome = service.import(row, now).await.map_err(|error| error.downcast::<ManageError<Infallible>>());
-        match outcome {
+        match service.import(row).await.map_err(|error| error.downcast::<Failed>()) {
             Err(Ok(error)) if *error == ManageError::Conflict(Conflict::IdTaken) => there.push(row.name),
             _ => {}
         }
@@ -165,109 +188,118 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     println!("\nWhat the users have been sending all along:");
     for (name, text) in [("laptop", LAPTOP), ("batch", BATCH), ("partner", PARTNER), ("left behind", LEFT_BEHIND)] {
-        service.call(name, text, now).await?;
+        service.call(name, text).await?;
     }
-    service.call("laptop, guessed", "Xj6zVG9w.00000000000000000000000000000000", now).await?;
+    service.call("laptop, guessed", "Xj6zVG9w.00000000000000000000000000000000").await?;
 
     println!("\nThe laptop's key was presented, so a digest of its text is saved:");
-    service.upgrade(LAPTOP, now).await?;
-    service.call("laptop", LAPTOP, now).await?;
+    service.upgrade(LAPTOP).await?;
+    service.call("laptop", LAPTOP).await?;
 
     println!("\nThe batch job gets a token, and a day to deploy it:");
-    let batch = service.find(*ids.get("nightly-batch").ok_or("it was imported")?).await?;
-    let overlap = Rotation::Start { overlap: Duration::from_secs(86_400) };
-    let permit = authorize_operation(&service.system, Rotate(batch), None, now)?;
-    let token = service.manager.rotate(permit, overlap, &mut SysRng, now).await?.token;
+    let batch = *ids.get("nightly-batch").ok_or("it was imported")?;
+    let overlap = Rotation::Start { overlap: DAY };
+    let token = service.keys.rotate(&Actor::from(service.system.clone()), batch, overlap).await?.token;
     println!("  {}_[shown once]", token.public());
-    service.call("batch, token", token.expose_secret(), now).await?;
-    service.call("batch, old key", BATCH, now).await?;
-    now = now.saturating_add(Duration::from_secs(86_400));
+    service.call("batch, token", token.expose_secret()).await?;
+    service.call("batch, old key", BATCH).await?;
+    service.clock.wait(DAY);
     println!("a day later:");
-    service.call("batch, token", token.expose_secret(), now).await?;
-    service.call("batch, old key", BATCH, now).await?;
+    service.call("batch, token", token.expose_secret()).await?;
+    service.call("batch, old key", BATCH).await?;
 
     println!("\nThe partner's key is revoked:");
-    let partner = service.find(*ids.get("partner").ok_or("it was imported")?).await?;
-    service.manager.revoke(authorize_operation(&service.system, Revoke(partner), None, now)?, now).await?;
-    service.call("partner", PARTNER, now).await?;
+    let partner = *ids.get("partner").ok_or("it was imported")?;
+    service.keys.revoke(&service.system.clone().into(), partner, RevocationCause::Requested).await?;
+    service.call("partner", PARTNER).await?;
     Ok(())
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+type Failed = ManageError<Infallible, Infallible>;
+
 struct Service {
-    gate: Gate,
-    manager: KeyManager<MemoryStore>,
-    directory: MemoryDirectory,
-    system: Actor<'static>,
+    keys: KeyManager<MemoryStore, MemoryDirectory>,
+    gate: Gate<MemoryStore, MemoryDirectory>,
+    system: System,
+    clock: Clock,
 }
 
 impl Service {
     fn new() -> Result<Self, Box<dyn Error>> {
-        let directory = MemoryDirectory::new();
-        directory.set_member("ada".parse()?, "core".parse()?, Membership::Member);
+        let (store, directory, clock) = (MemoryStore::new(), MemoryDirectory::new(), Clock::default());
+        directory.set_member("ada".parse()?, "core".parse()?, TeamRole::Member);
         Ok(Self {
-            gate: Gate::new(ACME).accepting(&FORMATS),
-            manager: KeyManager::new(ACME, MemoryStore::new()),
-            directory,
-            system: Actor::system("import of the old keys")?,
+            keys: KeyManager::with_parts(ACME, store.clone(), clock.reader(), SystemRandomness)
+                .with_directory(directory.clone()),
+            gate: Gate::with_clock(ACME, store, clock.reader()).with_directory(directory).with_legacy(&FORMATS),
+            system: System::new("import of the old keys")?,
+            clock,
         })
     }
 
-    /// Takes in what can be taken in.
-    async fn import(&self, row: &OldKey, now: UnixTime) -> Result<Option<KeyId>, Box<dyn Error>> {
+    /// Imports what can be imported, and returns its id and its name here.
+    async fn import(&self, row: &OldKey) -> Result<Option<(KeyId, String)>, Box<dyn Error>> {
         if row.revoked {
             return Ok(None);
         }
-        // A hash that cannot be imported is found out here.
+        // A hash that cannot be imported is refused here.
         let hash: StoredHash = row.hash.parse()?;
         let [framework, before] = FORMATS;
         let format = if row.prefix.is_some() { framework } else { before };
+        let key = format.stored(row.prefix, hash)?;
         // What a key may do is decided now: in the old table, each could do everything.
         let grant = match row.owner {
-            OldOwner::User(user) => Grant::Personal { user: user.parse()? },
+            OldOwner::User(user) => Grant::personal(user.parse()?),
             OldOwner::Team(team) => {
                 let (environments, models) = (EnvironmentScope::All, ModelScope::All);
-                Grant::Team { team: team.parse()?, permission: Permission::InferenceOnly { environments, models } }
+                Grant::team(team.parse()?, Permission::inference_only(environments, models))
             }
         };
-        let import = Import {
-            legacy_key: format.stored(row.prefix, hash)?,
-            name: key_name(row.name).parse()?,
-            validity: Validity::until(now.saturating_add(Duration::from_secs(365 * 86_400))),
-            created_at: UnixTime::from_secs(row.created_at),
+        // A number that means "never" is no time; and what never expired gets an end now.
+        let end = match row.expires_at {
+            0 | -1 => self.clock.now().saturating_add(YEAR),
+            seconds => UnixTime::from_secs(seconds),
         };
-        let permit = authorize_operation(&self.system, Create(grant), None, now)?;
-        Ok(self.manager.import(permit, import, now).await?.key)
+        // Names are unique among the keys of one owner, and old ones may differ only in what a name here does not have:
+        // the first row gets the name, the next ones a number behind it.
+        let words = key_name(row.name);
+        let numbered = (2..).map(|number| format!("{words}-{number}"));
+        for name in core::iter::once(words.clone()).chain(numbered) {
+            let created_at = UnixTime::from_secs(row.created_at);
+            let import = Import::new(key, grant.clone(), name.parse()?, created_at).with_validity(Validity::until(end));
+            match self.keys.import(&self.system, import).await {
+                Err(ManageError::Conflict(Conflict::NameTaken)) => {}
+                imported => return Ok(Some((imported?, name))),
+            }
+        }
+        Ok(None)
     }
 
-    async fn find(&self, id: KeyId) -> Result<Arc<KeyRecord>, Box<dyn Error>> {
-        Ok(self.manager.store().find(id).await?.ok_or("it was imported")?)
-    }
-
-    /// Asks whether `text` may call a model, and says what is known of it.
-    async fn call(&self, who: &str, text: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let action = Action::Call { model: "m1aaaaaa".parse()?, environment: Some("production".parse()?) };
-        let request = Request::new("core".parse()?, action);
-        let verdict = self.gate.check(self.manager.store(), &self.directory, text, &request, now).await?;
-        let outcome = match verdict {
+    /// Asks whether `text` may call a model, and prints what is known of it.
+    async fn call(&self, who: &str, text: &str) -> Result<(), Box<dyn Error>> {
+        let action = Action::call("m1aaaaaa".parse()?, Some("production".parse()?));
+        let outcome = match self.gate.check(text, &Request::new("core".parse()?, action)).await? {
             Verdict::Allowed(allowed) => {
                 let key = allowed.key();
-                format!("allowed, {:8} {}", format!("{:?}:", key.slot()).to_lowercase(), key.algorithm())
+                format!("allowed, {:9} {}", format!("{}:", key.slot()), key.matched().algorithm())
             }
             Verdict::Denied { denial, .. } => format!("denied: {}", denial.reason()),
             Verdict::Unauthenticated(unauthenticated) => format!("not authenticated: {}", unauthenticated.as_str()),
+            _ => "not allowed".to_owned(),
         };
         println!("  {who:15} {outcome}");
         Ok(())
     }
 
-    /// What a service does off the request's path, after a key was verified.
-    async fn upgrade(&self, text: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let key = self.gate.authenticate(self.manager.store(), text, now).await??;
+    /// What a service does off the request's path, after a key was authenticated.
+    async fn upgrade(&self, text: &str) -> Result<(), Box<dyn Error>> {
+        let key = self.gate.authenticate(text).await?;
         for _ in 0..2 {
-            match self.manager.upgrade(&key, now).await? {
-                Some(_) => println!("  upgraded"),
-                None => println!("  nothing to upgrade"),
-            }
+            let is_upgraded = self.keys.upgrade(key.matched()).await?;
+            println!("  {}", if is_upgraded { "upgraded" } else { "nothing to upgrade" });
         }
         Ok(())
     }
@@ -277,4 +309,29 @@ impl Service {
 fn key_name(name: &str) -> String {
     let words = name.split(|symbol: char| !symbol.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+/// A clock that stands still until it is told to wait, so that each run prints the same.
+#[derive(Clone)]
+struct Clock(Arc<AtomicI64>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(1_750_000_000)))
+    }
+}
+
+impl Clock {
+    fn now(&self) -> UnixTime {
+        UnixTime::from_secs(self.0.load(Ordering::Relaxed))
+    }
+
+    fn wait(&self, time: Duration) {
+        self.0.store(self.now().saturating_add(time).as_secs(), Ordering::Relaxed);
+    }
+
+    fn reader(&self) -> impl Fn() -> UnixTime + Send + Sync + 'static {
+        let clock = self.clone();
+        move || clock.now()
+    }
 }

@@ -15,13 +15,13 @@ use core::{error::Error, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION};
 use keygate::{
-    Actor, Create, EnvironmentScope, Gate, Membership, MemoryDirectory, Permission, Rotation, SysRng, Token, UnixTime,
-    Verdict, authorize_operation,
+    Actor, EnvironmentScope, Gate, Grant, ManageError, MemoryDirectory, MemoryStore, NewKeySpec, Permission, Rotation,
+    SystemRandomness, TeamRole, Token, UnixTime, Validity, Verdict,
     http::{CredentialHeaders, Responses, extract_credential},
 };
 
 use crate::{
-    keys::{ACME, Keys, team_grant},
+    keys::{ACME, Keys, SHORT},
     platform::Platform,
 };
 
@@ -30,23 +30,27 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let now = UnixTime::now();
-    let mut keys = Keys::create(now).await?;
+    let (store, directory) = (MemoryStore::new(), MemoryDirectory::new());
+    directory.set_member("ada".parse()?, "core".parse()?, TeamRole::Member);
+    directory.set_member("bob".parse()?, "core".parse()?, TeamRole::Admin);
+    let mut keys = Keys::create(store.clone(), directory.clone()).await?;
     println!("Each key is shown once, to the one who gets it:\n");
     for (name, token) in keys.iter() {
         println!("  {name:24} {}", token.expose_secret());
     }
 
-    let rotated_out = keys.spoil(now).await?;
-    let service = Service::new()?;
+    let rotated_out = keys.spoil().await?;
+    // The requests come a little later, when one of the keys has expired.
+    let gate = Gate::with_clock(ACME, store, || UnixTime::now().saturating_add(SHORT)).with_directory(directory);
+    let service = Service { platform: Platform::new(), gate, responses: Responses::new("models")? };
     println!("\n{}", Row::head());
     for (key, method, url) in REQUESTS {
         let header = format!("Api-Key {}", keys.token(key)?.expose_secret());
-        println!("{}", service.replay(&keys, key, method, url, &header, now).await?);
+        println!("{}", service.replay(key, method, url, &header).await?);
     }
 
     let good = keys.token("full")?;
-    let wrong = Token::generate_secret(ACME, good.kind(), good.id(), &mut SysRng)?;
+    let wrong = Token::generate_secret(ACME, good.kind(), good.id(), &SystemRandomness)?;
     let good = good.expose_secret();
     let mut mistyped = String::from(good);
     let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
@@ -59,60 +63,35 @@ async fn run() -> Result<(), Box<dyn Error>> {
         ("(basic auth)", "Basic YWRhOnNlY3JldA==".into()),
         ("(two tokens)", format!("Bearer {good}, Bearer {good}")),
     ] {
-        println!("{}", service.replay(&keys, key, "POST", PREDICT, &header, now).await?);
+        println!("{}", service.replay(key, "POST", PREDICT, &header).await?);
     }
-    mint_keys(now)?;
-    rotate_and_revoke(&mut keys, &service, now).await
+    create_keys(&keys).await?;
+    rotate_and_revoke(&mut keys, &service).await
 }
 
 /// What a service holds to answer requests.
 struct Service {
     platform: Platform,
-    gate: Gate,
-    directory: MemoryDirectory,
+    gate: Gate<MemoryStore, MemoryDirectory>,
     responses: Responses,
 }
 
 impl Service {
-    fn new() -> Result<Self, Box<dyn Error>> {
-        let directory = MemoryDirectory::new();
-        directory.set_member("ada".parse()?, "core".parse()?, Membership::Member);
-        Ok(Self { platform: Platform::new(), gate: Gate::new(ACME), directory, responses: Responses::new("models")? })
-    }
-
-    /// Takes a request as it came in, and says what becomes of it.
-    async fn replay(
-        &self,
-        keys: &Keys,
-        key: &str,
-        method: &str,
-        url: &str,
-        authorization: &str,
-        now: UnixTime,
-    ) -> Result<Row, Box<dyn Error>> {
+    /// Takes a request as it came in, and says what is decided.
+    async fn replay(&self, key: &str, method: &str, url: &str, authorization: &str) -> Result<Row, Box<dyn Error>> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization)?);
-        let row = |decision: &str, reason: &str, status: StatusCode| Row {
-            cells: [
-                format!("{method} {}", url.trim_start_matches("https://")),
-                key.into(),
-                decision.into(),
-                reason.into(),
-                status.as_str().into(),
-            ],
-        };
+        let request = format!("{method} {}", url.trim_start_matches("https://"));
+        let row = |decision, reason, status| Row::new(&request, key, decision, reason, status);
         let credential = match extract_credential(&headers, CredentialHeaders::Authorization) {
             Ok(credential) => credential,
-            Err(error) => {
-                return Ok(row("refused", error.as_str(), self.responses.no_credential(error).status()));
-            }
+            Err(error) => return Ok(row("refused", error.as_str(), self.responses.no_credential(error).status())),
         };
         let uri: Uri = url.parse()?;
         let Some(request) = self.platform.route(&Method::from_bytes(method.as_bytes())?, &uri) else {
             return Ok(row("no route", "", StatusCode::NOT_FOUND));
         };
-        let verdict = self.gate.check(keys.manager.store(), &self.directory, credential, &request, now).await?;
-        Ok(match verdict {
+        Ok(match self.gate.check(credential, &request).await? {
             Verdict::Allowed(_) => row("allow", "", StatusCode::OK),
             // The platform hides what exists from those who may not see it.
             Verdict::Denied { denial, .. } if denial.reveals_existence() => {
@@ -123,45 +102,47 @@ impl Service {
             }
             // Why it is not valid is for our logs; the client gets the same answer for all of them.
             Verdict::Unauthenticated(why) => row("refused", why.as_str(), self.responses.invalid_key().status()),
+            // Whatever comes later is no allow.
+            _ => row("refused", "", self.responses.unavailable().status()),
         })
     }
 }
 
-/// Minting keys is decided as well: by what the user is in the team, and never by a team key.
-fn mint_keys(now: UnixTime) -> Result<(), Box<dyn Error>> {
-    let permission = || Permission::Full { environments: EnvironmentScope::All };
-    for (who, membership) in [("ada, member", Membership::Member), ("bob, admin", Membership::Admin)] {
-        let actor = Actor::User(who.split(',').next().unwrap_or_default().parse()?);
-        let (decision, reason, status) =
-            match authorize_operation(&actor, Create(team_grant(permission())?), Some(membership), now) {
-                Ok(_) => ("allow", "", StatusCode::OK),
-                Err(denial) => ("deny", denial.reason().as_str(), StatusCode::FORBIDDEN),
-            };
-        let request = format!("POST {}/v1/teams/core/api_keys", platform::API);
-        println!("{}", Row { cells: [request, who.into(), decision.into(), reason.into(), status.as_str().into()] });
+/// Creating keys is decided as well: by what the user is in the team.
+async fn create_keys(keys: &Keys) -> Result<(), Box<dyn Error>> {
+    let request = format!("POST {}/v1/teams/core/api_keys", platform::API);
+    for (who, user) in [("ada, member", "ada"), ("bob, admin", "bob")] {
+        let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+        let spec = NewKeySpec::new(grant, "another".parse()?, Validity::NEVER_EXPIRES);
+        let (decision, reason, status) = match keys.manager.create(&Actor::User(user.parse()?), spec).await {
+            Ok(_) => ("allow", "", StatusCode::CREATED),
+            Err(ManageError::Denied(denial)) => ("deny", denial.reason().as_str(), StatusCode::FORBIDDEN),
+            Err(error) => return Err(error.into()),
+        };
+        println!("{}", Row::new(&request, who, decision, reason, status));
     }
     Ok(())
 }
 
-async fn rotate_and_revoke(keys: &mut Keys, service: &Service, now: UnixTime) -> Result<(), Box<dyn Error>> {
+async fn rotate_and_revoke(keys: &mut Keys, service: &Service) -> Result<(), Box<dyn Error>> {
     let name = "inference";
-    let old = keys.rotate(name, Rotation::Start { overlap: Duration::from_secs(3600) }, now).await?;
+    let old = keys.rotate(name, Rotation::Start { overlap: Duration::from_secs(3600) }).await?;
     let old = format!("Bearer {}", old.expose_secret());
     let new = format!("Bearer {}", keys.token(name)?.expose_secret());
-    let show = async |keys: &Keys| -> Result<(), Box<dyn Error>> {
+    let show = async || -> Result<(), Box<dyn Error>> {
         for (key, header) in [("inference, old secret", &old), ("inference, new secret", &new)] {
-            println!("{}", service.replay(keys, key, "POST", PREDICT, header, now).await?);
+            println!("{}", service.replay(key, "POST", PREDICT, header).await?);
         }
         Ok(())
     };
     println!("\nRotated with an hour of overlap: both secrets open the key.");
-    show(keys).await?;
-    keys.end_overlap(name, now).await?;
+    show().await?;
+    keys.end_overlap(name).await?;
     println!("\nOverlap ended: the old secret is a wrong one.");
-    show(keys).await?;
-    keys.revoke(name, now).await?;
+    show().await?;
+    keys.revoke(name).await?;
     println!("\nRevoked: the key is known, and ended.");
-    show(keys).await
+    show().await
 }
 
 /// A line of the table.
@@ -170,6 +151,10 @@ struct Row {
 }
 
 impl Row {
+    fn new(request: &str, key: &str, decision: &str, reason: &str, status: StatusCode) -> Self {
+        Self { cells: [request, key, decision, reason, status.as_str()].map(String::from) }
+    }
+
     fn head() -> String {
         let head = Self { cells: ["request", "key", "decision", "reason", "status"].map(String::from) };
         let line = |width| "-".repeat(width);

@@ -1,135 +1,199 @@
 //! What a request asks for, in resolved ids.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use crate::{
-    id::{ModelId, TeamId},
+    id::{ModelId, ResourceId, TeamId},
     name::EnvironmentName,
+    own_action::{CALL, DEPLOY, EXPORT_METRICS, MANAGE, OwnAction},
 };
 
-/// One request: something to do in one team.
-///
-/// Authorize what you route: fill it from the resource that will serve the request, as your own router resolved it,
-/// never from pieces of a raw URL. A guard that reads the path in its own way disagrees with the router some day.
+/// A team and an action, as the service resolved them: never pieces of a raw URL.
 ///
 /// ```
-/// use keygate::{Action, ActionKind, Request};
+/// use keygate::{Action, Request};
 ///
-/// let request = Request::new("core".parse()?, Action::Call {
-///     model: "m1aaaaaa".parse()?,
-///     environment: Some("production".parse()?),
-/// });
-/// assert_eq!(request.action.kind(), ActionKind::Call);
+/// let request = Request::new("core".parse()?, Action::call("m1aaaaaa".parse()?, Some("production".parse()?)));
+/// assert_eq!(request.team.as_str(), "core");
+/// assert_eq!(request.action.environment().map(|name| name.as_str()), Some("production"));
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "a new part of a request must break those who fill it")]
+#[non_exhaustive]
 pub struct Request {
-    /// The team that owns what is asked for.
+    /// The team that the resource belongs to.
     pub team: TeamId,
-    /// What is asked for.
+    /// What is to be done.
     pub action: Action,
 }
 
 impl Request {
-    /// Takes resolved ids.
+    /// Makes a request.
     #[must_use]
     pub const fn new(team: TeamId, action: Action) -> Self {
         Self { team, action }
     }
 }
 
-/// What a request wants to do.
+/// What is to be done.
+///
+/// New built-in actions may come: each permission level lists what it covers, so a new one is covered by nothing until
+/// it is listed.
 ///
 /// ```
 /// use keygate::{Action, ActionKind};
-/// let export = Action::ExportMetrics { model: Some("m1aaaaaa".parse()?) };
-/// assert_eq!(export.kind(), ActionKind::ExportMetrics);
-/// assert_eq!(export.model().map(|model| model.as_str()), Some("m1aaaaaa"));
-/// assert_eq!(export.environment(), None);
-/// # Ok::<(), keygate::InvalidText>(())
+/// assert_eq!(Action::export_metrics(None).kind(), ActionKind::ExportMetrics);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Predict; submit, watch or cancel an asynchronous job of the deployment; its queue; wake it; websockets.
+    /// Run inference: synchronous or asynchronous calls, job status and cancellation, wake-up, websockets.
+    #[non_exhaustive]
     Call {
-        /// The model, or the entry point of the chain.
+        /// The model or chain that is called.
         model: ModelId,
-        /// The *current* environment of the deployment that will serve the call, if it is in one.
+        /// The environment that the serving deployment is in now, if it is in one.
         environment: Option<EnvironmentName>,
     },
-    /// Create or change a deployment.
+    /// An action of the service's own.
+    #[non_exhaustive]
+    Custom {
+        /// The action, out of the service's declaration. Shared, so that requests of other actions carry no room for it.
+        action: Arc<OwnAction>,
+        /// The environment that it takes place in, if it takes place in one.
+        environment: Option<EnvironmentName>,
+        /// What it is done to, if it is done to one thing.
+        resource: Option<ResourceId>,
+    },
+    /// Push, promote or change deployments.
     Deploy,
-    /// Export metrics: of one model, or of everything and of what is tied to no model.
+    /// Export metrics.
+    #[non_exhaustive]
     ExportMetrics {
-        /// The model whose series are asked for.
+        /// The model whose series are exported; nothing for all, or for series that belong to no model.
         model: Option<ModelId>,
     },
-    /// The team's other resources; never members, billing, teams or organization settings, never keys.
+    /// Manage the team's other resources; never members, billing, teams, organization settings or keys.
     Manage,
 }
 
 impl Action {
-    /// Returns the action without its objects.
+    /// Runs inference on a model whose serving deployment is in `environment` now, if it is in one.
+    #[must_use]
+    pub const fn call(model: ModelId, environment: Option<EnvironmentName>) -> Self {
+        Self::Call { model, environment }
+    }
+
+    /// Does something of the service's own, out of its [declaration](crate::OwnActions).
+    ///
+    /// ```
+    /// use keygate::{Action, OwnAction};
+    ///
+    /// const READ: OwnAction = OwnAction::ordinary("projects:read");
+    /// let action = Action::custom(READ, None, Some("project-7".parse()?));
+    /// assert_eq!(action.name(), "projects:read");
+    /// # Ok::<(), keygate::InvalidText>(())
+    /// ```
+    #[must_use]
+    pub fn custom(action: OwnAction, environment: Option<EnvironmentName>, resource: Option<ResourceId>) -> Self {
+        Self::Custom { action: Arc::new(action), environment, resource }
+    }
+
+    /// Exports the metrics of a model; of everything, or of series that belong to no model, for `None`.
+    #[must_use]
+    pub const fn export_metrics(model: Option<ModelId>) -> Self {
+        Self::ExportMetrics { model }
+    }
+
+    /// Returns the kind of the action, without what it is about.
     #[must_use]
     pub const fn kind(&self) -> ActionKind {
         match self {
             Self::Call { .. } => ActionKind::Call,
+            Self::Custom { .. } => ActionKind::Custom,
             Self::Deploy => ActionKind::Deploy,
             Self::ExportMetrics { .. } => ActionKind::ExportMetrics,
             Self::Manage => ActionKind::Manage,
         }
     }
 
-    /// Returns a reference to the model, if the action names one.
+    /// Returns the name, by which a custom key lists the action.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Call { .. } => CALL,
+            Self::Custom { action, .. } => action.name(),
+            Self::Deploy => DEPLOY,
+            Self::ExportMetrics { .. } => EXPORT_METRICS,
+            Self::Manage => MANAGE,
+        }
+    }
+
+    /// Returns the model, if the action names one.
     #[must_use]
     pub const fn model(&self) -> Option<&ModelId> {
         match self {
             Self::Call { model, .. } => Some(model),
             Self::ExportMetrics { model } => model.as_ref(),
-            Self::Deploy | Self::Manage => None,
+            Self::Custom { .. } | Self::Deploy | Self::Manage => None,
         }
     }
 
-    /// Returns a reference to the environment, if the action names one.
+    /// Returns the environment, if the action names one.
     #[must_use]
     pub const fn environment(&self) -> Option<&EnvironmentName> {
         match self {
-            Self::Call { environment, .. } => environment.as_ref(),
+            Self::Call { environment, .. } | Self::Custom { environment, .. } => environment.as_ref(),
             Self::Deploy | Self::ExportMetrics { .. } | Self::Manage => None,
+        }
+    }
+
+    /// Returns the resource of an own action, if it names one.
+    #[must_use]
+    pub const fn resource(&self) -> Option<&ResourceId> {
+        match self {
+            Self::Custom { resource, .. } => resource.as_ref(),
+            Self::Call { .. } | Self::Deploy | Self::ExportMetrics { .. } | Self::Manage => None,
         }
     }
 }
 
-/// An action without its objects.
+/// An action without what it is about.
+///
+/// ```
+/// use keygate::ActionKind;
+/// assert_eq!(ActionKind::ExportMetrics.as_str(), "export_metrics");
+/// assert_eq!(ActionKind::ALL.len(), 5);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ActionKind {
-    /// [`Action::Call`].
+    /// See [`Action::Call`].
     Call,
-    /// [`Action::Deploy`].
+    /// See [`Action::Custom`].
+    Custom,
+    /// See [`Action::Deploy`].
     Deploy,
-    /// [`Action::ExportMetrics`].
+    /// See [`Action::ExportMetrics`].
     ExportMetrics,
-    /// [`Action::Manage`].
+    /// See [`Action::Manage`].
     Manage,
 }
 
 impl ActionKind {
-    /// Every action.
-    pub const ALL: &'static [Self] = &[Self::Call, Self::Deploy, Self::ExportMetrics, Self::Manage];
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Call, Self::Custom, Self::Deploy, Self::ExportMetrics, Self::Manage];
 
-    /// Returns the name used in logs and responses.
+    /// Returns the name used in logs and answers; `custom` for all own actions.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Call => "call",
-            Self::Deploy => "deploy",
-            Self::ExportMetrics => "export_metrics",
-            Self::Manage => "manage",
+            Self::Call => CALL,
+            Self::Custom => "custom",
+            Self::Deploy => DEPLOY,
+            Self::ExportMetrics => EXPORT_METRICS,
+            Self::Manage => MANAGE,
         }
     }
 }

@@ -1,52 +1,84 @@
 //! A cache in front of a store: records, never verdicts, and never older than it says.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::{fmt, future::Future, mem, time::Duration};
-use std::time::Instant;
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use quick_cache::sync::{Cache, GuardResult};
 
 use crate::{
-    grant::Owner,
     id::KeyId,
-    name::KeyName,
-    record::{KeyRecord, NewKey, SecretChange},
-    store::{Changed, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run},
+    record::KeyRecord,
+    store::{
+        Answer, Batch, ChangeFeed, Changes, Conflict, KeyChange, KeyLookup, KeyManagementStore, KeyStore, KeysOf,
+        ListQuery, NewKey, Page, Remembered, Revision, RevokeAll, SecondLook, Touch,
+    },
     time::UnixTime,
 };
 
-/// A store that remembers what it found, for a limited time.
+/// Remembers what a store answered, for a limited time. Clones share what they remember.
 ///
 /// # Contract
 ///
-/// - A record is served while it is younger than the maximum staleness, counted from before its look-up began; then it
-///   is looked up again, and nothing is served until the answer is there. So a key that was revoked elsewhere keeps
-///   opening for at most that long: this is the bound to state to your users.
-/// - What this store changes it forgets, so a change by this process takes effect at once. Changes by others can be
-///   announced with [`CachedStore::evict`]. A look-up that was under way does not bring back what was evicted.
+/// - **Lease.** A record is served only while the later of two moments is less than the maximum staleness ago: the start
+///   of its look-up, and the start of the last successful [tick](CachedStore::tick). A look-up that takes longer is not
+///   served either. So a revoked key and an old secret keep opening for at most that long: this is the bound to state to
+///   your users. The clock is monotonic.
+/// - **Tick.** [`CachedStore::tick`] asks the store's [feed](ChangeFeed) what changed. What changed is forgotten, and
+///   all else is confirmed as of before the question. Call it on a timer of yours, such as four times in a lease.
+/// - **Forgetting** voids the look-ups under way: what they find neither fills the cache nor answers, and their callers
+///   look up again. The changes that go through [`CachedStore::write_through`] are forgotten, also where the caller stops
+///   waiting.
+/// - **New secrets.** A secret that does not match a remembered record is compared once more with the record itself, at
+///   most once a second for an id, and callers at the same time share that look. So a new secret works within a second.
 /// - Ids that do not exist are remembered as well, in a bound of their own, so that guesses push out no record.
-/// - Many requests for one id wait for one look-up. One that fails is not remembered: those who waited for it then ask
-///   the store themselves, all at once, as they would without the cache.
+/// - Many requests for one id wait for one look-up. One that fails is not remembered: the waiting requests then query
+///   the store themselves, concurrently.
 ///
 /// Before you use it, measure: a look-up by primary key is cheap, and no staleness is the best bound.
 ///
 /// ```
 /// use core::time::Duration;
-/// use std::time::Instant;
-/// use keygate::{CachedStore, KeyStore, MemoryStore};
+/// use keygate::{CachedStore, Gate, Issuer, KeyManager, MemoryStore};
 ///
-/// let store = CachedStore::new(MemoryStore::new(), Duration::from_secs(5), 10_000, 1_000, Instant::now);
-/// assert_eq!(pollster::block_on(store.find("wk59pfKL0jFi2YYv".parse()?))?, None);
-/// store.evict("wk59pfKL0jFi2YYv".parse()?);
-/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// let cache = CachedStore::new(MemoryStore::new(), Duration::from_secs(5));
+/// let acme = Issuer::from_static("acme");
+/// let gate = Gate::new(acme, cache.clone());
+/// let keys = KeyManager::new(acme, cache.write_through());
+/// # let _ = (gate, keys);
+///
+/// // On a timer:
+/// pollster::block_on(cache.tick())?;
+/// assert!(cache.revision().is_some());
+/// # Ok::<(), core::convert::Infallible>(())
 /// ```
-pub struct CachedStore<S> {
+pub struct CachedStore<S>(Arc<Shared<S>>);
+
+struct Shared<S> {
     store: S,
     // INVARIANT: who loads an id holds its place in `records` first and in `absent` second, and fills one of the two.
     records: Cache<KeyId, Dated<Arc<KeyRecord>>>,
     absent: Cache<KeyId, Dated<()>>,
+    /// Second looks under way, and those of the last second.
+    looks: Cache<KeyId, Dated<Option<Arc<KeyRecord>>>>,
+    generations: Generations,
     max_staleness: Duration,
-    clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    clock: Arc<dyn Fn() -> Instant + Send + Sync>,
+    /// What `confirmed` counts from.
+    epoch: Instant,
+    /// Nanoseconds from `epoch` to the start of the last successful tick, and one; 0 before the first.
+    confirmed: AtomicU64,
+    revision: Mutex<Option<Revision>>,
+    is_ticking: AtomicBool,
 }
 
 /// Something that was so when its look-up began.
@@ -56,68 +88,336 @@ struct Dated<T> {
     since: Instant,
 }
 
-impl<S> CachedStore<S> {
-    /// Remembers at most `records` records and `absent` absent ids, each for less than `max_staleness`.
-    ///
-    /// `clock` is usually [`Instant::now`]: not the time of day, which can be set back.
-    pub fn new(
-        store: S,
-        max_staleness: Duration,
-        records: usize,
-        absent: usize,
-        clock: impl Fn() -> Instant + Send + Sync + 'static,
-    ) -> Self {
-        Self { store, records: Cache::new(records), absent: Cache::new(absent), max_staleness, clock: Box::new(clock) }
+/// How often ids were forgotten, by a part of the id: a look-up of an id that was forgotten meanwhile is void.
+///
+/// Two ids that share a part void each other's look-ups, which costs a look-up and nothing else.
+struct Generations([Mutex<u64>; PARTS]);
+
+impl Generations {
+    fn new() -> Self {
+        Self([const { Mutex::new(0) }; PARTS])
     }
 
-    /// Forgets what is known of `id`, as when somebody else announces a change.
+    fn of(&self, id: KeyId) -> MutexGuard<'_, u64> {
+        let place = id.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let [first, ..] = &self.0;
+        let part = self.0.get(place & (PARTS - 1)).unwrap_or(first);
+        part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<MutexGuard<'_, u64>> {
+        self.0.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+}
+
+/// A look-up that began: when, and what was forgotten until then.
+#[derive(Clone, Copy)]
+struct Ticket {
+    id: KeyId,
+    generation: u64,
+    since: Instant,
+}
+
+/// How an attempt to look something up ended.
+enum Attempt<T> {
+    Answered(T),
+    /// What was found was forgotten before it could be answered.
+    Void,
+}
+
+type Found = Option<Arc<KeyRecord>>;
+type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// How long a cache may serve what it remembers, and how much it remembers.
+///
+/// ```
+/// use core::time::Duration;
+/// use keygate::{CacheSettings, CachedStore, MemoryStore};
+///
+/// let settings = CacheSettings::new(Duration::from_millis(250)).with_max_records(50_000).with_max_absent(5_000);
+/// let cache = CachedStore::new(MemoryStore::new(), settings);
+/// assert_eq!(cache.max_staleness(), Duration::from_millis(250));
+/// ```
+#[derive(Clone)]
+pub struct CacheSettings {
+    max_staleness: Duration,
+    max_records: usize,
+    max_absent: usize,
+    clock: Clock,
+}
+
+impl CacheSettings {
+    /// Serves records for less than `max_staleness`, and remembers at most 10,000 of them and 1,000 absent ids.
     ///
-    /// A find that starts afterwards asks the store.
-    pub fn evict(&self, id: KeyId) {
-        self.records.remove(&id);
-        self.absent.remove(&id);
+    /// With a `max_staleness` of zero nothing is ever young enough to be served: every look-up is [`CacheError::Late`].
+    #[must_use]
+    pub fn new(max_staleness: Duration) -> Self {
+        Self { max_staleness, max_records: 10_000, max_absent: 1_000, clock: Arc::new(Instant::now) }
+    }
+
+    /// Remembers at most so many records.
+    #[must_use]
+    pub fn with_max_records(self, max: usize) -> Self {
+        Self { max_records: max, ..self }
+    }
+
+    /// Remembers at most so many ids that do not exist.
+    #[must_use]
+    pub fn with_max_absent(self, max: usize) -> Self {
+        Self { max_absent: max, ..self }
+    }
+
+    /// Takes another monotonic clock than [`Instant::now`].
+    #[must_use]
+    pub fn with_clock(self, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+}
+
+impl From<Duration> for CacheSettings {
+    fn from(max_staleness: Duration) -> Self {
+        Self::new(max_staleness)
+    }
+}
+
+impl fmt::Debug for CacheSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheSettings")
+            .field("max_staleness", &self.max_staleness)
+            .field("max_records", &self.max_records)
+            .field("max_absent", &self.max_absent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> CachedStore<S> {
+    /// Puts a cache in front of `store`; a duration is the maximum staleness, with the other settings as they are.
+    pub fn new(store: S, settings: impl Into<CacheSettings>) -> Self {
+        let CacheSettings { max_staleness, max_records, max_absent, clock } = settings.into();
+        Self(Arc::new(Shared {
+            store,
+            records: Cache::new(max_records),
+            absent: Cache::new(max_absent),
+            looks: Cache::new(max_absent),
+            generations: Generations::new(),
+            max_staleness,
+            epoch: clock(),
+            clock,
+            confirmed: AtomicU64::new(0),
+            revision: Mutex::new(None),
+            is_ticking: AtomicBool::new(false),
+        }))
     }
 
     /// Returns the largest time by which an answer lags behind the store.
     #[must_use]
-    pub const fn max_staleness(&self) -> Duration {
-        self.max_staleness
+    pub fn max_staleness(&self) -> Duration {
+        self.0.max_staleness
     }
 
-    /// Returns a reference to the store behind the cache.
+    /// Returns the revision of the store up to which changes are known here, once a tick has succeeded.
     #[must_use]
-    pub const fn store(&self) -> &S {
-        &self.store
+    pub fn revision(&self) -> Option<Revision> {
+        *self.0.known_revision()
     }
 
-    fn is_fresh<T>(&self, dated: &Dated<T>) -> bool {
-        (self.clock)().saturating_duration_since(dated.since) < self.max_staleness
+    /// Returns how long ago the last successful tick began; `None` before the first one.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.0.confirmed().map(|confirmed| self.0.elapsed(confirmed))
     }
 
-    /// Returns what is known and fresh, and forgets what is known and stale.
-    fn recall(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
-        if let Some(known) = self.records.get(&id) {
-            if self.is_fresh(&known) {
-                return Some(Some(known.value));
-            }
-            self.records.remove_if(&id, |known| !self.is_fresh(known));
-        }
-        let known = self.absent.get(&id)?;
-        if self.is_fresh(&known) {
-            return Some(None);
-        }
-        self.absent.remove_if(&id, |known| !self.is_fresh(known));
-        None
+    /// Forgets what is known of `id`, as when somebody else announces a change.
+    pub fn forget(&self, id: KeyId) {
+        self.0.forget(id);
+    }
+
+    /// Forgets everything, as on a node that comes back after it was away.
+    pub fn forget_everything(&self) {
+        self.0.forget_everything();
+    }
+
+    /// Returns the store behind the cache: what is changed through it is forgotten here. A manager takes this one.
+    #[must_use]
+    pub fn write_through(&self) -> WriteThrough<S> {
+        WriteThrough(Arc::clone(&self.0))
     }
 }
 
-impl<S: KeyStore> KeyStore for CachedStore<S> {
-    type Error = S::Error;
-
-    async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
-        if let Some(known) = self.find_now(id) {
-            return Ok(known);
+impl<S: ChangeFeed> CachedStore<S> {
+    /// Asks the store what changed, forgets that, and confirms all else as of before the question.
+    ///
+    /// A revision of another life of the store, one that went back, or one that is too old empties the cache. One tick
+    /// runs at a time: where another is under way, this returns at once.
+    ///
+    /// # Errors
+    ///
+    /// The error of the feed. Nothing is confirmed then, so the lease runs out unless a later tick succeeds.
+    pub async fn tick(&self) -> Result<(), S::Error> {
+        let shared = &*self.0;
+        let Some(_ticking) = Ticking::begin(&shared.is_ticking) else { return Ok(()) };
+        let start = shared.now();
+        let known = *shared.known_revision();
+        let changes = shared.store.changes_since(known).await?;
+        let revision = changes.revision();
+        match changes {
+            Changes::Keys { ids, .. } if known.is_some_and(|known| revision.follows(known)) => {
+                ids.into_iter().for_each(|id| shared.forget(id));
+            }
+            Changes::Everything { .. } | Changes::Keys { .. } => shared.forget_everything(),
         }
+        *shared.known_revision() = Some(revision);
+        shared.confirm(start);
+        Ok(())
+    }
+}
+
+/// Held while a tick runs, and given back also where its caller stops waiting.
+struct Ticking<'a>(&'a AtomicBool);
+
+impl<'a> Ticking<'a> {
+    fn begin(is_ticking: &'a AtomicBool) -> Option<Self> {
+        // Made only where it is given: another one gives the turn back when it is dropped.
+        (!is_ticking.swap(true, Ordering::Acquire)).then(|| Self(is_ticking))
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl<S> Shared<S> {
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    fn elapsed(&self, since: Instant) -> Duration {
+        self.now().saturating_duration_since(since)
+    }
+
+    fn known_revision(&self) -> MutexGuard<'_, Option<Revision>> {
+        self.revision.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn confirmed(&self) -> Option<Instant> {
+        let nanos = self.confirmed.load(Ordering::Acquire).checked_sub(1)?;
+        self.epoch.checked_add(Duration::from_nanos(nanos))
+    }
+
+    fn confirm(&self, start: Instant) {
+        let nanos = start.saturating_duration_since(self.epoch).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1);
+        self.confirmed.fetch_max(nanos, Ordering::AcqRel);
+    }
+
+    /// The lease: the later of the look-up and the last tick is less than the maximum staleness ago. And the look-up was
+    /// less than `max_age` ago.
+    ///
+    /// `confirmed` is by a tick that ended before this was read out of the cache: a later one may have forgotten it.
+    fn is_fresh<T>(&self, dated: &Dated<T>, confirmed: Option<Instant>, max_age: Duration) -> bool {
+        let now = self.now();
+        let since = confirmed.map_or(dated.since, |confirmed| confirmed.max(dated.since));
+        now.saturating_duration_since(since) < self.max_staleness
+            && now.saturating_duration_since(dated.since) < max_age
+    }
+
+    fn forget(&self, id: KeyId) {
+        let mut generation = self.generations.of(id);
+        *generation = generation.wrapping_add(1);
+        self.records.remove(&id);
+        self.absent.remove(&id);
+        self.looks.remove(&id);
+    }
+
+    fn forget_everything(&self) {
+        // All parts are held until everything is gone: no look-up that began before settles in between.
+        let mut generations = self.generations.all();
+        for generation in &mut generations {
+            **generation = generation.wrapping_add(1);
+        }
+        self.records.clear();
+        self.absent.clear();
+        self.looks.clear();
+    }
+
+    /// Returns what is known and fresh, and forgets what is known and stale.
+    fn recall(&self, id: KeyId) -> Option<Found> {
+        let record = self.recall_from(&self.records, id, Duration::MAX).map(|known| Some(known.value));
+        record.or_else(|| self.recall_from(&self.absent, id, Duration::MAX).map(|_| None))
+    }
+
+    fn recall_from<T: Clone>(&self, cache: &Cache<KeyId, Dated<T>>, id: KeyId, max_age: Duration) -> Option<Dated<T>> {
+        let confirmed = self.confirmed();
+        let known = cache.get(&id)?;
+        if self.is_fresh(&known, confirmed, max_age) {
+            return Some(known);
+        }
+        cache.remove_if(&id, |known| !self.is_fresh(known, self.confirmed(), Duration::MAX));
+        None
+    }
+
+    /// Waits for what another request looks up, and returns it, unless it failed, or is stale or forgotten by now.
+    async fn wait_for<T: Clone>(
+        &self,
+        cache: &Cache<KeyId, Dated<T>>,
+        id: KeyId,
+        max_age: Duration,
+    ) -> Option<Dated<T>> {
+        let before = *self.generations.of(id);
+        // What was waited for need not be in the cache yet: the requests that wait are woken first.
+        let known = cache.get_value_or_guard_async(&id).await.ok()?;
+        let generation = self.generations.of(id);
+        (*generation == before && self.is_fresh(&known, self.confirmed(), max_age)).then_some(known)
+    }
+
+    /// Begins a look-up: call it before the store is asked.
+    fn begin(&self, id: KeyId) -> Ticket {
+        let generation = *self.generations.of(id);
+        Ticket { id, generation, since: self.now() }
+    }
+
+    /// Ends a look-up: remembers what was found by `remember`, and answers it, unless it is void or late.
+    fn settle<E: Error + 'static>(
+        &self,
+        ticket: Ticket,
+        found: Found,
+        remember: impl FnOnce(&Found, Instant),
+    ) -> Result<Attempt<Found>, CacheError<E>> {
+        let generation = self.generations.of(ticket.id);
+        if *generation != ticket.generation {
+            return Ok(Attempt::Void);
+        }
+        if self.elapsed(ticket.since) >= self.max_staleness {
+            return Err(CacheError::Late);
+        }
+        // Nobody forgets this id as long as its generation is held.
+        remember(&found, ticket.since);
+        Ok(Attempt::Answered(found))
+    }
+
+    /// Remembers a second look, unless something younger is remembered.
+    fn replace(&self, id: KeyId, found: &Found, since: Instant) {
+        if self.records.peek(&id).is_some_and(|known| known.since > since) {
+            return;
+        }
+        match found {
+            Some(record) => self.records.insert(id, Dated { value: Arc::clone(record), since }),
+            None => {
+                self.records.remove(&id);
+                self.absent.insert(id, Dated { value: (), since });
+            }
+        }
+    }
+}
+
+impl<S: KeyStore> Shared<S> {
+    async fn ask(&self, id: KeyId) -> Result<Found, CacheError<S::Error>> {
+        self.store.find(id).await.map_err(CacheError::Store)
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
         let GuardResult::Guard(place) = self.records.get_value_or_guard(&id, Some(Duration::ZERO)) else {
             return self.wait_for_other(id).await;
         };
@@ -125,123 +425,213 @@ impl<S: KeyStore> KeyStore for CachedStore<S> {
             drop(place);
             return self.wait_for_other(id).await;
         };
-        let since = (self.clock)();
-        let found = self.store.find(id).await?;
-        // A place that was evicted in the meantime takes nothing, which is what eviction asks for.
-        match &found {
+        let ticket = self.begin(id);
+        let found = self.ask(id).await?;
+        self.settle(ticket, found, |found, since| match found {
             Some(record) => drop(place.insert(Dated { value: Arc::clone(record), since })),
             None => drop(absent_place.insert(Dated { value: (), since })),
+        })
+    }
+
+    /// Waits for a look-up that another request began.
+    ///
+    /// Where that one gave nothing to remember, or something that is stale or forgotten by now, this request asks for
+    /// itself, and holds no place: the others that waited do the same at the same time. One after the other, each would
+    /// wait for the failures of all before it.
+    async fn wait_for_other(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
+        let known = self.wait_for(&self.records, id, Duration::MAX).await.map(|known| Some(known.value));
+        if let Some(known) = known.or_else(|| self.recall(id)) {
+            return Ok(Attempt::Answered(known));
         }
-        Ok(found)
+        let ticket = self.begin(id);
+        let found = self.ask(id).await?;
+        self.settle(ticket, found, |_, _| {})
     }
 
-    fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
-        self.recall(id)
-    }
-
-    async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
-        // What is remembered stays: whoever knows an id could empty the cache by asking for it, as by reports of leaks.
-        self.store.find_current(id).await
+    /// Looks at the record itself; requests at the same time share one look, and so do those of the next second.
+    async fn look(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
+        // Makes room for one place, which the next of these requests takes.
+        self.looks.remove_if(&id, |look| !self.is_fresh(look, self.confirmed(), BETWEEN_LOOKS));
+        let place = match self.looks.get_value_or_guard(&id, Some(Duration::ZERO)) {
+            GuardResult::Guard(place) => Some(place),
+            GuardResult::Timeout | GuardResult::Value(_) => {
+                if let Some(look) = self.wait_for(&self.looks, id, BETWEEN_LOOKS).await {
+                    return Ok(Attempt::Answered(look.value));
+                }
+                None
+            }
+        };
+        let ticket = self.begin(id);
+        let found = self.ask(id).await?;
+        self.settle(ticket, found, |found, since| {
+            self.replace(id, found, since);
+            if let Some(place) = place {
+                drop(place.insert(Dated { value: found.clone(), since }));
+            }
+        })
     }
 }
 
-impl<S: KeyStore> CachedStore<S> {
-    /// Takes what a look-up gives that somebody else began, and waits for it.
-    ///
-    /// Where that one gave nothing to remember, or something that is stale by now, this request asks for itself, and
-    /// holds no place: the others that waited do the same at the same time. One behind the other, each would wait for the
-    /// failures of all before it.
-    async fn wait_for_other(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
-        if let Ok(known) = self.records.get_value_or_guard_async(&id).await {
-            if self.is_fresh(&known) {
-                return Ok(Some(known.value));
+impl<S: KeyStore> KeyLookup<Remembered> for CachedStore<S> {
+    type Error = CacheError<S::Error>;
+
+    async fn look_up(&self, id: KeyId) -> Result<Found, Self::Error> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(known) = self.0.recall(id) {
+                return Ok(known);
+            }
+            if let Attempt::Answered(found) = self.0.load(id).await? {
+                return Ok(found);
             }
         }
-        if let Some(known) = self.recall(id) {
-            return Ok(known);
+        Err(CacheError::Contended)
+    }
+
+    async fn look_up_current(&self, id: KeyId) -> Result<Found, Self::Error> {
+        // What is remembered stays: anyone who knows an id could empty the cache by asking for it, as by reports of leaks.
+        self.0.ask(id).await
+    }
+
+    async fn look_again(&self, seen: &Arc<KeyRecord>) -> Result<SecondLook, Self::Error> {
+        let id = seen.id();
+        for _ in 0..MAX_ATTEMPTS {
+            // What was read less than a second ago is as good as a look.
+            if let Some(known) = self.0.recall_from(&self.0.records, id, BETWEEN_LOOKS) {
+                let is_seen = Arc::ptr_eq(&known.value, seen);
+                return Ok(if is_seen { SecondLook::NothingNewer } else { SecondLook::Found(Some(known.value)) });
+            }
+            if let Attempt::Answered(found) = self.0.look(id).await? {
+                return Ok(SecondLook::Found(found));
+            }
         }
-        self.store.find(id).await
+        Err(CacheError::Contended)
     }
 }
 
-impl<S: KeyManagementStore> KeyManagementStore for CachedStore<S> {
-    async fn insert(&self, new: NewKey) -> Result<Changed, S::Error> {
-        let id = new.record().id();
-        self.evicting(id, self.store.insert(new)).await
-    }
-
-    async fn rename(&self, id: KeyId, name: KeyName) -> Result<Changed, S::Error> {
-        self.evicting(id, self.store.rename(id, name)).await
-    }
-
-    async fn disable(&self, id: KeyId) -> Result<Changed, S::Error> {
-        self.evicting(id, self.store.disable(id)).await
-    }
-
-    async fn enable(&self, id: KeyId) -> Result<Changed, S::Error> {
-        self.evicting(id, self.store.enable(id)).await
-    }
-
-    async fn revoke(&self, id: KeyId, at: UnixTime) -> Result<Changed<UnixTime>, S::Error> {
-        self.evicting(id, self.store.revoke(id, at)).await
-    }
-
-    async fn rotate(&self, change: SecretChange) -> Result<Changed, S::Error> {
-        self.evicting(change.id(), self.store.rotate(change)).await
-    }
-
-    async fn end_overlap(&self, id: KeyId) -> Result<Changed, S::Error> {
-        self.evicting(id, self.store.end_overlap(id)).await
-    }
-
-    async fn touch(&self, id: KeyId, used_at: UnixTime, now: UnixTime) -> Result<(), S::Error> {
-        self.evicting(id, self.store.touch(id, used_at, now)).await
-    }
-
-    async fn list(&self, by: ListBy, page: PageRequest) -> Result<Page, S::Error> {
-        self.store.list(by, page).await
-    }
-
-    async fn revoke_all(&self, owner: Owner, at: UnixTime, run: Run) -> Result<Vec<KeyId>, S::Error> {
-        if run == Run::Dry {
-            return self.store.revoke_all(owner, at, run).await;
-        }
-        let forget_all = ForgetAll(self);
-        let ids = self.store.revoke_all(owner, at, run).await?;
-        mem::forget(forget_all);
-        ids.iter().for_each(|id| self.evict(*id));
-        Ok(ids)
-    }
-}
-
-impl<S> CachedStore<S> {
-    /// Evicts `id` after a change, whatever became of it: also when it failed, since it may have taken place, and when
-    /// the caller stopped waiting for it.
-    async fn evicting<T>(&self, id: KeyId, change: impl Future<Output = T>) -> T {
-        let _evict = EvictOnDrop(self, id);
-        change.await
-    }
-}
-
-struct EvictOnDrop<'a, S>(&'a CachedStore<S>, KeyId);
-
-impl<S> Drop for EvictOnDrop<'_, S> {
-    fn drop(&mut self) {
-        self.0.evict(self.1);
-    }
-}
-
-/// Where the answer never came, which keys were ended is not known.
-struct ForgetAll<'a, S>(&'a CachedStore<S>);
-
-impl<S> Drop for ForgetAll<'_, S> {
-    fn drop(&mut self) {
-        self.0.records.clear();
+impl<S> Clone for CachedStore<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<S> fmt::Debug for CachedStore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedStore").field("max_staleness", &self.max_staleness).finish_non_exhaustive()
+        f.debug_struct("CachedStore").field("max_staleness", &self.0.max_staleness).finish_non_exhaustive()
     }
 }
+
+/// The store behind a cache, for those who change keys: what it answers is current, and what is changed through it is
+/// forgotten by the cache, also where the change fails or its caller stops waiting.
+///
+/// See [`CachedStore::write_through`].
+pub struct WriteThrough<S>(Arc<Shared<S>>);
+
+impl<S> WriteThrough<S> {
+    /// Returns a reference to the store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.0.store
+    }
+
+    /// Forgets `id` after a change, whatever its outcome.
+    async fn forgetting<T>(&self, ids: Vec<KeyId>, change: impl Future<Output = T>) -> T {
+        let _forget = ForgetOnDrop(&self.0, ids);
+        change.await
+    }
+}
+
+struct ForgetOnDrop<'a, S>(&'a Shared<S>, Vec<KeyId>);
+
+impl<S> Drop for ForgetOnDrop<'_, S> {
+    fn drop(&mut self) {
+        self.1.iter().for_each(|id| self.0.forget(*id));
+    }
+}
+
+/// Where the answer never came, which keys were revoked is not known.
+struct ForgetEverythingOnDrop<'a, S>(&'a Shared<S>, bool);
+
+impl<S> Drop for ForgetEverythingOnDrop<'_, S> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.forget_everything();
+        }
+    }
+}
+
+impl<S: KeyStore> KeyStore for WriteThrough<S> {
+    type Error = S::Error;
+
+    async fn find(&self, id: KeyId) -> Result<Found, S::Error> {
+        self.0.store.find(id).await
+    }
+}
+
+impl<S: KeyManagementStore> KeyManagementStore for WriteThrough<S> {
+    type Receipt = S::Receipt;
+
+    async fn insert(&self, new: NewKey) -> Result<Result<S::Receipt, Conflict>, S::Error> {
+        self.forgetting([new.record().id()].into(), self.0.store.insert(new)).await
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<S::Receipt>, S::Error> {
+        self.forgetting([change.id()].into(), self.0.store.change(change)).await
+    }
+
+    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), S::Error> {
+        let ids = touches.iter().map(|touch| touch.id).collect();
+        self.forgetting(ids, self.0.store.touch(touches, now)).await
+    }
+
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, S::Error> {
+        self.0.store.list(keys_of, query).await
+    }
+
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<S::Receipt>, S::Error> {
+        let mut forget = ForgetEverythingOnDrop(&self.0, false);
+        let batch = self.0.store.revoke_all(revoke).await?;
+        forget.1 = true;
+        batch.ids.iter().for_each(|id| self.0.forget(*id));
+        Ok(batch)
+    }
+}
+
+impl<S: ChangeFeed> ChangeFeed for WriteThrough<S> {
+    async fn changes_since(&self, since: Option<Revision>) -> Result<Changes, S::Error> {
+        self.0.store.changes_since(since).await
+    }
+}
+
+impl<S> Clone for WriteThrough<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for WriteThrough<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteThrough").finish_non_exhaustive()
+    }
+}
+
+/// Why a cache could not answer: never an allow, and never "no such key".
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError<E: Error + 'static> {
+    /// Each look-up was void, since the key, or everything, was forgotten while it was under way.
+    #[error("the key changed as often as it was looked up")]
+    Contended,
+    /// The store answered after the maximum staleness.
+    #[error("the store answered later than the cache may serve")]
+    Late,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[source] E),
+}
+
+/// A power of two.
+const PARTS: usize = 64;
+/// How often a look-up is tried again whose answer was void.
+const MAX_ATTEMPTS: usize = 8;
+/// A wrong secret asks the store for an id at most once in this time, and a new one works after it.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

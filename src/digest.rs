@@ -20,7 +20,7 @@ use crate::encoding::{read_words, write_hex};
 /// 800-63B (section 5.1.2) and OWASP ASVS 5.0 (6.5.2) draw the line at 112.
 ///
 /// ```
-/// use keygate::{DigestAlgorithm, SecretDigest};
+/// use keygate::store::{DigestAlgorithm, SecretDigest};
 ///
 /// let text = "v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504";
 /// let digest: SecretDigest = text.parse()?;
@@ -31,7 +31,7 @@ use crate::encoding::{read_words, write_hex};
 /// assert_eq!(digest.algorithm(), DigestAlgorithm::Native);
 /// assert_eq!(SecretDigest::from_bytes(digest.to_bytes())?, digest);
 /// assert_ne!(text.replace("v1$", "sha512-v1$").parse(), Ok(digest));
-/// # Ok::<(), keygate::InvalidDigest>(())
+/// # Ok::<(), keygate::store::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -165,12 +165,12 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 /// All but the first are of keys that were [imported](crate::legacy).
 ///
 /// ```
-/// use keygate::{DigestAlgorithm, SecretDigest};
+/// use keygate::store::{DigestAlgorithm, SecretDigest};
 ///
 /// let imported: SecretDigest = "sha512-v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504".parse()?;
 /// assert_eq!(imported.algorithm(), DigestAlgorithm::LegacySha512);
-/// assert!(imported.algorithm().is_foreign());
-/// # Ok::<(), keygate::InvalidDigest>(())
+/// assert!(imported.algorithm().is_legacy());
+/// # Ok::<(), keygate::store::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u32)]
@@ -207,7 +207,7 @@ impl DigestAlgorithm {
 
     /// Returns `true` if the key was imported.
     #[must_use]
-    pub const fn is_foreign(self) -> bool {
+    pub const fn is_legacy(self) -> bool {
         !matches!(self, Self::Native)
     }
 

@@ -1,22 +1,23 @@
 //! Random text over 62 symbols, and lower-case hexadecimal.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand_core::TryCryptoRng;
 use zeroize::Zeroizing;
+
+use crate::randomness::Randomness;
 
 /// Draws `CHARS` symbols of `[A-Za-z0-9]`, uniformly, from `CHARS / 4 * 3` random bytes a draw.
 ///
 /// Base64 maps random bytes to uniform symbols of 64; a text with one of the two symbols that are no letter or digit is
 /// drawn again, whole, so what remains is uniform over 62. Taking symbols modulo 62 would be biased, and dividing a
 /// big integer by 62 needs more code for the same result.
-pub(crate) fn draw_text<const BYTES: usize, const CHARS: usize, R: TryCryptoRng + ?Sized>(
-    rng: &mut R,
+pub(crate) fn draw_text<const BYTES: usize, const CHARS: usize>(
+    randomness: &dyn Randomness,
 ) -> Result<Zeroizing<[u8; CHARS]>, DrawError> {
     const { assert!(BYTES * 4 == CHARS * 3, "each three bytes make four symbols") }
     let mut bytes = Zeroizing::new([0; BYTES]);
     let mut text = Zeroizing::new([0; CHARS]);
     for _ in 0..MAX_DRAWS {
-        rng.try_fill_bytes(bytes.as_mut_slice()).map_err(|_| DrawError::Generator)?;
+        randomness.fill(bytes.as_mut_slice()).map_err(|_| DrawError::Generator)?;
         let written = URL_SAFE_NO_PAD.encode_slice(bytes.as_slice(), text.as_mut_slice());
         if written == Ok(CHARS) && is_alphanumeric(&text) {
             return if is_one_symbol(text.as_slice()) { Err(DrawError::Stuck) } else { Ok(text) };

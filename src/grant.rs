@@ -2,10 +2,13 @@
 
 use core::{fmt, str::FromStr};
 
+#[cfg(feature = "serde")]
+use crate::serialized::{named_fields, present};
 use crate::{
     id::{KeyKind, TeamId, UserId},
     level::PermissionLevel,
-    scope::{EnvironmentScope, ModelScope},
+    own_action::{ActionName, DEPLOY, EXPORT_METRICS, MANAGE},
+    scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, ResourceScope, Scope},
     text::text_serde,
     time::UnixTime,
 };
@@ -15,24 +18,36 @@ use crate::{
 /// ```
 /// use keygate::{EnvironmentScope, ModelScope, Permission, PermissionLevel};
 ///
-/// let partner = Permission::InferenceOnly {
-///     environments: EnvironmentScope::only(["production".parse()?])?,
-///     models: ModelScope::only(["m1aaaaaa".parse()?])?,
-/// };
+/// let partner = Permission::inference_only(
+///     EnvironmentScope::only(["production".parse()?])?,
+///     ModelScope::only(["m1aaaaaa".parse()?])?,
+/// );
 /// assert_eq!(partner.level(), PermissionLevel::InferenceOnly);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "fields::PermissionFields", into = "fields::PermissionFields"))]
+#[cfg_attr(feature = "serde", serde(try_from = "PermissionParts", into = "PermissionParts"))]
 #[non_exhaustive]
 pub enum Permission {
-    /// Deploy, call and manage; restricted to environments, it can only call.
+    /// The actions that it lists.
+    #[non_exhaustive]
+    Custom {
+        /// The actions.
+        actions: NonEmptySet<ActionName>,
+        /// The environments that it may act in.
+        environments: EnvironmentScope,
+        /// The resources that it may act on.
+        resources: ResourceScope,
+    },
+    /// Every action but the explicit ones; restricted to environments, it can only call.
+    #[non_exhaustive]
     Full {
         /// The environments it may call.
         environments: EnvironmentScope,
     },
     /// Call models.
+    #[non_exhaustive]
     InferenceOnly {
         /// The environments it may call.
         environments: EnvironmentScope,
@@ -40,6 +55,7 @@ pub enum Permission {
         models: ModelScope,
     },
     /// Export metrics.
+    #[non_exhaustive]
     MetricsOnly {
         /// The models whose metrics it may export.
         models: ModelScope,
@@ -47,34 +63,187 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// Every action that full access covers, in these environments.
+    #[must_use]
+    pub const fn full(environments: EnvironmentScope) -> Self {
+        Self::Full { environments }
+    }
+
+    /// Calls of these models, in these environments.
+    #[must_use]
+    pub const fn inference_only(environments: EnvironmentScope, models: ModelScope) -> Self {
+        Self::InferenceOnly { environments, models }
+    }
+
+    /// Metrics of these models.
+    #[must_use]
+    pub const fn metrics_only(models: ModelScope) -> Self {
+        Self::MetricsOnly { models }
+    }
+
+    /// These actions, built-in ones or the service's own, in these environments and on these resources.
+    ///
+    /// ```
+    /// use keygate::{EnvironmentScope, Permission, ResourceScope};
+    ///
+    /// let actions = ["projects:read".parse()?, "call".parse()?];
+    /// let permission = Permission::custom(actions, EnvironmentScope::All, ResourceScope::All)?;
+    /// assert_eq!(permission.actions().map(|actions| actions.len()), Some(2));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidScope::Empty`] if no action is listed.
+    pub fn custom(
+        actions: impl IntoIterator<Item = ActionName>,
+        environments: EnvironmentScope,
+        resources: ResourceScope,
+    ) -> Result<Self, InvalidScope> {
+        Ok(Self::Custom { actions: NonEmptySet::new(actions)?, environments, resources })
+    }
+
     /// Returns the level.
     #[must_use]
     pub const fn level(&self) -> PermissionLevel {
         match self {
+            Self::Custom { .. } => PermissionLevel::Custom,
             Self::Full { .. } => PermissionLevel::Full,
             Self::InferenceOnly { .. } => PermissionLevel::InferenceOnly,
             Self::MetricsOnly { .. } => PermissionLevel::MetricsOnly,
         }
     }
 
-    /// Returns a reference to the environments; a level that takes no such restriction is not restricted.
+    /// Returns the actions of a custom permission.
+    #[must_use]
+    pub const fn actions(&self) -> Option<&NonEmptySet<ActionName>> {
+        match self {
+            Self::Custom { actions, .. } => Some(actions),
+            Self::Full { .. } | Self::InferenceOnly { .. } | Self::MetricsOnly { .. } => None,
+        }
+    }
+
+    /// Returns the environments; a level that takes no such restriction is not restricted.
     #[must_use]
     pub const fn environments(&self) -> &EnvironmentScope {
         match self {
-            Self::Full { environments } | Self::InferenceOnly { environments, .. } => environments,
+            Self::Custom { environments, .. }
+            | Self::Full { environments }
+            | Self::InferenceOnly { environments, .. } => environments,
             Self::MetricsOnly { .. } => &EnvironmentScope::All,
         }
     }
 
-    /// Returns a reference to the models; a level that takes no such restriction is not restricted.
+    /// Returns the models; a level that takes no such restriction is not restricted.
     #[must_use]
     pub const fn models(&self) -> &ModelScope {
         match self {
             Self::InferenceOnly { models, .. } | Self::MetricsOnly { models } => models,
-            Self::Full { .. } => &ModelScope::All,
+            Self::Custom { .. } | Self::Full { .. } => &ModelScope::All,
+        }
+    }
+
+    /// Returns the resources; a level that takes no such restriction is not restricted.
+    #[must_use]
+    pub const fn resources(&self) -> &ResourceScope {
+        match self {
+            Self::Custom { resources, .. } => resources,
+            Self::Full { .. } | Self::InferenceOnly { .. } | Self::MetricsOnly { .. } => &ResourceScope::All,
+        }
+    }
+
+    /// Returns `true` if no listed action could be allowed to a key with these restrictions, whatever it asks for.
+    ///
+    /// `deploy` and `manage` name neither an environment nor a resource, and `export_metrics` names no environment.
+    pub(crate) fn lists_action_never_allowed(&self) -> bool {
+        let Self::Custom { actions, environments, resources } = self else { return false };
+        let is_in_environments = *environments != Scope::All;
+        let is_restricted = is_in_environments || *resources != Scope::All;
+        is_restricted && (actions.contains_text(DEPLOY) || actions.contains_text(MANAGE))
+            || is_in_environments && actions.contains_text(EXPORT_METRICS)
+    }
+}
+
+/// A permission as plain data, for stores: what its level takes is there, and nothing else.
+///
+/// It becomes a [`Permission`] by `TryFrom`, which checks that.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
+#[expect(clippy::exhaustive_structs, reason = "a restriction that a store does not hold would be lost")]
+pub struct PermissionParts {
+    /// The level.
+    pub level: PermissionLevel,
+    /// The listed actions: of custom permissions.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")
+    )]
+    pub actions: Option<NonEmptySet<ActionName>>,
+    /// The environments: of all levels but metrics only.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")
+    )]
+    pub environments: Option<EnvironmentScope>,
+    /// The models: of inference only and metrics only.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")
+    )]
+    pub models: Option<ModelScope>,
+    /// The resources: of custom permissions.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")
+    )]
+    pub resources: Option<ResourceScope>,
+}
+
+#[cfg(feature = "serde")]
+named_fields!(PermissionParts);
+
+impl From<Permission> for PermissionParts {
+    fn from(permission: Permission) -> Self {
+        let level = permission.level();
+        let none = Self { level, actions: None, environments: None, models: None, resources: None };
+        match permission {
+            Permission::Custom { actions, environments, resources } => {
+                Self { actions: Some(actions), environments: Some(environments), resources: Some(resources), ..none }
+            }
+            Permission::Full { environments } => Self { environments: Some(environments), ..none },
+            Permission::InferenceOnly { environments, models } => {
+                Self { environments: Some(environments), models: Some(models), ..none }
+            }
+            Permission::MetricsOnly { models } => Self { models: Some(models), ..none },
         }
     }
 }
+
+impl TryFrom<PermissionParts> for Permission {
+    type Error = InvalidPermission;
+
+    fn try_from(parts: PermissionParts) -> Result<Self, InvalidPermission> {
+        let PermissionParts { level, actions, environments, models, resources } = parts;
+        match (level, actions, environments, models, resources) {
+            (PermissionLevel::Custom, Some(actions), Some(environments), None, Some(resources)) => {
+                Ok(Self::Custom { actions, environments, resources })
+            }
+            (PermissionLevel::Full, None, Some(environments), None, None) => Ok(Self::Full { environments }),
+            (PermissionLevel::InferenceOnly, None, Some(environments), Some(models), None) => {
+                Ok(Self::InferenceOnly { environments, models })
+            }
+            (PermissionLevel::MetricsOnly, None, None, Some(models), None) => Ok(Self::MetricsOnly { models }),
+            _ => Err(InvalidPermission),
+        }
+    }
+}
+
+/// A level without a restriction that it takes, or with one that it does not take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a level has the restrictions that it takes, spelled out, and no others")]
+#[non_exhaustive]
+pub struct InvalidPermission;
 
 /// Whose a key is; as text, `personal:` and a user id, or `team:` and a team id.
 ///
@@ -85,7 +254,7 @@ impl Permission {
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
+#[non_exhaustive]
 pub enum Owner {
     /// A user: what the key does is attributed to them, and it ends with them.
     Personal(UserId),
@@ -139,24 +308,24 @@ pub struct InvalidOwner;
 /// ```
 /// use keygate::{EnvironmentScope, Grant, KeyKind, Permission};
 ///
-/// let grant = Grant::Team {
-///     team: "core".parse()?,
-///     permission: Permission::Full { environments: EnvironmentScope::All },
-/// };
+/// let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
 /// assert_eq!(grant.kind(), KeyKind::Team);
+/// assert_eq!(Grant::personal("ada".parse()?).permission(), None);
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "fields::GrantFields", into = "fields::GrantFields"))]
-#[expect(clippy::exhaustive_enums, reason = "one variant for each kind of key")]
+#[non_exhaustive]
 pub enum Grant {
-    /// Whatever the user may do.
+    /// All that the user may do.
+    #[non_exhaustive]
     Personal {
         /// The user as whom the key acts.
         user: UserId,
     },
     /// A permission in one team.
+    #[non_exhaustive]
     Team {
         /// The team to which the key is confined.
         team: TeamId,
@@ -166,6 +335,18 @@ pub enum Grant {
 }
 
 impl Grant {
+    /// All that `user` may do.
+    #[must_use]
+    pub const fn personal(user: UserId) -> Self {
+        Self::Personal { user }
+    }
+
+    /// A permission in `team`.
+    #[must_use]
+    pub const fn team(team: TeamId, permission: Permission) -> Self {
+        Self::Team { team, permission }
+    }
+
     /// Returns the kind of a key with this grant.
     #[must_use]
     pub const fn kind(&self) -> KeyKind {
@@ -194,7 +375,16 @@ impl Grant {
         }
     }
 
-    /// Returns a reference to the permission of a team key.
+    /// Returns the user of a personal key.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Personal { user } => Some(user),
+            Self::Team { .. } => None,
+        }
+    }
+
+    /// Returns the permission of a team key.
     #[must_use]
     pub const fn permission(&self) -> Option<&Permission> {
         match self {
@@ -299,58 +489,15 @@ pub struct InvalidValidity;
 
 #[cfg(feature = "serde")]
 mod fields {
-    //! The serialized forms: `kind` and `level` are texts, and decide which other fields are there.
+    //! The serialized form of a grant: `kind` is a text, and decides which other fields are there.
     //!
     //! What serde derives for an enum with a tag also takes the number of a variant for its name, and 0 would be `Full`.
 
     use super::{Grant, Permission};
     use crate::{
         id::{KeyKind, TeamId, UserId},
-        level::PermissionLevel,
-        scope::{EnvironmentScope, ModelScope},
         serialized::{named_fields, present},
     };
-
-    #[derive(serde::Serialize, serde::Deserialize)]
-    #[serde(remote = "Self", deny_unknown_fields)]
-    pub(super) struct PermissionFields {
-        level: PermissionLevel,
-        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-        environments: Option<EnvironmentScope>,
-        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-        models: Option<ModelScope>,
-    }
-
-    named_fields!(PermissionFields);
-
-    impl From<Permission> for PermissionFields {
-        fn from(permission: Permission) -> Self {
-            let level = permission.level();
-            match permission {
-                Permission::Full { environments } => Self { level, environments: Some(environments), models: None },
-                Permission::InferenceOnly { environments, models } => {
-                    Self { level, environments: Some(environments), models: Some(models) }
-                }
-                Permission::MetricsOnly { models } => Self { level, environments: None, models: Some(models) },
-            }
-        }
-    }
-
-    impl TryFrom<PermissionFields> for Permission {
-        type Error = &'static str;
-
-        fn try_from(fields: PermissionFields) -> Result<Self, Self::Error> {
-            let PermissionFields { level, environments, models } = fields;
-            match (level, environments, models) {
-                (PermissionLevel::Full, Some(environments), None) => Ok(Self::Full { environments }),
-                (PermissionLevel::InferenceOnly, Some(environments), Some(models)) => {
-                    Ok(Self::InferenceOnly { environments, models })
-                }
-                (PermissionLevel::MetricsOnly, None, Some(models)) => Ok(Self::MetricsOnly { models }),
-                _ => Err("a level has the restrictions that it takes, spelled out, and no others"),
-            }
-        }
-    }
 
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(remote = "Self", deny_unknown_fields)]

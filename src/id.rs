@@ -160,6 +160,13 @@ text_type! {
     ModelId, "m1aaaaaa", opaque("a model id")
 }
 
+text_type! {
+    /// What an own action is done to, as the embedding service names it: 1 to 128 visible ASCII symbols.
+    ///
+    /// For a custom key the model of a call is its resource.
+    ResourceId, "project-7", opaque("a resource id")
+}
+
 /// Ids of the embedding service: bounded, visible, otherwise not our business.
 const fn opaque(what: &'static str) -> Grammar {
     Grammar {

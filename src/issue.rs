@@ -1,56 +1,139 @@
-//! Minting: the one place where a token and the record that recognises it are made together.
-//!
-//! Not public: a key is created under a permit, by [`manage`](crate::manage).
+//! What minting takes and gives.
 
-use rand_core::TryCryptoRng;
+use core::time::Duration;
 
 use crate::{
-    digest::SecretDigest,
     grant::{Grant, Validity},
-    legacy::LegacyKey,
-    name::{Issuer, KeyName},
-    record::{Creator, KeyRecord, NewKey, PreviousChange, SecretChange},
+    id::KeyId,
+    labels::Labels,
+    name::KeyName,
+    store::{KeyChange, NewKey},
     time::UnixTime,
-    token::{GenerateError, Token},
+    token::Token,
 };
 
-/// Makes a key: its token, and the record to store.
-pub(crate) fn mint<R: TryCryptoRng + ?Sized>(
-    issuer: Issuer,
-    (name, grant, validity): (KeyName, Grant, Validity),
-    created_by: Creator,
-    created_at: UnixTime,
-    rng: &mut R,
-) -> Result<(Token, NewKey), GenerateError> {
-    let token = Token::generate(issuer, grant.kind(), rng)?;
-    let record = KeyRecord::minted(token.id(), token.digest(), name, grant, validity, created_by, created_at);
-    Ok((token, NewKey::new(record)))
+/// The key to create.
+///
+/// ```
+/// use keygate::{Grant, Labels, NewKeySpec, Validity};
+///
+/// let spec = NewKeySpec::new(Grant::personal("ada".parse()?), "laptop".parse()?, Validity::NEVER_EXPIRES)
+///     .with_labels(Labels::new([("device".parse()?, "laptop".parse()?)])?);
+/// assert_eq!(spec.labels.len(), 1);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct NewKeySpec {
+    /// Its owner, and what it may do.
+    pub grant: Grant,
+    /// Its name.
+    pub name: KeyName,
+    /// When it is valid.
+    pub validity: Validity,
+    /// Its labels.
+    pub labels: Labels,
 }
 
-/// Makes the next secret of a key: its token, and the change to store.
-pub(crate) fn rotate<R: TryCryptoRng + ?Sized>(
-    issuer: Issuer,
-    record: &KeyRecord,
-    previous: PreviousChange,
-    rng: &mut R,
-) -> Result<(Token, SecretChange), GenerateError> {
-    let token = Token::generate_secret(issuer, record.kind(), record.id(), rng)?;
-    let change = SecretChange { id: record.id(), expected: record.current(), current: token.digest(), previous };
-    Ok((token, change))
+impl NewKeySpec {
+    /// A key without labels.
+    #[must_use]
+    pub const fn new(grant: Grant, name: KeyName, validity: Validity) -> Self {
+        Self { grant, name, validity, labels: Labels::NONE }
+    }
+
+    /// Adds labels.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
+    }
 }
 
-/// Makes the record of an imported key.
-pub(crate) fn import(
-    legacy_key: LegacyKey,
-    (name, grant, validity): (KeyName, Grant, Validity),
-    created_by: Creator,
-    created_at: UnixTime,
-) -> NewKey {
-    let (id, digest) = (legacy_key.id(), legacy_key.digest());
-    NewKey::new(KeyRecord::minted(id, digest, name, grant, validity, created_by, created_at))
+/// A key that was just created.
+///
+/// # Security
+///
+/// The token is shown once, to the one who gets the key; what is stored cannot give it back.
+#[derive(Debug)]
+#[must_use = "the token cannot be shown later"]
+#[non_exhaustive]
+pub struct Issued {
+    /// What the holder of the key presents.
+    pub token: Token,
+    /// The public id.
+    pub id: KeyId,
 }
 
-/// Stores the current secret of a key by another digest; it stays the same secret.
-pub(crate) fn rehash(record: &KeyRecord, current: SecretDigest) -> SecretChange {
-    SecretChange { id: record.id(), expected: record.current(), current, previous: PreviousChange::Keep }
+/// A key and its token, made under a permit and not stored yet: of the pure core.
+///
+/// # Security
+///
+/// As for [`Issued`]: the token is shown once, when the store has acknowledged.
+#[derive(Debug)]
+#[must_use = "the token cannot be shown later"]
+#[non_exhaustive]
+pub struct Minted {
+    /// What the holder of the key presents.
+    pub token: Token,
+    /// What a store inserts, with the event.
+    pub key: NewKey,
+}
+
+/// How to change a key's secret without an outage.
+///
+/// ```
+/// use core::time::Duration;
+/// use keygate::Rotation;
+/// let daily = Rotation::Start { overlap: Duration::from_secs(86_400) };
+/// assert_ne!(daily, Rotation::CutOver);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Rotation {
+    /// Only the new secret lives, at once: for a secret that leaked.
+    CutOver,
+    /// As `Start`; but where a previous secret is live, it stays, with its end, and the current one is replaced.
+    ///
+    /// For when the answer to a `Start` was lost: the undelivered secret is replaced, and the deployed one keeps working.
+    Retry {
+        /// As in `Start`.
+        overlap: Duration,
+    },
+    /// The current secret lives on beside the new one; refused while a previous one is live.
+    Start {
+        /// For how long, in whole seconds; never beyond the key's expiry. 0 is a `CutOver`.
+        overlap: Duration,
+    },
+}
+
+/// A key that got a new secret.
+///
+/// # Security
+///
+/// As for [`Issued`]: the token is shown once.
+#[derive(Debug)]
+#[must_use = "the token cannot be shown later"]
+#[non_exhaustive]
+pub struct RotatedKey {
+    /// What the holder of the key presents from now on.
+    pub token: Token,
+    /// When the previous secret ends, if there is one: the end of the overlap, or the key's expiry if that is earlier.
+    pub previous_ends_at: Option<UnixTime>,
+}
+
+/// A new secret, made under a permit and not stored yet: of the pure core.
+///
+/// # Security
+///
+/// As for [`Issued`]: the token is shown once, when the store has acknowledged.
+#[derive(Debug)]
+#[must_use = "the token cannot be shown later"]
+#[non_exhaustive]
+pub struct MintedSecret {
+    /// What the holder of the key presents from now on.
+    pub token: Token,
+    /// What a store is asked to change, with the draft of the event.
+    pub change: KeyChange,
+    /// When the previous secret ends, if there is one.
+    pub previous_ends_at: Option<UnixTime>,
 }

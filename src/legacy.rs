@@ -2,7 +2,7 @@
 //!
 //! A [`LegacyFormat`] says how another system's keys look and what that system stored of them. With it, rows of the old
 //! system become records ([`LegacyFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
-//! [`Gate`](crate::Gate) that [accepts](crate::Gate::accepting) it takes those keys beside its own tokens. An imported
+//! [`Gate`](crate::Gate) that [accepts](crate::Gate::with_legacy) it takes those keys beside its own tokens. An imported
 //! key is a key like any other: it lives in the same store and obeys the same policy, and it is listed, renamed,
 //! disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
 //!
@@ -10,33 +10,29 @@
 //!
 //! ```
 //! use keygate::{
-//!     Actor, Create, Gate, Grant, Import, Issuer, KeyManager, MemoryStore, UnixTime, Validity,
-//!     legacy::{LegacyFormat, LegacyHash}, authorize_operation,
+//!     EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, Permission, System, UnixTime,
+//!     legacy::{LegacyFormat, LegacyHash},
+//!     manage::Import,
 //! };
 //!
 //! // As djangorestframework-api-key makes them.
 //! static FORMATS: [LegacyFormat; 1] = [LegacyFormat::prefix_secret(LegacyHash::Sha512)];
 //! # pollster::block_on(async {
 //! const ACME: Issuer = Issuer::from_static("acme");
-//! let (gate, manager) = (Gate::new(ACME).accepting(&FORMATS), KeyManager::new(ACME, MemoryStore::new()));
-//! let now = UnixTime::from_secs(1_750_000_000);
+//! let store = MemoryStore::new();
+//! let (keys, gate) = (KeyManager::new(ACME, store.clone()), Gate::new(ACME, store).with_legacy(&FORMATS));
 //!
 //! // A row of the old table.
 //! let (prefix, hashed_key) = ("Xj6zVG9w", "sha512$$\
 //!     e67d5c3e906597d7d95b15fddd18c92c1df1d1ad08904eb59b38230da71f9ceb\
 //!     6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d");
-//! let import = Import {
-//!     legacy_key: FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?,
-//!     name: "laptop".parse()?,
-//!     validity: Validity::NEVER_EXPIRES,
-//!     created_at: UnixTime::from_secs(1_600_000_000),
-//! };
-//! let system = Actor::system("import of the old keys")?;
-//! let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
-//! manager.import(permit, import, now).await?;
+//! let key = FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?;
+//! let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+//! let import = Import::new(key, grant, "laptop".parse()?, UnixTime::from_secs(1_600_000_000));
+//! keys.import(&System::new("import of the old keys")?, import).await?;
 //!
 //! // What its holder has been sending all along.
-//! let key = gate.authenticate(manager.store(), "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK", now).await??;
+//! let key = gate.authenticate("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK").await?;
 //! assert_eq!(key.name().as_str(), "laptop");
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! # })?;
@@ -46,13 +42,13 @@
 //! # How it is stored
 //!
 //! What a record holds is a hash of this crate over what the old system stored, so that a record is as small as any
-//! other, and a [`SecretDigest`](crate::SecretDigest) says of which algorithm it is. Two digests of different algorithms
+//! other, and a [`SecretDigest`](crate::store::SecretDigest) says of which algorithm it is. Two digests of different algorithms
 //! are never equal: no token opens by an imported digest, and no legacy key by a token's.
 //!
 //! The [`KeyId`](crate::KeyId) is derived from the format and the key's *handle*: the public part by which the old system
 //! finds a row, or, where there is none, the hash of the whole key. It is a one-way function with 95 bits, so ids of
 //! imported keys look like any other, may be logged, and collide no sooner. The same row always has the same id: importing
-//! it again is refused with [`Conflict::IdTaken`](crate::Conflict::IdTaken), whatever has become of the key since.
+//! it again is refused with [`Conflict::IdTaken`](crate::store::Conflict::IdTaken), whatever happened to the key since.
 //!
 //! # Security
 //!
@@ -123,7 +119,7 @@ impl LegacyFormat {
     /// Keys of a fixed prefix and `min` to `max` random symbols, stored as SHA-256 of the whole; there is no handle.
     ///
     /// With an empty prefix, every text of the right symbols and length counts as one: other systems' credentials too,
-    /// which are then refused and not [passed on](crate::Unauthenticated::is_foreign).
+    /// which are then refused and not [passed on](crate::Unauthenticated::is_other_issuer).
     ///
     /// ```compile_fail
     /// use keygate::legacy::{LegacyFormat, Symbols};

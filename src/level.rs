@@ -17,7 +17,9 @@ use crate::text::text_fmt;
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum PermissionLevel {
-    /// Deploy, call and manage.
+    /// The actions that the key lists.
+    Custom,
+    /// Every action but the explicit ones.
     Full,
     /// Call models.
     InferenceOnly,
@@ -26,8 +28,8 @@ pub enum PermissionLevel {
 }
 
 impl PermissionLevel {
-    /// Every level, strongest first.
-    pub const ALL: &'static [Self] = &[Self::Full, Self::InferenceOnly, Self::MetricsOnly];
+    /// Every level.
+    pub const ALL: &'static [Self] = &[Self::Custom, Self::Full, Self::InferenceOnly, Self::MetricsOnly];
 
     /// Returns the name used in text and serialized records.
     ///
@@ -37,6 +39,7 @@ impl PermissionLevel {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Custom => "custom",
             Self::Full => "full",
             Self::InferenceOnly => "inference_only",
             Self::MetricsOnly => "metrics_only",
@@ -56,6 +59,6 @@ text_fmt!(PermissionLevel);
 
 /// A text that names no [`PermissionLevel`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a level is `full`, `inference_only` or `metrics_only`")]
+#[error("a level is `full`, `inference_only`, `metrics_only` or `custom`")]
 #[non_exhaustive]
 pub struct UnknownLevel;

@@ -10,13 +10,13 @@
 //!   [`policy`].
 //! - **Managing keys is decided too**, and tied to its target ([`manage`]).
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
-//! - **Leaks are found, redacted and ended**: a [`Scanner`] for text and for logs, and revocation by the token itself
+//! - **Leaks are found, redacted and ended**: a [`Scanner`](scan::Scanner) for text and for logs, and revocation by the token itself
 //!   ([`docs::leaks`]).
 //! - **Imported keys** move in without their users noticing, and obey the same rules ([`docs::migration`]).
 //! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
 //! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
-//!   [`MatchedKey`] was verified, an [`Authorization`] was allowed, a [`Permit`] was granted. What stops which known
-//!   mistake is listed in [`docs::threat_model`].
+//!   [`MatchedKey`](verify::MatchedKey) was verified, an [`Authorization`] was allowed, a [`Permit`](manage::Permit) was
+//!   granted. What stops which known mistake is listed in [`docs::threat_model`].
 //!
 //! # What it is not for
 //!
@@ -30,58 +30,38 @@
 //!
 //! # Quick start
 //!
-//! With the features `getrandom` and `memory`; any executor does, here it is `pollster`.
+//! `cargo add keygate --features memory` and `cargo add pollster`; any executor does.
 //!
 //! ```
 //! use keygate::{
-//!     Action, Actor, Create, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryDirectory, MemoryStore,
-//!     ModelScope, Permission, Reason, Request, SysRng, UnixTime, Validity, Verdict, authorize_operation,
+//!     Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, ModelScope, NewKeySpec, Permission,
+//!     Request, Validity, Verdict,
 //! };
 //!
-//! // The prefix of this service's tokens, checked by the compiler.
-//! const ACME: Issuer = Issuer::from_static("acme");
+//! const ACME: Issuer = Issuer::from_static("acme"); // the prefix of this service's tokens
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     pollster::block_on(run())
-//! }
+//!     pollster::block_on(async {
+//!         let store = MemoryStore::new();
+//!         let (keys, gate) = (KeyManager::new(ACME, store.clone()), Gate::new(ACME, store));
 //!
-//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//!     let (store, directory) = (MemoryStore::new(), MemoryDirectory::new());
-//!     let now = UnixTime::now();
+//!         // A key of the team `core` that may call one model, and do nothing else.
+//!         let one_model = ModelScope::only(["llama".parse()?])?;
+//!         let grant = Grant::team("core".parse()?, Permission::inference_only(EnvironmentScope::All, one_model));
+//!         let spec = NewKeySpec::new(grant, "first-key".parse()?, Validity::NEVER_EXPIRES);
+//!         let issued = keys.create(&Actor::system("quick start")?, spec).await?;
+//!         let key = issued.token.expose_secret(); // shown once
 //!
-//!     // Issue a key that may call models in production, and do nothing else.
-//!     let grant = Grant::Team {
-//!         team: "core".parse()?,
-//!         permission: Permission::InferenceOnly {
-//!             environments: EnvironmentScope::only(["production".parse()?])?,
-//!             models: ModelScope::All,
-//!         },
-//!     };
-//!     let system = Actor::system("first key")?;
-//!     let permit = authorize_operation(&system, Create(grant), None, now)?;
-//!     let manager = KeyManager::new(ACME, &store);
-//!     let issued = manager.create(permit, "nightly-batch".parse()?, Validity::NEVER_EXPIRES, &mut SysRng, now).await?;
-//!
-//!     // Show the token once. The store has a digest, which cannot give it back.
-//!     let token = issued.token.expose_secret();
-//!     assert!(token.starts_with("acmet1_"));
-//!
-//!     // A request comes in: decide, and serve what was allowed.
-//!     let gate = Gate::new(ACME);
-//!     let call = Action::Call { model: "m1aaaaaa".parse()?, environment: Some("production".parse()?) };
-//!     let request = Request::new("core".parse()?, call);
-//!     let verdict = gate.check(&store, &directory, token, &request, now).await?;
-//!     assert!(matches!(verdict, Verdict::Allowed(_)));
-//!
-//!     // A denial says why.
-//!     let request = Request::new("core".parse()?, Action::Deploy);
-//!     let verdict = gate.check(&store, &directory, token, &request, now).await?;
-//!     assert!(matches!(verdict, Verdict::Denied { denial, .. } if denial.reason() == Reason::LevelInsufficient));
-//!
-//!     // Whatever opens no key is neither.
-//!     let verdict = gate.check(&store, &directory, "hello", &request, now).await?;
-//!     assert!(matches!(verdict, Verdict::Unauthenticated(_)));
-//!     Ok(())
+//!         for (token, model) in [(key, "llama"), (key, "mistral"), ("made up", "llama")] {
+//!             let request = Request::new("core".parse()?, Action::call(model.parse()?, None));
+//!             match gate.check(token, &request).await? {
+//!                 Verdict::Allowed(_) => println!("allowed"),
+//!                 Verdict::Denied { denial, .. } => println!("denied: {}", denial.reason()),
+//!                 _ => println!("not a valid key"),
+//!             }
+//!         }
+//!         Ok(())
+//!     })
 //! }
 //! ```
 //!
@@ -100,8 +80,7 @@
 //!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
 //! ```
 //!
-//! [`Gate`] is the whole way, asynchronous or blocking; [`PresentedKey`] and [`MembershipQuery`] are its steps without I/O. For a
-//! personal key the user's [`Membership`] is looked up as well, after the secret matched.
+//! [`Gate`] is the whole way; [`stages`] has its steps without I/O. For a personal key the user's [`Membership`] is looked up as well, after the secret matched.
 //!
 //! # Features
 //!
@@ -114,8 +93,10 @@
 //! | `http` | | `http`: the credential from header fields, and the answers |
 //! | `tower` | | `tower`: two layers, one that says who calls and one that says whether they may; implies `http` |
 //! | `cache` | | `CachedStore`: records that were found, kept for a time that you bound |
-//! | `getrandom` | | `SysRng`, the generator of the operating system |
+//! | `getrandom` | yes | `SystemRandomness`, the generator of the operating system |
+//! | `rand_core` | | `Randomness` for a lock around a generator of that crate |
 //! | `memory` | | `MemoryStore` and `MemoryDirectory`, for tests and small services |
+//! | `testing` | | `testing`: proofs for the tests of handlers |
 //! | `conformance` | | `store::conformance`, the suite that every store must pass |
 //!
 //! With `serde`, deserialization needs a self-describing format, such as JSON or CBOR: a scope is a text or a list,
@@ -126,10 +107,11 @@
 //! - Comparisons of digests and secrets take a time that does not depend on what they hold. This is so in the source;
 //!   a compiler may always do otherwise, so measure the binary if you must be sure.
 //! - Secrets are wiped when dropped, as far as this crate holds them. The buffers of a web server are not ours.
-//! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`], [`Event`]).
+//! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`], [`Event`](audit::Event)).
 //! - No error holds any part of a secret.
 //! - There is no `unsafe` code here, and no panic on the way to a decision: both are lints.
-//! - Time and randomness are arguments. `UnixTime::now` and `SysRng` are there for you to call; nothing here does.
+//! - Time and randomness are arguments of everything but [`Gate`] and [`KeyManager`], which take them from the system
+//!   unless they are given others.
 //!
 //! # Minimum supported Rust version
 //!
@@ -141,6 +123,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod randomness;
+
 mod encoding;
 mod secret;
 #[cfg(feature = "serde")]
@@ -149,9 +133,11 @@ mod text;
 mod time;
 
 mod id;
+mod labels;
 mod level;
 mod membership;
 mod name;
+mod own_action;
 mod reason;
 mod scope;
 
@@ -163,20 +149,29 @@ mod action;
 mod grant;
 mod record;
 
-mod issue;
+pub mod audit;
+
 pub mod store;
-mod verify;
+pub mod verify;
+
+mod decision;
+pub mod policy;
+
+mod actor;
+mod issue;
+pub mod manage;
 
 #[cfg(feature = "cache")]
 mod cache;
 
-pub mod policy;
+mod verdict;
 
-mod event;
+pub mod stages;
 
-pub mod manage;
+pub mod sink;
 
-pub mod gate;
+mod gate;
+mod manager;
 
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
@@ -188,44 +183,40 @@ pub mod tower;
 
 pub mod scan;
 
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+
 pub use action::{Action, ActionKind, Request};
+pub use actor::{ActingKey, Actor, System};
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
-pub use cache::CachedStore;
-pub use digest::{DigestAlgorithm, InvalidDigest, SecretDigest};
-pub use event::{Asked, Event, EventKind, OperationKind, Principal, SystemReason, UsageCounter};
-pub use gate::{Gate, KeyManager, ManageError, MembershipQuery, PresentedKey, Unauthenticated, Unavailable, Verdict};
+pub use cache::{CacheError, CacheSettings, CachedStore, WriteThrough};
+pub use decision::{Attribution, AuthenticatedKey, Authorization, Denial};
+pub use gate::{AuthenticateError, Gate};
+pub use grant::{Grant, InvalidOwner, InvalidValidity, Owner, Permission, Validity};
+pub use id::{KeyId, KeyKind, ModelId, ResourceId, TeamId, UnknownKind, UserId};
+pub use issue::{Issued, NewKeySpec, RotatedKey, Rotation};
+pub use labels::{InvalidLabels, LabelName, LabelValue, Labels};
+pub use level::{PermissionLevel, UnknownLevel};
+pub use manager::{Done, KeyManager, ManageError};
+pub use membership::{Incarnation, Membership, TeamRole, UserStatus};
+pub use name::{EnvironmentName, Issuer, KeyName};
+pub use own_action::{ActionName, Coverage, OwnAction, OwnActions};
 #[cfg(feature = "getrandom")]
 #[cfg_attr(docsrs, doc(cfg(feature = "getrandom")))]
-pub use getrandom::SysRng;
-pub use grant::{Grant, InvalidOwner, InvalidValidity, Owner, Permission, Validity};
-pub use id::{KeyId, KeyKind, ModelId, TeamId, UnknownKind, UserId};
-pub use level::{PermissionLevel, UnknownLevel};
-pub use manage::{
-    Actor, Create, Disable, Enable, Import, ImportError, Imported, Issued, List, ManageDenial, Operation, Permit,
-    Rename, Revoke, Rotate, RotateError, RotatedKey, Rotation, System, Upgrade, authorize_operation,
-};
-pub use membership::Membership;
-pub use name::{EnvironmentName, Issuer, KeyName};
-pub use policy::{Allow, Attribution, Authorization, Decision, Denial, Requirement, check_usable, decide};
+pub use randomness::SystemRandomness;
+pub use randomness::{Randomness, RandomnessError};
 pub use reason::{DenialClass, Reason};
-pub use record::{
-    Creator, InvalidCreator, InvalidRecord, InvalidStatus, KeyRecord, NewKey, PreviousChange, PreviousSecret,
-    RecordParts, SecretChange, Status,
-};
-pub use scan::{RedactingWriter, Scanner, TokenMatch};
-pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, Scope};
-pub use store::{
-    BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore, Changed, Conflict, Cursor, Directory,
-    InvalidCursor, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run,
-};
+pub use record::{KeyRecord, RevocationCause, Status};
+pub use scope::{EnvironmentScope, InvalidScope, ModelScope, NonEmptySet, ResourceScope, Scope};
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
-pub use store::{MemoryDirectory, MemoryStore};
+pub use store::memory::{MemoryDirectory, MemoryStore};
 pub use text::{InvalidText, TextRule};
 pub use time::{InvalidTime, UnixTime};
-pub use token::{DisplayToken, GenerateError, ParseTokenError, Token, UnverifiedToken};
-pub use verify::{DEFAULT_TOUCH_INTERVAL, InvalidKey, MatchedKey, SecretSlot, verify, verify_legacy};
+pub use token::Token;
+pub use verdict::{DeniedKey, Unauthenticated, Unavailable, Verdict};
 
 pub mod docs;
 

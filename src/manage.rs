@@ -5,45 +5,52 @@
 //! | # | rule | reason |
 //! |---|---|---|
 //! | M1 | the system may do everything; the reason goes into the event | |
-//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy) | as there |
-//! | M3 | a user, or the user of a personal key: their membership is known; they are deprovisioned | `MembershipRequired`, `OwnerDeprovisioned` |
+//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy); and its issuer and the target's are the one that is asked | as there; `OtherIssuer` |
+//! | M3 | a user, or the user of a personal key: the membership is known; they are deprovisioned, or another incarnation | `MembershipRequired`, `OwnerDeprovisioned` |
 //! | M4 | any key may revoke itself | |
 //! | M5 | a team key may do nothing else | `LevelInsufficient` |
-//! | M6 | target owned by a user: only that user; and a personal key cannot create keys, only a signed-in user can | `OtherUser`, `SessionRequired` |
+//! | M6 | target owned by a user: only that user; and a personal key may neither create, rotate nor enable one, only a signed-in user can | `OtherUser`, `SessionRequired` |
 //! | M7 | target owned by a team: only an admin of that team; an outsider, then a member, is refused | `OtherTeam`, `LevelInsufficient` |
+//! | M8 | create, rotate or enable by a key that expires: the target must expire too, and not after the acting key | `OutlivesActor` |
 //!
-//! What may be done is a [`Permit`] for one operation on one target. It carries the target, so there is no way to use
-//! it on another one, and its methods make what a store is asked to do. [`KeyManager`](crate::KeyManager) joins both.
+//! What may be done is a [`Permit`] for one operation on one target. It carries the target, so there is no way to use it
+//! on another one; it is used up by its use, is bound to its issuer, and is refused after a minute.
+//! [`KeyManager`](crate::KeyManager) does all of this in one call.
 
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use rand_core::TryCryptoRng;
-
 use crate::{
-    event::{Asked, Event, EventKind, OperationKind, Principal, SystemReason},
+    actor::System,
+    audit::{EventDraft, EventId, OperationKind, Principal},
     grant::{Grant, Owner, Validity},
-    id::{KeyId, UserId},
-    issue,
-    membership::Membership,
+    id::UserId,
+    labels::Labels,
+    membership::{Incarnation, Membership, TeamRole},
     name::{Issuer, KeyName},
     policy::check_usable,
+    randomness::{Randomness, RandomnessError},
     reason::{DenialClass, Reason},
-    record::{Creator, KeyRecord, NewKey, PreviousChange, PreviousSecret, SecretChange, Status},
-    text::InvalidText,
+    record::{Creator, KeyRecord, RevocationCause},
+    store::{KeyChange, Operation as StoreOperation},
     time::UnixTime,
-    token::{GenerateError, Token},
     verify::MatchedKey,
 };
 
 mod import;
+mod mint;
+mod rotation;
 
-pub use import::{Import, ImportError, Imported, Upgrade};
+pub use crate::issue::{Minted, MintedSecret};
+pub use import::{Import, ImportError, Upgrade};
+pub use mint::{MintError, MintRules};
+pub use rotation::RotateError;
 
-/// Decides whether `actor` may carry out `operation`.
+/// Decides whether somebody may carry out `operation`.
 ///
-/// `membership` is the acting user's in the target's team (for a target owned by a user: `Deprovisioned`, or anything
-/// else), read now. Operators and team keys need none.
+/// `membership` is the acting user's in the target's team (for a target owned by a user: of any team, or none), read
+/// now. The system needs none, but to create a personal key: then it is that of the owner, whose incarnation the key
+/// gets. Team keys need none.
 ///
 /// # Errors
 ///
@@ -55,167 +62,132 @@ pub use import::{Import, ImportError, Imported, Upgrade};
 /// id, and the rules look at the owner that the record names. Never build one from what a request says.
 ///
 /// ```
-/// use keygate::{Actor, Create, EnvironmentScope, Grant, Permission, Reason, Membership, UnixTime, authorize_operation};
-///
-/// let ada = Actor::User("ada".parse()?);
-/// let grant = Grant::Team {
-///     team: "core".parse()?,
-///     permission: Permission::Full { environments: EnvironmentScope::All },
+/// use keygate::{
+///     EnvironmentScope, Grant, Issuer, Permission, Reason, TeamRole, UnixTime, Validity,
+///     manage::{Acting, Create, authorize_operation},
 /// };
-/// let now = UnixTime::from_secs(100);
-/// assert!(authorize_operation(&ada, Create(grant.clone()), Some(Membership::Admin), now).is_ok());
-/// let denial = authorize_operation(&ada, Create(grant), Some(Membership::Member), now).unwrap_err();
-/// assert_eq!(denial.reason(), Reason::LevelInsufficient);
+///
+/// let ada = "ada".parse()?;
+/// let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+/// let create = Create { grant, validity: Validity::NEVER_EXPIRES };
+/// let (acme, now) = (Issuer::from_static("acme"), UnixTime::from_secs(100));
+/// let ask = |role: TeamRole| authorize_operation(acme, Acting::User(&ada), create.clone(), Some(role.into()), now);
+/// assert!(ask(TeamRole::Admin).is_ok());
+/// assert_eq!(ask(TeamRole::Member).unwrap_err().reason(), Reason::LevelInsufficient);
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 pub fn authorize_operation<O: Operation>(
-    actor: &Actor<'_>,
+    issuer: Issuer,
+    acting: Acting<'_>,
     operation: O,
     membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<Permit<O>, ManageDenial> {
-    match check(actor, &operation, membership, now) {
-        Ok(()) => Ok(Permit { operation, by: actor.by(), user: actor.user().cloned() }),
-        Err(reason) => Err(ManageDenial { reason, operation: O::KIND, key: operation.key_id() }),
+    match check(issuer, acting, &operation, membership, now) {
+        Ok(()) => Ok(Permit {
+            issuer,
+            given_at: now,
+            by: acting.principal(),
+            creator: acting.user().cloned().map_or(Creator::System, Creator::User),
+            incarnation: membership.and_then(Membership::incarnation),
+            operation,
+        }),
+        Err(reason) => Err(ManageDenial { reason, operation: O::KIND }),
     }
 }
 
 fn check<O: Operation>(
-    actor: &Actor<'_>,
+    issuer: Issuer,
+    acting: Acting<'_>,
     operation: &O,
     membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<(), Reason> {
+    if operation.record().is_some_and(|record| record.issuer != issuer) {
+        return Err(Reason::OtherIssuer);
+    }
     // M1 and M2.
-    let key = match actor {
-        Actor::System(_) => return Ok(()),
-        Actor::User(_) => None,
-        Actor::Key(key) => {
+    let key = match acting {
+        Acting::System(_) => return Ok(()),
+        Acting::User(_) => None,
+        Acting::Key(key) => {
             check_usable(key, now)?;
-            Some(*key)
+            if key.issuer() != issuer {
+                return Err(Reason::OtherIssuer);
+            }
+            Some(key)
         }
     };
     // M3.
-    let user = actor.user();
-    let membership = match user {
-        Some(_) => Some(membership.ok_or(Reason::MembershipRequired)?),
+    let role = match acting.user() {
+        Some(user) => {
+            let membership = membership.ok_or(Reason::MembershipRequired)?;
+            Some((user, membership.role_of(key.and_then(MatchedKey::incarnation))))
+        }
         None => None,
     };
-    if membership == Some(Membership::Deprovisioned) {
+    if let Some((_, TeamRole::Deprovisioned)) = role {
         return Err(Reason::OwnerDeprovisioned);
     }
     // M4.
-    if O::KIND == OperationKind::Revoke && key.is_some_and(|key| operation.key_id() == Some(key.id())) {
+    let is_itself = key.is_some_and(|key| operation.record().is_some_and(|record| record.id == key.id()));
+    if O::KIND == OperationKind::Revoke && is_itself {
         return Ok(());
     }
-    match (user, membership, operation.owner()) {
-        // M5: who is neither system nor user is a team key.
-        (None, _, _) | (_, None, _) => Err(Reason::LevelInsufficient),
+    // M5: neither the system nor a user is a team key.
+    let (user, role) = role.ok_or(Reason::LevelInsufficient)?;
+    let yields_secret = matches!(
+        O::KIND,
+        OperationKind::Create | OperationKind::Enable | OperationKind::Import | OperationKind::Rotate
+    );
+    match (operation.owner(), role) {
         // M6.
-        (Some(user), Some(_), Owner::Personal(owner)) if *user != owner => Err(Reason::OtherUser),
-        (Some(_), Some(_), Owner::Personal(_)) if key.is_some() && O::KIND == OperationKind::Create => {
-            Err(Reason::SessionRequired)
-        }
-        (Some(_), Some(_), Owner::Personal(_)) => Ok(()),
+        (Owner::Personal(owner), _) if *user != owner => return Err(Reason::OtherUser),
+        (Owner::Personal(_), _) if key.is_some() && yields_secret => return Err(Reason::SessionRequired),
+        (Owner::Personal(_), _) => {}
         // M7.
-        (Some(_), Some(Membership::Outsider | Membership::Deprovisioned), Owner::Team(_)) => Err(Reason::OtherTeam),
-        (Some(_), Some(Membership::Member), Owner::Team(_)) => Err(Reason::LevelInsufficient),
-        (Some(_), Some(Membership::Admin), Owner::Team(_)) => Ok(()),
+        (Owner::Team(_), TeamRole::Outsider | TeamRole::Deprovisioned) => return Err(Reason::OtherTeam),
+        (Owner::Team(_), TeamRole::Member) => return Err(Reason::LevelInsufficient),
+        (Owner::Team(_), TeamRole::Admin) => {}
+    }
+    // M8.
+    match key.and_then(|key| key.validity().expires_at()) {
+        Some(end) if yields_secret && operation.expires_at().is_none_or(|target| end < target) => {
+            Err(Reason::OutlivesActor)
+        }
+        _ => Ok(()),
     }
 }
 
-/// Who wants to manage keys.
-///
-/// ```
-/// use keygate::{Actor, System};
-/// assert_eq!(Actor::User("ada".parse()?).user().map(|user| user.as_str()), Some("ada"));
-/// assert_eq!(Actor::system("first key")?.user(), None);
-/// # Ok::<(), keygate::InvalidText>(())
-/// ```
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "an actor that the rules do not know cannot be decided")]
-pub enum Actor<'a> {
-    /// A verified key.
+/// Who acts, as the pure core takes it: a key that was looked up and matched just now.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Acting<'a> {
+    /// A matched key.
     Key(&'a MatchedKey),
     /// The service itself.
-    System(System),
+    System(&'a System),
     /// A user who signed in by the service's own means.
-    User(UserId),
+    User(&'a UserId),
 }
 
-impl Actor<'_> {
-    /// The service itself, for a reason that goes into the event.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidText`] if the reason is empty, has more than 200 symbols, or has one that is not printable ASCII.
-    pub fn system(reason: &str) -> Result<Self, InvalidText> {
-        System::new(reason).map(Self::System)
-    }
-
-    /// Returns a reference to the user who acts: signed in, or behind a personal key.
+impl<'a> Acting<'a> {
+    /// Returns the user who acts: signed in, or behind a personal key.
     #[must_use]
-    pub fn user(&self) -> Option<&UserId> {
+    pub fn user(self) -> Option<&'a UserId> {
         match self {
             Self::System(_) => None,
             Self::User(user) => Some(user),
-            Self::Key(key) => match key.grant() {
-                Grant::Personal { user } => Some(user),
-                Grant::Team { .. } => None,
-            },
+            Self::Key(key) => key.user(),
         }
     }
 
-    pub(crate) fn by(&self) -> Principal {
+    pub(crate) fn principal(self) -> Principal {
         match self {
-            Self::Key(key) => Principal::key(key),
-            Self::System(system) => system.by(),
-            Self::User(user) => Principal::User { id: user.clone() },
+            Self::Key(key) => key.principal(),
+            Self::System(system) => system.principal(),
+            Self::User(id) => Principal::User { id: id.clone() },
         }
-    }
-
-    /// Returns the event that tells of a denial to this actor.
-    #[must_use]
-    pub fn to_event(&self, denial: ManageDenial, now: UnixTime) -> Event {
-        let ManageDenial { reason, operation, key } = denial;
-        let refused = EventKind::Refused { asked: Some(Asked::Operation(operation)), why: reason.as_str() };
-        Event::new(now, self.by(), key, refused)
-    }
-}
-
-/// The root authority: the service itself, for the first key and for deprovisioning.
-///
-/// Whoever can name this type can do everything: look for it in reviews.
-///
-/// ```
-/// use keygate::System;
-/// assert_eq!(System::new("first key")?.reason().as_str(), "first key");
-/// assert!(System::new("").is_err());
-/// # Ok::<(), keygate::InvalidText>(())
-/// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct System {
-    reason: SystemReason,
-}
-
-impl System {
-    /// Acts as the service, for a reason that goes into the event.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidText`] if the reason is empty, has more than 200 symbols, or has one that is not printable ASCII.
-    pub fn new(reason: &str) -> Result<Self, InvalidText> {
-        Ok(Self { reason: reason.parse()? })
-    }
-
-    /// Returns a reference to the reason.
-    #[must_use]
-    pub const fn reason(&self) -> &SystemReason {
-        &self.reason
-    }
-
-    pub(crate) fn by(&self) -> Principal {
-        Principal::System { reason: self.reason.clone() }
     }
 }
 
@@ -223,23 +195,75 @@ impl System {
 pub trait Operation: sealed::Operation {}
 
 mod sealed {
-    use crate::{event::OperationKind, grant::Owner, id::KeyId};
+    use crate::{audit::OperationKind, grant::Owner, record::KeyRecord, time::UnixTime};
 
     #[expect(unnameable_types, reason = "sealed: nobody else adds operations")]
     pub trait Operation {
         const KIND: OperationKind;
         fn owner(&self) -> Owner;
-        fn key_id(&self) -> Option<KeyId>;
+        /// The record that is changed; nothing where there is none yet, or no single one.
+        fn record(&self) -> Option<&KeyRecord>;
+        /// When the key expires that is created or changed.
+        fn expires_at(&self) -> Option<UnixTime> {
+            self.record().and_then(|record| record.validity.expires_at())
+        }
     }
 }
 
-macro_rules! operations {
-    ($($(#[$doc:meta])* $name:ident($target:ty): |$this:ident| $owner:expr, $id:expr;)*) => {
+/// Create a key with this grant, valid in this time: the permit fixes both.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an operation is its target and nothing else")]
+pub struct Create {
+    /// Owner and permission.
+    pub grant: Grant,
+    /// When the key is valid.
+    pub validity: Validity,
+}
+
+impl Operation for Create {}
+
+impl sealed::Operation for Create {
+    const KIND: OperationKind = OperationKind::Create;
+
+    fn owner(&self) -> Owner {
+        self.grant.owner()
+    }
+
+    fn record(&self) -> Option<&KeyRecord> {
+        None
+    }
+
+    fn expires_at(&self) -> Option<UnixTime> {
+        self.validity.expires_at()
+    }
+}
+
+/// List the keys of this owner.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an operation is its target and nothing else")]
+pub struct List(pub Owner);
+
+impl Operation for List {}
+
+impl sealed::Operation for List {
+    const KIND: OperationKind = OperationKind::List;
+
+    fn owner(&self) -> Owner {
+        self.0.clone()
+    }
+
+    fn record(&self) -> Option<&KeyRecord> {
+        None
+    }
+}
+
+macro_rules! record_operations {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Debug)]
             #[expect(clippy::exhaustive_structs, reason = "an operation is its target and nothing else")]
-            pub struct $name(pub $target);
+            pub struct $name(pub Arc<KeyRecord>);
 
             impl Operation for $name {}
 
@@ -247,305 +271,189 @@ macro_rules! operations {
                 const KIND: OperationKind = OperationKind::$name;
 
                 fn owner(&self) -> Owner {
-                    let $this = &self.0;
-                    $owner
+                    self.0.grant.owner()
                 }
 
-                fn key_id(&self) -> Option<KeyId> {
-                    let $this = &self.0;
-                    $id
+                fn record(&self) -> Option<&KeyRecord> {
+                    Some(&self.0)
                 }
             }
         )*
     };
 }
 
-operations! {
-    /// Create a key with this grant: the permit fixes owner and permission.
-    Create(Grant): |grant| grant.owner(), { let _ = grant; None };
-    /// List the keys of this owner.
-    List(Owner): |owner| owner.clone(), { let _ = owner; None };
+record_operations! {
+    /// Disable this key.
+    Disable;
+    /// Enable this disabled key.
+    Enable;
+    /// End this key's previous secret.
+    EndOverlap;
     /// Rename this key.
-    Rename(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
-    /// Give this key another secret, or end its previous one.
-    Rotate(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
-    /// Set this key aside.
-    Disable(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
-    /// Take this disabled key into use again.
-    Enable(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
-    /// End this key for good.
-    Revoke(Arc<KeyRecord>): |record| record.grant().owner(), Some(record.id());
+    Rename;
+    /// Revoke this key.
+    Revoke;
+    /// Give this key another secret.
+    Rotate;
+    /// Set this key's labels.
+    SetLabels;
 }
 
-/// Leave to carry out one operation on one target; only [`authorize_operation`] gives it.
+/// Permission to carry out one operation on one target. Only [`authorize_operation`] creates one.
 ///
-/// Use it at once: what was permitted to an admin yesterday says nothing about today.
+/// Use it immediately: it reflects the actor's rights at the moment it was issued, and is refused
+/// [a minute](Permit::LIFETIME) later, before that moment, and for another issuer.
 ///
 /// ```compile_fail
-/// use keygate::{Create, Grant, Permit};
-/// fn forge(grant: Grant) -> Permit<Create> {
-///     Permit { operation: Create(grant), by: todo!() }
+/// use keygate::manage::{Create, Permit};
+/// fn forge(operation: Create) -> Permit<Create> {
+///     Permit { operation, by: todo!() }
 /// }
 /// ```
 #[derive(Debug)]
 #[must_use = "a permit does nothing until it is used"]
 pub struct Permit<O> {
+    issuer: Issuer,
+    given_at: UnixTime,
     operation: O,
     by: Principal,
-    user: Option<UserId>,
+    creator: Creator,
+    incarnation: Option<Incarnation>,
 }
 
-impl<O: Operation> Permit<O> {
+/// Who used up a permit, and when.
+struct Use {
+    by: Principal,
+    at: UnixTime,
+}
+
+impl Use {
+    fn draft(self, randomness: &dyn Randomness) -> Result<EventDraft, PermitError> {
+        Ok(EventDraft::new(EventId::generate(randomness)?, self.at, self.by))
+    }
+}
+
+impl<O> Permit<O> {
+    /// How long a permit can be used: one minute.
+    pub const LIFETIME: Duration = Duration::from_secs(60);
+
     /// Returns a reference to the operation with its target.
     #[must_use]
     pub const fn operation(&self) -> &O {
         &self.operation
     }
 
-    pub(crate) fn event(&self, kind: EventKind, now: UnixTime) -> Event {
-        Event::new(now, self.by.clone(), self.operation.key_id(), kind)
+    fn check(&self, issuer: Issuer, now: UnixTime) -> Result<(), PermitError> {
+        if self.issuer != issuer {
+            return Err(PermitError::OtherIssuer);
+        }
+        if now < self.given_at || self.given_at.saturating_add(Self::LIFETIME) <= now {
+            return Err(PermitError::TooOld);
+        }
+        Ok(())
     }
+
+    fn use_up(self, issuer: Issuer, now: UnixTime) -> Result<(O, Use), PermitError> {
+        self.check(issuer, now)?;
+        Ok((self.operation, Use { by: self.by, at: now }))
+    }
+}
+
+macro_rules! plain_changes {
+    ($($(#[$doc:meta])* $operation:ident::$method:ident($($argument:ident: $type:ty)?) => $change:expr;)*) => {
+        $(
+            impl Permit<$operation> {
+                $(#[$doc])*
+                ///
+                /// # Errors
+                ///
+                /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the id
+                /// of the event.
+                pub fn $method(
+                    self,
+                    issuer: Issuer,
+                    $($argument: $type,)?
+                    randomness: &dyn Randomness,
+                    now: UnixTime,
+                ) -> Result<KeyChange, PermitError> {
+                    let ($operation(record), used) = self.use_up(issuer, now)?;
+                    Ok(KeyChange::new(record.id, $change, used.draft(randomness)?))
+                }
+            }
+        )*
+    };
+}
+
+plain_changes! {
+    /// Makes the change that disables the key.
+    Disable::disable() => StoreOperation::Disable;
+    /// Makes the change that enables the key.
+    Enable::enable() => StoreOperation::Enable;
+    /// Makes the change that ends the key's previous secret.
+    EndOverlap::end_overlap() => StoreOperation::EndOverlap;
+    /// Makes the change that renames the key.
+    Rename::rename(name: KeyName) => StoreOperation::Rename(name);
+    /// Makes the change that revokes the key.
+    Revoke::revoke(cause: RevocationCause) => StoreOperation::Revoke(cause);
+    /// Makes the change that sets the key's labels.
+    SetLabels::set_labels(labels: Labels) => StoreOperation::SetLabels(labels);
 }
 
 impl Permit<Revoke> {
-    /// Whoever holds a secret may end its key, in whatever state the key is: it has leaked.
-    pub(crate) fn leaked(key: &MatchedKey) -> Self {
-        Self { operation: Revoke(Arc::clone(key.record())), by: Principal::key(key), user: None }
-    }
-}
-
-impl Permit<Create> {
-    /// Makes the key: a token to show once, and a record to [insert](crate::KeyManagementStore::insert).
+    /// Revokes a key whose secret was seen where it should not be, in whatever state the key is.
     ///
-    /// Owner, permission and creator come from the permit. The event is due when the store has acknowledged.
+    /// The secret is the authority: who holds it could have used the key already.
     ///
     /// # Errors
     ///
-    /// [`GenerateError`] if the random generator does not work.
-    pub fn issue<R: TryCryptoRng + ?Sized>(
-        &self,
-        issuer: Issuer,
-        name: KeyName,
-        validity: Validity,
-        rng: &mut R,
+    /// [`RandomnessError`] if there are no random bytes for the id of the event.
+    pub fn revoke_leaked(
+        key: &MatchedKey,
+        randomness: &dyn Randomness,
         now: UnixTime,
-    ) -> Result<Issued, GenerateError> {
-        let grant = self.operation.0.clone();
-        let created_by = self.creator();
-        let created = EventKind::Created { name: name.clone(), owner: grant.owner() };
-        let (token, key) = issue::mint(issuer, (name, grant, validity), created_by, now, rng)?;
-        let event = Event::new(now, self.by.clone(), Some(token.id()), created);
-        Ok(Issued { token, key, event })
-    }
-
-    /// A team key creates no keys (M5), so where no user acts, signed in or by a personal key, it is the system.
-    fn creator(&self) -> Creator {
-        self.user.clone().map_or(Creator::System, Creator::User)
+    ) -> Result<KeyChange, RandomnessError> {
+        let draft = EventDraft::new(EventId::generate(randomness)?, now, key.principal());
+        Ok(KeyChange::new(key.id(), StoreOperation::Revoke(RevocationCause::Leaked), draft))
     }
 }
 
-/// A key that was just made.
-///
-/// # Security
-///
-/// The token is shown once, to the one who gets the key; what is stored cannot give it back.
-///
-/// ```
-/// # use keygate::*;
-/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let system = Actor::system("example")?;
-/// # let permission = Permission::InferenceOnly {
-/// #     environments: EnvironmentScope::only(["production".parse()?])?,
-/// #     models: ModelScope::All,
-/// # };
-/// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
-/// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
-/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
-/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// assert_eq!(issued.token.id(), issued.key.record().id());
-/// assert_eq!(issued.token.digest(), issued.key.record().current());
-/// assert_eq!(issued.event.key, Some(issued.token.id()));
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "the token cannot be shown later"]
-#[non_exhaustive]
-pub struct Issued {
-    /// What the holder of the key presents.
-    pub token: Token,
-    /// What a store holds.
-    pub key: NewKey,
-    /// What the audit log is told.
-    pub event: Event,
-}
-
-impl Permit<Rotate> {
-    /// Makes the key's next secret: a token to show once, and a change for a store to [make](crate::KeyManagementStore::rotate).
-    ///
-    /// Grant and expiry stay.
-    ///
-    /// # Errors
-    ///
-    /// - [`RotateError::Revoked`], [`RotateError::Disabled`] or [`RotateError::Expired`]: only an active key is rotated.
-    /// - [`RotateError::InProgress`] if a previous secret is live and [`Rotation::Start`] was asked for.
-    /// - [`RotateError::Generate`] if the random generator does not work.
-    pub fn rotate<R: TryCryptoRng + ?Sized>(
-        &self,
-        issuer: Issuer,
-        rotation: Rotation,
-        rng: &mut R,
-        now: UnixTime,
-    ) -> Result<RotatedKey, RotateError> {
-        let record = &*self.operation.0;
-        match record.status() {
-            Status::Revoked { .. } => return Err(RotateError::Revoked),
-            Status::Disabled => return Err(RotateError::Disabled),
-            Status::Active if record.validity().is_expired(now) => return Err(RotateError::Expired),
-            Status::Active => {}
-        }
-        let previous = previous_after(record, rotation, now)?;
-        let previous_ends_at = match previous {
-            PreviousChange::Clear => None,
-            PreviousChange::Keep => record.previous().map(|previous| previous.ends_at),
-            PreviousChange::Set(previous) => Some(previous.ends_at),
-        };
-        let (token, change) = issue::rotate(issuer, record, previous, rng)?;
-        let event = self.event(EventKind::Rotated { previous_ends_at }, now);
-        Ok(RotatedKey { token, change, event })
-    }
-}
-
-fn previous_after(record: &KeyRecord, rotation: Rotation, now: UnixTime) -> Result<PreviousChange, RotateError> {
-    match (rotation, record.live_previous(now)) {
-        (Rotation::CutOver, _) => Ok(PreviousChange::Clear),
-        (Rotation::Start { .. }, Some(_)) => Err(RotateError::InProgress),
-        (Rotation::Retry { .. }, Some(_)) => Ok(PreviousChange::Keep),
-        (Rotation::Start { overlap } | Rotation::Retry { overlap }, None) => {
-            let end = now.saturating_add(overlap);
-            let ends_at = record.validity().expires_at().map_or(end, |expires_at| expires_at.min(end));
-            Ok(PreviousChange::Set(PreviousSecret { digest: record.current(), ends_at }))
-        }
-    }
-}
-
-/// How to change a key's secret without an outage.
-///
-/// ```
-/// use core::time::Duration;
-/// use keygate::Rotation;
-/// let daily = Rotation::Start { overlap: Duration::from_secs(86_400) };
-/// assert_ne!(daily, Rotation::CutOver);
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Rotation {
-    /// Only the new secret lives, at once: for a secret that leaked.
-    CutOver,
-    /// As `Start`; but where a previous secret is live, it stays, with its end, and the current one is replaced.
-    ///
-    /// For when the answer to a `Start` was lost: the secret that was to be shown is replaced, and the one that is
-    /// deployed lives on.
-    Retry {
-        /// As in `Start`.
-        overlap: Duration,
-    },
-    /// The current secret lives on beside the new one; refused while a previous one is live.
-    Start {
-        /// For how long, in whole seconds; never beyond the key's expiry.
-        overlap: Duration,
-    },
-}
-
-/// A secret that was just made for a key that exists.
-///
-/// # Security
-///
-/// As for [`Issued`]: the token is shown once.
-///
-/// ```
-/// # use keygate::*;
-/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let system = Actor::system("example")?;
-/// # let permission = Permission::InferenceOnly {
-/// #     environments: EnvironmentScope::only(["production".parse()?])?,
-/// #     models: ModelScope::All,
-/// # };
-/// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
-/// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
-/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
-/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// let record = std::sync::Arc::new(issued.key.record().clone());
-/// let permit = authorize_operation(&system, Rotate(record), None, now)?;
-/// let rotated = permit.rotate(issuer, Rotation::CutOver, &mut rng, now)?;
-/// assert_eq!(rotated.token.id(), issued.token.id());
-/// assert_eq!(rotated.change.expected(), issued.token.digest());
-/// assert_eq!(rotated.change.current(), rotated.token.digest());
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "the token cannot be shown later"]
-#[non_exhaustive]
-pub struct RotatedKey {
-    /// What the holder of the key presents from now on.
-    pub token: Token,
-    /// What a store is asked to change.
-    pub change: SecretChange,
-    /// What the audit log is told.
-    pub event: Event,
-}
-
-/// Why a key cannot be rotated.
+/// Why a permit cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RotateError {
-    /// The key is set aside.
-    #[error("the key is disabled")]
-    Disabled,
-    /// The key's time is over.
-    #[error("the key is expired")]
-    Expired,
-    /// The random generator does not work.
-    #[error("no secret could be made")]
-    Generate(#[from] GenerateError),
-    /// A previous secret is live.
-    #[error("a rotation is in progress: its previous secret is still live")]
-    InProgress,
-    /// The key is ended for good.
-    #[error("the key is revoked")]
-    Revoked,
+pub enum PermitError {
+    /// It was given for another issuer.
+    #[error("the permit is for another issuer")]
+    OtherIssuer,
+    /// There are no random bytes to be had.
+    #[error("no id could be made for the audit event")]
+    Randomness(#[from] RandomnessError),
+    /// It was given a minute ago or more, or is from the future.
+    #[error("the permit was given too long ago")]
+    TooOld,
 }
 
-impl RotateError {
-    /// Returns the name used in logs, which is stable.
-    ///
-    /// ```
-    /// assert_eq!(keygate::RotateError::InProgress.as_str(), "rotation_in_progress");
-    /// ```
+impl PermitError {
+    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> Option<&'static str> {
         match self {
-            Self::Disabled => "disabled",
-            Self::Expired => "expired",
-            Self::Generate(_) => "generator_failed",
-            Self::InProgress => "rotation_in_progress",
-            Self::Revoked => "revoked",
+            Self::OtherIssuer => Some("permit_for_other_issuer"),
+            Self::TooOld => Some("permit_too_old"),
+            Self::Randomness(_) => None,
         }
     }
 }
 
-/// Why an operation is refused: small, and nothing of the target but its public id in it.
+/// Why an operation is refused: small, and nothing of the target in it.
 ///
 /// ```
-/// use keygate::{Actor, List, OperationKind, Owner, Reason, Membership, UnixTime, authorize_operation};
+/// use keygate::{
+///     Issuer, Owner, Reason, TeamRole, UnixTime, audit::OperationKind, manage::{Acting, List, authorize_operation},
+/// };
 ///
-/// let ada = Actor::User("ada".parse()?);
-/// let denial = authorize_operation(&ada, List(Owner::Personal("bob".parse()?)), Some(Membership::Member), UnixTime::MIN);
+/// let (acme, ada) = (Issuer::from_static("acme"), "ada".parse()?);
+/// let list = List(Owner::Personal("bob".parse()?));
+/// let denial = authorize_operation(acme, Acting::User(&ada), list, Some(TeamRole::Member.into()), UnixTime::MIN);
 /// let denial = denial.unwrap_err();
 /// assert_eq!((denial.operation(), denial.reason()), (OperationKind::List, Reason::OtherUser));
 /// assert_eq!(denial.to_string(), "list denied: other_user");
@@ -557,10 +465,13 @@ impl RotateError {
 pub struct ManageDenial {
     reason: Reason,
     operation: OperationKind,
-    key: Option<KeyId>,
 }
 
 impl ManageDenial {
+    pub(crate) const fn new(reason: Reason, operation: OperationKind) -> Self {
+        Self { reason, operation }
+    }
+
     /// Returns the rule that refused.
     #[must_use]
     pub const fn reason(&self) -> Reason {
@@ -573,15 +484,15 @@ impl ManageDenial {
         self.operation
     }
 
-    /// Returns what the denial says of the one who asks.
+    /// Returns what the denial says about the one who asks.
     #[must_use]
     pub const fn class(&self) -> DenialClass {
         self.reason.class()
     }
 
-    /// Returns `true` if the answer would show that something exists ([`Reason::reveals_existence`]).
+    /// Returns `true` if an answer of 403 would show that another's key exists.
     #[must_use]
     pub const fn reveals_existence(&self) -> bool {
-        self.reason.reveals_existence()
+        matches!(self.reason, Reason::OtherTeam | Reason::OtherUser)
     }
 }

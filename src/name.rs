@@ -121,8 +121,7 @@ text_type! {
 text_type! {
     /// An environment: 1 to 40 lower-case letters, digits and inner hyphens.
     ///
-    /// `development` is a deployment slot: a request may name it, a scope refuses it
-    /// ([`EnvironmentScope::only`](crate::EnvironmentScope::only)).
+    /// A platform with a slot that nobody may be granted, such as `development`, refuses that name where it makes keys.
     EnvironmentName, "production", Grammar {
         what: "an environment name",
         min: 1,
@@ -135,25 +134,8 @@ text_type! {
     }
 }
 
-impl EnvironmentName {
-    /// The name of the slot that no scope can grant.
-    pub const DEVELOPMENT: &'static str = "development";
-
-    /// Returns `true` if this is the development slot, which no scope can grant.
-    ///
-    /// ```
-    /// let slot: keygate::EnvironmentName = "development".parse()?;
-    /// assert!(slot.is_development());
-    /// # Ok::<(), keygate::InvalidText>(())
-    /// ```
-    #[must_use]
-    pub fn is_development(&self) -> bool {
-        self.as_str() == Self::DEVELOPMENT
-    }
-}
-
 /// `==` of slices cannot be called in a `const fn`.
-const fn is_equal(mut left: &[u8], mut right: &[u8]) -> bool {
+pub(crate) const fn is_equal(mut left: &[u8], mut right: &[u8]) -> bool {
     while let ([a, rest_left @ ..], [b, rest_right @ ..]) = (left, right) {
         if *a != *b {
             return false;
@@ -164,7 +146,7 @@ const fn is_equal(mut left: &[u8], mut right: &[u8]) -> bool {
 }
 
 /// `copy_from_slice` is no `const fn` before Rust 1.87.
-const fn copy(mut from: &[u8], mut to: &mut [u8]) {
+pub(crate) const fn copy(mut from: &[u8], mut to: &mut [u8]) {
     while let ([symbol, rest_from @ ..], [place, rest_to @ ..]) = (from, to) {
         *place = *symbol;
         (from, to) = (rest_from, rest_to);

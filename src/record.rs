@@ -1,31 +1,34 @@
 //! What is stored of a key.
 
-#[cfg(feature = "serde")]
-use crate::serialized::{named_fields, required};
 use core::{fmt, str::FromStr};
 
 use crate::{
     digest::SecretDigest,
     grant::{Grant, Validity},
     id::{KeyId, KeyKind, UserId},
-    name::KeyName,
-    text::text_serde,
+    labels::Labels,
+    membership::Incarnation,
+    name::{Issuer, KeyName},
+    text::{text_fmt, text_serde},
     time::UnixTime,
 };
 
 /// All that is stored of a key; none of it gives the secret back.
 ///
-/// A record is made from the [`RecordParts`] that a store holds, which are checked against each other, or by
-/// [`Permit::issue`](crate::Permit::issue). There are no setters: a store changes a record only by the narrow operations
-/// of [`KeyManagementStore`](crate::KeyManagementStore). With feature `serde` it serializes as its parts do; unknown fields are refused.
+/// A record is made from the [`RecordParts`](crate::store::RecordParts) that a store holds, which are checked against
+/// each other, or under a permit. There are no setters: a store changes a record only by the narrow operations of
+/// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes.
 ///
 /// ```
-/// use keygate::{Creator, Grant, KeyRecord, RecordParts, Status, UnixTime, Validity};
+/// use keygate::{Grant, Issuer, KeyRecord, Labels, Status, UnixTime, Validity, store::{Creator, RecordParts}};
 ///
 /// let record = KeyRecord::try_from(RecordParts {
+///     issuer: Issuer::from_static("acme"),
 ///     id: "wk59pfKL0jFi2YYv".parse()?,
 ///     name: "laptop".parse()?,
-///     grant: Grant::Personal { user: "ada".parse()? },
+///     labels: Labels::NONE,
+///     grant: Grant::personal("ada".parse()?),
+///     incarnation: None,
 ///     created_at: UnixTime::from_secs(100),
 ///     created_by: Creator::User("ada".parse()?),
 ///     not_before: None,
@@ -39,13 +42,14 @@ use crate::{
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(into = "RecordParts"))]
 pub struct KeyRecord {
-    // INVARIANT: `previous` does not end after `validity` does.
+    // INVARIANT: `previous` does not end after `validity` does, and only a personal key has an incarnation.
+    pub(crate) issuer: Issuer,
     pub(crate) id: KeyId,
     pub(crate) name: KeyName,
+    pub(crate) labels: Labels,
     pub(crate) grant: Grant,
+    pub(crate) incarnation: Option<Incarnation>,
     pub(crate) created_at: UnixTime,
     pub(crate) created_by: Creator,
     pub(crate) validity: Validity,
@@ -56,6 +60,12 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// Returns the issuer of the key's tokens.
+    #[must_use]
+    pub const fn issuer(&self) -> Issuer {
+        self.issuer
+    }
+
     /// Returns the public id.
     #[must_use]
     pub const fn id(&self) -> KeyId {
@@ -68,16 +78,28 @@ impl KeyRecord {
         self.grant.kind()
     }
 
-    /// Returns a reference to the name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(&self) -> &KeyName {
         &self.name
     }
 
-    /// Returns a reference to the owner and what the key may do.
+    /// Returns the labels.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Returns the owner and what the key may do.
     #[must_use]
     pub const fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    /// Returns the incarnation of a personal key's user that the key was minted for.
+    #[must_use]
+    pub const fn incarnation(&self) -> Option<Incarnation> {
+        self.incarnation
     }
 
     /// Returns when the key was created.
@@ -110,6 +132,12 @@ impl KeyRecord {
         self.status
     }
 
+    /// Returns `true` if the key is ended for good.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        matches!(self.status, Status::Revoked { .. })
+    }
+
     /// Returns the digest of the current secret.
     #[must_use]
     pub const fn current(&self) -> SecretDigest {
@@ -122,33 +150,10 @@ impl KeyRecord {
         self.previous
     }
 
-    /// Returns a reference to the previous secret if it still opens the key at `now`.
+    /// Returns the previous secret if it still opens the key at `now`.
     #[must_use]
     pub fn live_previous(&self, now: UnixTime) -> Option<&PreviousSecret> {
         self.previous.as_ref().filter(|previous| now < previous.ends_at)
-    }
-
-    pub(crate) fn minted(
-        id: KeyId,
-        current: SecretDigest,
-        name: KeyName,
-        grant: Grant,
-        validity: Validity,
-        created_by: Creator,
-        created_at: UnixTime,
-    ) -> Self {
-        Self {
-            id,
-            name,
-            grant,
-            created_at,
-            created_by,
-            validity,
-            last_used_at: None,
-            status: Status::Active,
-            current,
-            previous: None,
-        }
     }
 }
 
@@ -157,9 +162,12 @@ impl TryFrom<RecordParts> for KeyRecord {
 
     fn try_from(parts: RecordParts) -> Result<Self, InvalidRecord> {
         let RecordParts {
+            issuer,
             id,
             name,
+            labels,
             grant,
+            incarnation,
             created_at,
             created_by,
             not_before,
@@ -175,25 +183,51 @@ impl TryFrom<RecordParts> for KeyRecord {
                 return Err(InvalidRecord::OverlapOutlivesKey);
             }
         }
-        Ok(Self { id, name, grant, created_at, created_by, validity, last_used_at, status, current, previous })
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for KeyRecord {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <RecordParts as serde::Deserialize>::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+        if incarnation.is_some() && grant.kind() != KeyKind::Personal {
+            return Err(InvalidRecord::IncarnationWithoutUser);
+        }
+        Ok(Self {
+            issuer,
+            id,
+            name,
+            labels,
+            grant,
+            incarnation,
+            created_at,
+            created_by,
+            validity,
+            last_used_at,
+            status,
+            current,
+            previous,
+        })
     }
 }
 
 impl From<KeyRecord> for RecordParts {
     fn from(record: KeyRecord) -> Self {
-        let KeyRecord { id, name, grant, created_at, created_by, validity, last_used_at, status, current, previous } =
-            record;
-        Self {
+        let KeyRecord {
+            issuer,
             id,
             name,
+            labels,
             grant,
+            incarnation,
+            created_at,
+            created_by,
+            validity,
+            last_used_at,
+            status,
+            current,
+            previous,
+        } = record;
+        Self {
+            issuer,
+            id,
+            name,
+            labels,
+            grant,
+            incarnation,
             created_at,
             created_by,
             not_before: validity.not_before(),
@@ -208,74 +242,114 @@ impl From<KeyRecord> for RecordParts {
 
 /// The columns of a record, for stores: plain data, checked when it becomes a [`KeyRecord`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
 #[expect(clippy::exhaustive_structs, reason = "a store must fill each column; a new one must break its build")]
 pub struct RecordParts {
+    /// The issuer of the key's tokens.
+    pub issuer: Issuer,
     /// The public id, the primary key.
     pub id: KeyId,
     /// The name.
     pub name: KeyName,
+    /// The labels.
+    pub labels: Labels,
     /// Owner, level and restrictions; the kind follows from it.
     pub grant: Grant,
+    /// The incarnation of a personal key's user, if the directory counts them.
+    pub incarnation: Option<Incarnation>,
     /// When the key was created.
     pub created_at: UnixTime,
     /// Who created it.
     pub created_by: Creator,
     /// The first second in which it is valid.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
     pub not_before: Option<UnixTime>,
     /// The first second in which it is no longer valid.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
     pub expires_at: Option<UnixTime>,
-    /// The last use that was written.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
+    /// The last use that was written, by either secret.
     pub last_used_at: Option<UnixTime>,
     /// Active, disabled or revoked.
     pub status: Status,
     /// The digest of the current secret.
     pub current: SecretDigest,
     /// The previous secret, during rotation.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "required"))]
     pub previous: Option<PreviousSecret>,
 }
 
-#[cfg(feature = "serde")]
-named_fields!(RecordParts);
-
 /// The secret that a rotation replaced, and when it stops to open the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
 #[expect(clippy::exhaustive_structs, reason = "a store must fill each column")]
 pub struct PreviousSecret {
     /// Its digest.
     pub digest: SecretDigest,
     /// The first second in which it is a wrong secret; never after the key expires.
     pub ends_at: UnixTime,
+    /// Its last use that was written since it was replaced; nothing says that nobody needs it any more.
+    pub last_used_at: Option<UnixTime>,
 }
 
-#[cfg(feature = "serde")]
-named_fields!(PreviousSecret);
-
-/// Whether a key is in use, set aside, or gone for good; as text, `active`, `disabled`, or `revoked:` and the time.
+/// Which of a key's secrets was presented.
 ///
 /// ```
-/// use keygate::{Status, UnixTime};
-/// assert_eq!("revoked:1".parse(), Ok(Status::Revoked { at: UnixTime::from_secs(1) }));
-/// assert_ne!(Status::Disabled, Status::Revoked { at: UnixTime::from_secs(1) });
+/// assert_eq!(keygate::store::SecretSlot::Previous.as_str(), "previous");
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "a key has at most two live secrets")]
+pub enum SecretSlot {
+    /// The current one.
+    Current,
+    /// The one that a rotation replaced, before its end.
+    Previous,
+}
+
+impl SecretSlot {
+    /// Returns the name used in logs, which is stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+impl FromStr for SecretSlot {
+    type Err = UnknownSlot;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSlot> {
+        [Self::Current, Self::Previous].into_iter().find(|slot| slot.as_str() == text).ok_or(UnknownSlot)
+    }
+}
+
+text_fmt!(SecretSlot);
+
+/// A text that names no slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a slot is `current` or `previous`")]
+#[non_exhaustive]
+pub struct UnknownSlot;
+
+/// Whether a key is in use, disabled, or ended for good; as text, `active`, `disabled`, or `revoked:`, the time, `:` and
+/// the cause.
+///
+/// ```
+/// use keygate::{RevocationCause, Status, UnixTime};
+///
+/// let revoked = Status::Revoked { at: UnixTime::from_secs(1), cause: RevocationCause::Leaked };
+/// assert_eq!("revoked:1:leaked".parse(), Ok(revoked));
+/// assert_ne!(Status::Disabled, revoked);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must hold each; a new one must break its build")]
 pub enum Status {
     /// In use.
     Active,
-    /// Set aside; it can be enabled again.
+    /// Disabled; it can be enabled again.
     Disabled,
     /// Ended for good.
     Revoked {
         /// When it was first revoked.
         at: UnixTime,
+        /// Why it was first revoked.
+        cause: RevocationCause,
     },
 }
 
@@ -284,7 +358,7 @@ impl fmt::Display for Status {
         match self {
             Self::Active => f.write_str("active"),
             Self::Disabled => f.write_str("disabled"),
-            Self::Revoked { at } => write!(f, "revoked:{at}"),
+            Self::Revoked { at, cause } => write!(f, "revoked:{at}:{cause}"),
         }
     }
 }
@@ -293,10 +367,14 @@ impl FromStr for Status {
     type Err = InvalidStatus;
 
     fn from_str(text: &str) -> Result<Self, InvalidStatus> {
-        match text.split_once(':') {
-            None if text == "active" => Ok(Self::Active),
-            None if text == "disabled" => Ok(Self::Disabled),
-            Some(("revoked", at)) => at.parse().map(|at| Self::Revoked { at }).map_err(|_| InvalidStatus),
+        let mut parts = text.split(':');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("active"), None, ..) => Ok(Self::Active),
+            (Some("disabled"), None, ..) => Ok(Self::Disabled),
+            (Some("revoked"), Some(at), Some(cause), None) => {
+                let (at, cause) = (at.parse().map_err(|_| InvalidStatus)?, cause.parse().map_err(|_| InvalidStatus)?);
+                Ok(Self::Revoked { at, cause })
+            }
             _ => Err(InvalidStatus),
         }
     }
@@ -306,32 +384,75 @@ text_serde!(Status);
 
 /// A text that names no status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a status is `active`, `disabled`, or `revoked:` and a time")]
+#[error("a status is `active`, `disabled`, or `revoked:`, a time, `:` and a cause")]
 #[non_exhaustive]
 pub struct InvalidStatus;
+
+/// Why a key was revoked: a closed list, so that a log can be searched by it.
+///
+/// ```
+/// use keygate::RevocationCause;
+/// assert_eq!("owner_deprovisioned".parse(), Ok(RevocationCause::OwnerDeprovisioned));
+/// assert!("".parse::<RevocationCause>().is_err());
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum RevocationCause {
+    /// Its secret was seen where it should not be.
+    Leaked,
+    /// The user or team that owned it is gone.
+    OwnerDeprovisioned,
+    /// Another key took its place.
+    Replaced,
+    /// Somebody who may revoke it asked for it.
+    Requested,
+    /// Nobody used it.
+    Unused,
+}
+
+impl RevocationCause {
+    /// Every cause.
+    pub const ALL: &'static [Self] =
+        &[Self::Leaked, Self::OwnerDeprovisioned, Self::Replaced, Self::Requested, Self::Unused];
+
+    /// Returns the name used in text and serialized records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leaked => "leaked",
+            Self::OwnerDeprovisioned => "owner_deprovisioned",
+            Self::Replaced => "replaced",
+            Self::Requested => "requested",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+impl FromStr for RevocationCause {
+    type Err = UnknownCause;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCause> {
+        Self::ALL.iter().copied().find(|cause| cause.as_str() == text).ok_or(UnknownCause)
+    }
+}
+
+text_fmt!(RevocationCause);
+
+/// A text that names no cause of a revocation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a cause is `leaked`, `owner_deprovisioned`, `replaced`, `requested` or `unused`")]
+#[non_exhaustive]
+pub struct UnknownCause;
 
 /// Who created a key; as text, `system`, or `user:` and a user id.
 ///
 /// ```
-/// # use keygate::*;
-/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let system = Actor::system("example")?;
-/// # let permission = Permission::InferenceOnly {
-/// #     environments: EnvironmentScope::only(["production".parse()?])?,
-/// #     models: ModelScope::All,
-/// # };
-/// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
-/// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
-/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
-/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// assert_eq!(issued.key.record().created_by(), &Creator::System);
-/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// use keygate::store::Creator;
+/// assert_eq!("user:ada".parse(), Ok(Creator::User("ada".parse()?)));
+/// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "a store must hold each")]
+#[non_exhaustive]
 pub enum Creator {
     /// The service itself.
     System,
@@ -372,6 +493,9 @@ pub struct InvalidCreator;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRecord {
+    /// A team key has an incarnation, which is a user's.
+    #[error("only a personal key has an incarnation of its user")]
+    IncarnationWithoutUser,
     /// The previous secret would outlive the key.
     #[error("a previous secret must not end after the key expires")]
     OverlapOutlivesKey,
@@ -380,66 +504,166 @@ pub enum InvalidRecord {
     Validity,
 }
 
-/// A record that was just minted under a permit, and that no store holds yet: the only thing that
-/// [`KeyManagementStore::insert`](crate::KeyManagementStore::insert) takes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NewKey(KeyRecord);
+#[cfg(feature = "serde")]
+mod serialized {
+    //! The serialized form, which begins with its version.
+    //!
+    //! A reader of version 1 refuses a field that it does not know. In a record of a later version it leaves out such a
+    //! field, so that a release that adds one can run beside the one before; but never within `grant`, where restrictions
+    //! are: those it refuses. What is not there is the text `none`, since not every format can write a null.
 
-impl NewKey {
-    pub(crate) const fn new(record: KeyRecord) -> Self {
-        Self(record)
+    use alloc::{collections::BTreeMap, string::String};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, de::IgnoredAny};
+
+    use super::{
+        Creator, Grant, Incarnation, Issuer, KeyId, KeyName, KeyRecord, Labels, PreviousSecret, RecordParts,
+        SecretDigest, Status, UnixTime,
+    };
+    use crate::serialized::{Version, named_fields, or_none};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Self")]
+    struct RecordFields {
+        version: Version,
+        issuer: Issuer,
+        id: KeyId,
+        name: KeyName,
+        labels: Labels,
+        grant: Grant,
+        #[serde(with = "or_none")]
+        incarnation: Option<Incarnation>,
+        created_at: UnixTime,
+        created_by: Creator,
+        #[serde(with = "or_none")]
+        not_before: Option<UnixTime>,
+        #[serde(with = "or_none")]
+        expires_at: Option<UnixTime>,
+        #[serde(with = "or_none")]
+        last_used_at: Option<UnixTime>,
+        status: Status,
+        current: SecretDigest,
+        #[serde(with = "or_none")]
+        previous: Option<PreviousFields>,
+        #[serde(flatten, skip_serializing)]
+        unknown: BTreeMap<String, IgnoredAny>,
     }
 
-    /// Returns a reference to the record to store.
-    #[must_use]
-    pub const fn record(&self) -> &KeyRecord {
-        &self.0
-    }
-}
+    named_fields!(RecordFields);
 
-/// The change of secrets that a rotation asks of a store, made under a permit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SecretChange {
-    pub(crate) id: KeyId,
-    pub(crate) expected: SecretDigest,
-    pub(crate) current: SecretDigest,
-    pub(crate) previous: PreviousChange,
-}
-
-impl SecretChange {
-    /// Returns the key that is rotated.
-    #[must_use]
-    pub const fn id(&self) -> KeyId {
-        self.id
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Self", deny_unknown_fields)]
+    struct PreviousFields {
+        digest: SecretDigest,
+        ends_at: UnixTime,
+        #[serde(with = "or_none")]
+        last_used_at: Option<UnixTime>,
     }
 
-    /// Returns the digest that must still be the current one: if another is, somebody rotated in between.
-    #[must_use]
-    pub const fn expected(&self) -> SecretDigest {
-        self.expected
+    named_fields!(PreviousFields);
+
+    impl Serialize for RecordParts {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let Self {
+                issuer,
+                id,
+                name,
+                labels,
+                grant,
+                incarnation,
+                created_at,
+                created_by,
+                not_before,
+                expires_at,
+                last_used_at,
+                status,
+                current,
+                previous,
+            } = self.clone();
+            let previous = previous.map(|PreviousSecret { digest, ends_at, last_used_at }| PreviousFields {
+                digest,
+                ends_at,
+                last_used_at,
+            });
+            let fields = RecordFields {
+                version: Version::CURRENT,
+                issuer,
+                id,
+                name,
+                labels,
+                grant,
+                incarnation,
+                created_at,
+                created_by,
+                not_before,
+                expires_at,
+                last_used_at,
+                status,
+                current,
+                previous,
+                unknown: BTreeMap::new(),
+            };
+            Serialize::serialize(&fields, serializer)
+        }
     }
 
-    /// Returns the digest that becomes the current one.
-    #[must_use]
-    pub const fn current(&self) -> SecretDigest {
-        self.current
+    impl<'de> Deserialize<'de> for RecordParts {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let fields = <RecordFields as Deserialize>::deserialize(deserializer)?;
+            if fields.version == Version::CURRENT && !fields.unknown.is_empty() {
+                return Err(D::Error::custom("a field is not known"));
+            }
+            let RecordFields {
+                version: _,
+                issuer,
+                id,
+                name,
+                labels,
+                grant,
+                incarnation,
+                created_at,
+                created_by,
+                not_before,
+                expires_at,
+                last_used_at,
+                status,
+                current,
+                previous,
+                unknown: _,
+            } = fields;
+            let previous = previous.map(|PreviousFields { digest, ends_at, last_used_at }| PreviousSecret {
+                digest,
+                ends_at,
+                last_used_at,
+            });
+            Ok(Self {
+                issuer,
+                id,
+                name,
+                labels,
+                grant,
+                incarnation,
+                created_at,
+                created_by,
+                not_before,
+                expires_at,
+                last_used_at,
+                status,
+                current,
+                previous,
+            })
+        }
     }
 
-    /// Returns what becomes of the previous secret.
-    #[must_use]
-    pub const fn previous(&self) -> PreviousChange {
-        self.previous
+    impl Serialize for KeyRecord {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            RecordParts::from(self.clone()).serialize(serializer)
+        }
     }
-}
 
-/// What a rotation does to the stored previous secret.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]
-pub enum PreviousChange {
-    /// There is none any more.
-    Clear,
-    /// It stays as it is in the store, with its end. Not as a caller read it: it may have been ended since.
-    Keep,
-    /// It becomes this.
-    Set(PreviousSecret),
+    impl<'de> Deserialize<'de> for KeyRecord {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            RecordParts::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //!
 //! | | finds | for |
 //! |---|---|---|
-//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation)) |
+//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
 //! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where a secret too much is worse than a word too little |
 //!
 //! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
@@ -35,7 +35,7 @@ use crate::{
 /// Looks for the tokens of one or several issuers.
 ///
 /// ```
-/// use keygate::{Issuer, Scanner};
+/// use keygate::{Issuer, scan::Scanner};
 ///
 /// const KG: Scanner = Scanner::new(Issuer::from_static("kg"));
 /// let log = "GET /v1/models key=kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_de913c61 200";
@@ -64,7 +64,7 @@ impl Scanner {
     /// Looks for the tokens of another issuer as well: an earlier prefix of the service, or another service.
     ///
     /// ```
-    /// use keygate::{Issuer, Scanner};
+    /// use keygate::{Issuer, scan::Scanner};
     ///
     /// let both = Scanner::new(Issuer::from_static("kg")).with_issuer(Issuer::from_static("acme"));
     /// let text = "acmep1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1";
@@ -81,7 +81,7 @@ impl Scanner {
     /// It allocates nothing, and hashes once for each find.
     ///
     /// ```
-    /// # use keygate::{Issuer, Scanner};
+    /// # use keygate::{Issuer, scan::Scanner};
     /// # let scanner = Scanner::new(Issuer::from_static("kg"));
     /// let file = b"\xff\xfe KEY='kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d'";
     /// let tokens: Vec<&str> = scanner
@@ -112,7 +112,8 @@ impl Scanner {
 /// # Security
 ///
 /// It borrows the text, and so the secret: `Debug` shows the public part only. Whether the token opens anything is not
-/// known; [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation) finds out, and takes what [`TokenMatch::expose_secret`] lends.
+/// known; [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked) finds out, and takes what
+/// [`TokenMatch::expose_secret`] returns.
 #[derive(Clone, Copy)]
 pub struct TokenMatch<'t> {
     token: &'t str,
@@ -180,7 +181,8 @@ impl<'t> TokenMatch<'t> {
     ///
     /// # Security
     ///
-    /// The one door out, for [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation). Tell others of a find by [`TokenMatch::public`].
+    /// The one door out, for [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked). Tell others of a find by
+    /// [`TokenMatch::public`].
     #[must_use]
     pub const fn expose_secret(&self) -> &'t str {
         self.token
@@ -189,7 +191,7 @@ impl<'t> TokenMatch<'t> {
 
 impl fmt::Debug for TokenMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found")
+        f.debug_struct("TokenMatch")
             .field("range", &self.range())
             .field("public", &format_args!("{}", self.public()))
             .field("has_valid_checksum", &self.has_valid_checksum)

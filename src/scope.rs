@@ -3,13 +3,19 @@
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::{fmt, slice};
 
-use crate::{id::ModelId, name::EnvironmentName};
+use crate::{
+    id::{ModelId, ResourceId},
+    name::EnvironmentName,
+};
 
 /// The environments that a team key may call.
 pub type EnvironmentScope = Scope<EnvironmentName>;
 
 /// The models that a team key may call, or export metrics of.
 pub type ModelScope = Scope<ModelId>;
+
+/// The resources that a custom key may act on.
+pub type ResourceScope = Scope<ResourceId>;
 
 /// Everything, or only the members of a set that is never empty.
 ///
@@ -35,47 +41,24 @@ pub enum Scope<T> {
     Only(NonEmptySet<T>),
 }
 
-impl Scope<EnvironmentName> {
-    /// Restricts to some environments; repeats collapse.
+impl<T: AsRef<str> + Ord> Scope<T> {
+    /// Restricts to some members; repeats collapse.
     ///
     /// ```
-    /// use keygate::{EnvironmentScope, InvalidScope};
-    /// assert_eq!(EnvironmentScope::only(["development".parse()?]), Err(InvalidScope::Development));
-    /// # Ok::<(), keygate::InvalidText>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// - [`InvalidScope::Empty`] if no environment is given.
-    /// - [`InvalidScope::Development`] if one is `development`, which is a slot and cannot be granted.
-    pub fn only(environments: impl IntoIterator<Item = EnvironmentName>) -> Result<Self, InvalidScope> {
-        let environments: Vec<_> = environments.into_iter().collect();
-        if environments.iter().any(EnvironmentName::is_development) {
-            return Err(InvalidScope::Development);
-        }
-        NonEmptySet::new(environments).map(Self::Only)
-    }
-}
-
-impl Scope<ModelId> {
-    /// Restricts to some models; repeats collapse.
-    ///
-    /// ```
-    /// use keygate::ModelScope;
+    /// use keygate::{InvalidScope, ModelScope};
     /// let scope = ModelScope::only(["m1".parse()?, "m1".parse()?])?;
-    /// assert_eq!(scope.members().unwrap().len(), 1);
+    /// assert_eq!(scope.members().map(|members| members.len()), Some(1));
+    /// assert_eq!(ModelScope::only([]), Err(InvalidScope::Empty));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidScope::Empty`] if no model is given.
-    pub fn only(models: impl IntoIterator<Item = ModelId>) -> Result<Self, InvalidScope> {
-        NonEmptySet::new(models.into_iter().collect()).map(Self::Only)
+    /// [`InvalidScope::Empty`] if no member is given.
+    pub fn only(members: impl IntoIterator<Item = T>) -> Result<Self, InvalidScope> {
+        NonEmptySet::new(members).map(Self::Only)
     }
-}
 
-impl<T: AsRef<str> + Ord> Scope<T> {
     /// Returns `true` if the scope covers `item`, in a time that does not grow with the number of members.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
@@ -126,7 +109,13 @@ struct Index<T> {
 }
 
 impl<T: AsRef<str> + Ord> NonEmptySet<T> {
-    fn new(mut members: Vec<T>) -> Result<Self, InvalidScope> {
+    /// Makes a set; repeats collapse.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidScope::Empty`] if no member is given.
+    pub fn new(members: impl IntoIterator<Item = T>) -> Result<Self, InvalidScope> {
+        let mut members: Vec<T> = members.into_iter().collect();
         members.sort_unstable();
         members.dedup();
         if members.is_empty() {
@@ -166,14 +155,21 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
     /// Returns `true` if `item` is a member.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
+        self.contains_text(item.as_ref())
+    }
+
+    /// Returns `true` if a member has this text, which is what makes ids of two types one and the same.
+    #[inline]
+    pub(crate) fn contains_text(&self, text: &str) -> bool {
         let Index { members, positions, starts } = &*self.0;
         if members.len() <= FEW {
-            return members.contains(item);
+            return members.iter().any(|member| member.as_ref() == text);
         }
-        let bucket = bucket(item.as_ref(), starts.len().saturating_sub(1));
+        let bucket = bucket(text, starts.len().saturating_sub(1));
         let Some([start, end]) = starts.get(bucket..bucket.saturating_add(2)) else { return false };
         positions.get(*start as usize..*end as usize).is_some_and(|places| {
-            places.binary_search_by_key(&Some(item), |place| members.get(*place as usize)).is_ok()
+            let member = |place: &u32| members.get(*place as usize).map(AsRef::as_ref);
+            places.binary_search_by_key(&Some(text), member).is_ok()
         })
     }
 }
@@ -232,9 +228,6 @@ fn bucket(text: &str, buckets: usize) -> usize {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidScope {
-    /// `development` is a deployment slot, not an environment that can be granted.
-    #[error("`development` is a deployment slot and cannot be granted")]
-    Development,
     /// A restriction names at least one member; "everything" is spelled out.
     #[error("a restriction has at least one member; an empty list is not everything")]
     Empty,
@@ -248,13 +241,14 @@ mod serialized {
     //! `"all"`, or a list with at least one member in any order.
 
     use alloc::vec::Vec;
+    use core::marker::PhantomData;
+
     use serde::{
         Deserialize, Deserializer, Serialize, Serializer,
         de::{Error, SeqAccess, Visitor},
     };
 
-    use super::{InvalidScope, Scope};
-    use crate::{id::ModelId, name::EnvironmentName};
+    use super::{NonEmptySet, Scope};
 
     const ALL: &str = "all";
 
@@ -267,21 +261,30 @@ mod serialized {
         }
     }
 
-    impl<'de> Deserialize<'de> for Scope<EnvironmentName> {
+    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Deserialize<'de> for Scope<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(ScopeVisitor(Self::only))
+            deserializer.deserialize_any(ScopeVisitor(PhantomData))
         }
     }
 
-    impl<'de> Deserialize<'de> for Scope<ModelId> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(ScopeVisitor(Self::only))
+    impl<T: Serialize> Serialize for NonEmptySet<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(self)
         }
     }
 
-    struct ScopeVisitor<T>(fn(Vec<T>) -> Result<Scope<T>, InvalidScope>);
+    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Deserialize<'de> for NonEmptySet<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            match Scope::deserialize(deserializer)? {
+                Scope::Only(set) => Ok(set),
+                Scope::All => Err(D::Error::custom("expected a list")),
+            }
+        }
+    }
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ScopeVisitor<T> {
+    struct ScopeVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Visitor<'de> for ScopeVisitor<T> {
         type Value = Scope<T>;
 
         crate::serialized::refuse!("`all` or a list": bool i64 u64 f64 bytes unit map);
@@ -296,7 +299,7 @@ mod serialized {
             while let Some(member) = list.next_element()? {
                 members.push(member);
             }
-            (self.0)(members).map_err(A::Error::custom)
+            Scope::only(members).map_err(A::Error::custom)
         }
     }
 }

@@ -5,11 +5,97 @@
 
 use alloc::string::ToString as _;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// Reads a field that may be null and may not be missing: a lost `expires_at` must not become "never".
-pub(crate) fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Deserialize::deserialize(deserializer)
+/// The version of a serialized form: 1, or one that came later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Version(i64);
+
+impl Version {
+    pub(crate) const CURRENT: Self = Self(1);
+
+    pub(crate) const fn new(number: i64) -> Option<Self> {
+        if number < Self::CURRENT.0 { None } else { Some(Self(number)) }
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl serde::de::Visitor<'_> for Number {
+            type Value = Version;
+
+            crate::serialized::refuse!("a version": bool f64 str bytes unit);
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Version, E> {
+                Version::new(number).ok_or_else(|| E::custom("a version is 1 or more"))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
+                i64::try_from(number)
+                    .map_err(|_| E::custom("a version is below 2^63"))
+                    .and_then(|number| self.visit_i64(number))
+            }
+        }
+
+        deserializer.deserialize_any(Number)
+    }
+}
+
+/// A field that is a value or the text `none`, and that may not be missing: a lost `expires_at` must not become "never".
+pub(crate) mod or_none {
+    use core::marker::PhantomData;
+
+    use serde::{
+        Deserialize, Deserializer, Serialize, Serializer,
+        de::{Error, IntoDeserializer as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    };
+
+    const NONE: &str = "none";
+
+    pub(crate) fn serialize<S: Serializer, T: Serialize>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(NONE),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_any(OrNone(PhantomData))
+    }
+
+    struct OrNone<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OrNone<T> {
+        type Value = Option<T>;
+
+        crate::serialized::refuse!("a value or `none`": bool f64 bytes unit seq);
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
+            if text == NONE { Ok(None) } else { Err(E::custom("expected a value or `none`")) }
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Option<T>, E> {
+            T::deserialize(number.into_deserializer()).map(Some)
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {
+            T::deserialize(number.into_deserializer()).map(Some)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
 }
 
 /// Reads a field that may be missing and may not be null; goes together with `default`.

@@ -87,6 +87,8 @@ impl Grammar {
             rest = tail;
         }
         match (bytes.first(), bytes.last()) {
+            // Of the right length, so there may be none.
+            (None, None) => Ok(()),
             (Some(first), Some(last)) if self.is_first.accepts(*first) && self.is_last.accepts(*last) => Ok(()),
             _ => Err(InvalidText::new(self, TextRule::Edge)),
         }
@@ -96,7 +98,9 @@ impl Grammar {
 /// A set of ASCII symbols; a plain function could not be called in a `const fn`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SymbolTest {
+    Action,
     Alphanumeric,
+    Label,
     Lowercase,
     LowercaseDigit,
     LowercaseDigitHyphen,
@@ -107,6 +111,8 @@ pub(crate) enum SymbolTest {
 impl SymbolTest {
     const fn accepts(self, symbol: u8) -> bool {
         match self {
+            Self::Action => Self::Label.accepts(symbol) || symbol == b':',
+            Self::Label => Self::LowercaseDigitHyphen.accepts(symbol) || symbol == b'_',
             Self::Alphanumeric => symbol.is_ascii_alphanumeric(),
             Self::Lowercase => symbol.is_ascii_lowercase(),
             Self::LowercaseDigit => symbol.is_ascii_lowercase() || symbol.is_ascii_digit(),
@@ -120,6 +126,9 @@ impl SymbolTest {
 /// Declares a text type on the heap, cheap to clone, whose only door in is its [`Grammar`].
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $example:literal, $grammar:expr) => {
+        crate::text::text_type!($(#[$doc])* "keygate::", $name, $example, $grammar);
+    };
+    ($(#[$doc:meta])* $path:literal, $name:ident, $example:literal, $grammar:expr) => {
         $(#[$doc])*
         #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub struct $name(alloc::sync::Arc<str>);
@@ -130,7 +139,7 @@ macro_rules! text_type {
             /// Returns the text.
             ///
             /// ```
-            #[doc = concat!("let text: keygate::", stringify!($name), " = \"", $example, "\".parse()?;")]
+            #[doc = concat!("let text: ", $path, stringify!($name), " = \"", $example, "\".parse()?;")]
             #[doc = concat!("assert_eq!(text.as_str(), \"", $example, "\");")]
             /// # Ok::<(), keygate::InvalidText>(())
             /// ```

@@ -3,13 +3,12 @@
 use alloc::string::String;
 use core::fmt;
 
-use rand_core::TryCryptoRng;
-
 use crate::{
     digest::SecretDigest,
     encoding::{DrawError, draw_text, is_alphanumeric, read_word, write_hex},
     id::{KeyId, KeyKind},
     name::Issuer,
+    randomness::Randomness,
     secret::SecretText,
 };
 
@@ -21,14 +20,13 @@ use crate::{
 /// public part. Dropping it wipes the text. What is stored is the [`SecretDigest`], which cannot give it back.
 ///
 /// ```
-/// use keygate::{Issuer, KeyKind, Token};
-/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// use keygate::{Issuer, KeyKind, SystemRandomness, Token};
 ///
 /// const ACME: Issuer = Issuer::from_static("acme");
-/// let token = Token::generate(ACME, KeyKind::Team, &mut ChaCha20Rng::from_seed([7; 32]))?;
+/// let token = Token::generate(ACME, KeyKind::Team, &SystemRandomness)?;
 /// assert!(token.expose_secret().starts_with("acmet1_"));
 /// assert!(!format!("{token:?}").contains(token.expose_secret()));
-/// # Ok::<(), keygate::GenerateError>(())
+/// # Ok::<(), keygate::verify::GenerateError>(())
 /// ```
 pub struct Token {
     text: SecretText,
@@ -48,13 +46,9 @@ impl Token {
     ///
     /// - [`GenerateError::Generator`] if the generator failed.
     /// - [`GenerateError::Exhausted`] or [`GenerateError::Stuck`] if what it gives cannot be random.
-    pub fn generate<R: TryCryptoRng + ?Sized>(
-        issuer: Issuer,
-        kind: KeyKind,
-        rng: &mut R,
-    ) -> Result<Self, GenerateError> {
-        let id = draw_text::<{ KeyId::LENGTH / 4 * 3 }, { KeyId::LENGTH }, R>(rng)?;
-        Self::generate_secret(issuer, kind, KeyId::from_checked(*id), rng)
+    pub fn generate(issuer: Issuer, kind: KeyKind, randomness: &dyn Randomness) -> Result<Self, GenerateError> {
+        let id = draw_text::<{ KeyId::LENGTH / 4 * 3 }, { KeyId::LENGTH }>(randomness)?;
+        Self::generate_secret(issuer, kind, KeyId::from_checked(*id), randomness)
     }
 
     /// Makes the next token of a key whose id stays.
@@ -62,13 +56,13 @@ impl Token {
     /// # Errors
     ///
     /// As [`Token::generate`].
-    pub fn generate_secret<R: TryCryptoRng + ?Sized>(
+    pub fn generate_secret(
         issuer: Issuer,
         kind: KeyKind,
         id: KeyId,
-        rng: &mut R,
+        randomness: &dyn Randomness,
     ) -> Result<Self, GenerateError> {
-        let secret = draw_text::<{ SECRET_LENGTH / 4 * 3 }, SECRET_LENGTH, R>(rng)?;
+        let secret = draw_text::<{ SECRET_LENGTH / 4 * 3 }, SECRET_LENGTH>(randomness)?;
         // Exactly as large as needed: growing would leave copies of the secret behind.
         let mut text = String::with_capacity(Issuer::MAX_LENGTH + Self::LENGTH_AFTER_ISSUER);
         for part in [issuer.as_str(), kind.symbol(), VERSION, SEPARATOR, id.as_str(), SEPARATOR] {
@@ -128,7 +122,7 @@ impl fmt::Debug for Token {
 /// checksum, and the rest of the hash is all that verification needs.
 ///
 /// ```
-/// use keygate::{Issuer, KeyKind, ParseTokenError, UnverifiedToken};
+/// use keygate::{Issuer, KeyKind, verify::{ParseTokenError, UnverifiedToken}};
 ///
 /// const KG: Issuer = Issuer::from_static("kg");
 /// let presented = UnverifiedToken::parse(KG, "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d")?;
@@ -191,6 +185,10 @@ impl UnverifiedToken {
         DisplayToken { issuer: self.issuer, kind: self.kind, id: self.id }
     }
 
+    pub(crate) const fn issuer_ref(&self) -> &Issuer {
+        &self.issuer
+    }
+
     /// Returns a reference to the public id.
     pub(crate) const fn id_ref(&self) -> &KeyId {
         &self.id
@@ -249,7 +247,7 @@ fn split(rest: &[u8]) -> Option<(KeyId, u32)> {
 /// What lists and logs show of a token: `issuer kind version "_" id`.
 ///
 /// ```
-/// use keygate::{Issuer, KeyKind, DisplayToken};
+/// use keygate::{Issuer, KeyKind, verify::DisplayToken};
 /// let public = DisplayToken::new(Issuer::from_static("kg"), KeyKind::Team, "wk59pfKL0jFi2YYv".parse()?);
 /// assert_eq!(public.to_string(), "kgt1_wk59pfKL0jFi2YYv");
 /// # Ok::<(), keygate::InvalidText>(())
@@ -299,7 +297,7 @@ impl ParseTokenError {
     /// Returns the name used in logs, which is stable.
     ///
     /// ```
-    /// assert_eq!(keygate::ParseTokenError::ForeignIssuer.as_str(), "foreign_issuer");
+    /// assert_eq!(keygate::verify::ParseTokenError::ForeignIssuer.as_str(), "foreign_issuer");
     /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! Verification: does what was presented open the key that was found?
+//! Verification: does the presented secret open the key that was found?
 //!
 //! Status, time and scope are not looked at here: that is the [policy's](crate::policy) part, and it comes after the
 //! secret matched, so that nobody learns a key's status from its public id alone.
@@ -9,27 +9,31 @@ use core::{fmt, time::Duration};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
+    audit::Principal,
     digest::{DigestAlgorithm, SecretDigest},
-    grant::{Grant, Validity},
-    id::{KeyId, KeyKind},
+    grant::{Grant, Owner, Validity},
+    id::{KeyId, KeyKind, UserId},
+    labels::Labels,
     legacy::UnverifiedLegacyKey,
-    name::KeyName,
-    record::{KeyRecord, Status},
+    membership::Incarnation,
+    name::{Issuer, KeyName},
+    record::{KeyRecord, SecretSlot, Status},
     time::UnixTime,
-    token::UnverifiedToken,
 };
+
+pub use crate::token::{DisplayToken, GenerateError, ParseTokenError, UnverifiedToken};
 
 /// How long a stored last use may lag behind before [`MatchedKey::touch_due`] asks for a write: one minute.
 pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Holds what was presented against the record that was found by its id, if one was.
+/// Compares a presented token with the record that was found by its id, if one was.
 ///
 /// `now` decides whether a previous secret is still live.
 ///
 /// # Errors
 ///
-/// [`InvalidKey`] if no record was found, if it is of another id or kind, or if neither its current secret nor a live
-/// previous one was presented. Which of them is not told.
+/// [`InvalidKey`] if no record was found, if it is of another id, kind or issuer, or if neither its current secret nor a
+/// live previous one was presented. The error does not say which.
 ///
 /// # Security
 ///
@@ -37,12 +41,12 @@ pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 /// where a record or a previous secret is missing, a dummy takes its place, and its comparison does not count.
 ///
 /// ```
-/// use keygate::{InvalidKey, Issuer, UnixTime, UnverifiedToken, verify};
+/// use keygate::{Issuer, UnixTime, verify::{InvalidKey, UnverifiedToken, verify}};
 ///
 /// let text = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d";
 /// let presented = UnverifiedToken::parse(Issuer::from_static("kg"), text)?;
 /// assert_eq!(verify(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
-/// # Ok::<(), keygate::ParseTokenError>(())
+/// # Ok::<(), keygate::verify::ParseTokenError>(())
 /// ```
 #[inline]
 pub fn verify(
@@ -50,10 +54,13 @@ pub fn verify(
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<MatchedKey, InvalidKey> {
-    match_record(presented.id_ref(), Some(presented.kind()), presented.digest_ref(), None, record, now)
+    let claims = Claims { issuer: presented.issuer_ref(), id: presented.id_ref(), kind: Some(presented.kind()) };
+    match_record(claims, presented.digest_ref(), None, record, now)
 }
 
-/// As [`verify`], for a legacy key: the text of one does not say its kind, so the record's counts.
+/// Compares a legacy key with the record that was found by its id, if one was; `issuer` is that of the record.
+///
+/// The text of a legacy key does not say its kind, so the record's counts.
 ///
 /// # Errors
 ///
@@ -65,40 +72,48 @@ pub fn verify(
 /// was presented as that algorithm gives it. A digest of a token is never equal to either.
 ///
 /// ```
-/// use keygate::{InvalidKey, UnixTime, legacy::{LegacyFormat, LegacyHash}, verify_legacy};
+/// use keygate::{Issuer, UnixTime, legacy::{LegacyFormat, LegacyHash}, verify::{InvalidKey, verify_legacy}};
 ///
 /// let format = LegacyFormat::prefix_secret(LegacyHash::Sha512);
 /// let presented = format.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?;
-/// assert_eq!(verify_legacy(&presented, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
+/// let acme = Issuer::from_static("acme");
+/// assert_eq!(verify_legacy(&presented, acme, None, UnixTime::from_secs(0)).unwrap_err(), InvalidKey);
 /// # Ok::<(), keygate::legacy::InvalidLegacyKey>(())
 /// ```
 pub fn verify_legacy(
     presented: &UnverifiedLegacyKey,
+    issuer: Issuer,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<MatchedKey, InvalidKey> {
     let (digest, of_text) = presented.digests();
-    match_record(&presented.id(), None, &digest, Some(&of_text), record, now)
+    match_record(Claims { issuer: &issuer, id: &presented.id(), kind: None }, &digest, Some(&of_text), record, now)
+}
+
+/// What a record must be to be the one that was asked for; a legacy key claims no kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Claims<'a> {
+    pub(crate) issuer: &'a Issuer,
+    pub(crate) id: &'a KeyId,
+    pub(crate) kind: Option<KeyKind>,
 }
 
 /// Compares what was presented with both secrets: its digest, or, of a legacy key, that of its text, which is what is
-/// stored of one that was upgraded. No kind is claimed where the text does not say it.
+/// stored of one that was upgraded.
 #[inline]
 pub(crate) fn match_record(
-    id: &KeyId,
-    kind: Option<KeyKind>,
+    claims: Claims<'_>,
     digest: &SecretDigest,
     of_text: Option<&SecretDigest>,
     record: Option<Arc<KeyRecord>>,
     now: UnixTime,
 ) -> Result<MatchedKey, InvalidKey> {
-    let (is_current, is_previous) = match_secrets(id, kind, digest, of_text, record.as_deref(), now);
+    let (is_current, is_previous) = match_secrets(claims, digest, of_text, record.as_deref(), now);
     let key = match record {
-        Some(record) if is_current | is_previous => MatchedKey {
-            record,
-            slot: if is_current { SecretSlot::Current } else { SecretSlot::Previous },
-            of_text: None,
-        },
+        Some(record) if is_current | is_previous => {
+            let slot = if is_current { SecretSlot::Current } else { SecretSlot::Previous };
+            MatchedKey { record, slot, of_text: None }
+        }
         _ => return Err(InvalidKey),
     };
     // The record has no better digest than that of an imported hash: it may get one.
@@ -112,8 +127,7 @@ pub(crate) fn match_record(
 
 /// Compares with the current secret and with a live previous one.
 fn match_secrets(
-    id: &KeyId,
-    kind: Option<KeyKind>,
+    claims: Claims<'_>,
     digest: &SecretDigest,
     of_text: Option<&SecretDigest>,
     record: Option<&KeyRecord>,
@@ -128,24 +142,29 @@ fn match_secrets(
     };
 
     // `&`, not `&&`: that would branch on what the comparisons say.
-    let is_record = record.is_some_and(|record| record.id == *id && kind.is_none_or(|kind| record.kind() == kind));
+    let is_record = record.is_some_and(|record| {
+        record.id == *claims.id
+            && record.issuer == *claims.issuer
+            && claims.kind.is_none_or(|kind| record.kind() == kind)
+    });
     let is_current = bool::from(as_stored(current).ct_eq(current)) & is_record;
     let is_previous = bool::from(as_stored(previous).ct_eq(previous)) & is_record & live_previous.is_some();
     (is_current, is_previous)
 }
 
-/// A key whose secret was presented: a snapshot of its record, without the secret.
+/// A key whose secret matched: a snapshot of its record, without the secret.
 ///
-/// Only [`verify`] makes one. It says who, not whether: a revoked key verifies, and [`decide`](crate::decide) refuses it.
+/// Only [`verify`] and [`verify_legacy`] make one. It says who, not whether: a revoked key matches, and
+/// [`decide`](crate::policy::decide) refuses it. A handler gets an [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///
 /// ```compile_fail
-/// use keygate::{KeyRecord, SecretSlot, MatchedKey};
+/// use keygate::{KeyRecord, store::SecretSlot, verify::MatchedKey};
 /// fn forge(record: std::sync::Arc<KeyRecord>) -> MatchedKey {
 ///     MatchedKey { record, slot: SecretSlot::Current, of_text: None }
 /// }
 /// ```
 #[derive(Clone)]
-#[must_use = "a verified key allows nothing until the policy has decided"]
+#[must_use = "a matched key allows nothing until the policy has decided"]
 pub struct MatchedKey {
     record: Arc<KeyRecord>,
     slot: SecretSlot,
@@ -155,18 +174,19 @@ pub struct MatchedKey {
 }
 
 impl MatchedKey {
-    /// Verifies again, without the secret: what was presented against the record as it is now.
+    /// Matches again, without the secret: what was presented against the record as it is now.
     ///
     /// For what outlives a request, such as a stream: a rotation may have ended the secret, a revocation the key.
     ///
     /// # Errors
     ///
     /// As [`verify`].
-    pub fn verify_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
-        match_record(&self.record.id, Some(self.kind()), self.presented(), self.of_text.as_deref(), record, now)
+    pub fn match_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
+        let claims = Claims { issuer: &self.record.issuer, id: &self.record.id, kind: Some(self.kind()) };
+        match_record(claims, self.presented(), self.of_text.as_deref(), record, now)
     }
 
-    /// Returns a reference to the digest of what was presented: by construction the one in the slot that matched.
+    /// Returns the digest of what was presented: by construction the one in the slot that matched.
     fn presented(&self) -> &SecretDigest {
         match (self.slot, &self.record.previous) {
             (SecretSlot::Previous, Some(previous)) => &previous.digest,
@@ -177,7 +197,13 @@ impl MatchedKey {
     /// Returns the public id.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        self.record.id()
+        self.record.id
+    }
+
+    /// Returns the issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        self.record.issuer
     }
 
     /// Returns the kind.
@@ -186,16 +212,40 @@ impl MatchedKey {
         self.record.kind()
     }
 
-    /// Returns a reference to the name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &KeyName {
         self.record.name()
     }
 
-    /// Returns a reference to the owner and what the key may do.
+    /// Returns the labels.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        self.record.labels()
+    }
+
+    /// Returns the owner and what the key may do.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         self.record.grant()
+    }
+
+    /// Returns the owner.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.record.grant().owner()
+    }
+
+    /// Returns the user of a personal key.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        self.record.grant().user()
+    }
+
+    /// Returns the incarnation of its user that a personal key was minted for.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.record.incarnation
     }
 
     /// Returns when the key is valid.
@@ -216,11 +266,16 @@ impl MatchedKey {
         self.slot
     }
 
-    /// Returns how the digest that matched was made: a [legacy](DigestAlgorithm::is_foreign) one tells that a key was
-    /// presented that is a legacy key, and not a token.
+    /// Returns how the digest that matched was made: [`DigestAlgorithm::Native`] for tokens, and another for legacy keys.
     #[must_use]
     pub fn algorithm(&self) -> DigestAlgorithm {
         self.presented().algorithm()
+    }
+
+    /// Returns who this is, for an audit event.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        Principal::Key { id: self.id(), slot: self.slot, user: self.user().cloned() }
     }
 
     /// Returns the digest of the text of a legacy key, where the record still holds that of an imported hash.
@@ -228,36 +283,21 @@ impl MatchedKey {
         self.of_text.as_deref().copied().filter(|_| self.slot == SecretSlot::Current)
     }
 
-    pub(crate) fn record(&self) -> &Arc<KeyRecord> {
+    pub(crate) const fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 
     /// Returns `true` if the stored last use is `interval` or more behind `now`, so that a touch is due.
     ///
-    /// Verification writes nothing. Call [`KeyManagementStore::touch`](crate::KeyManagementStore::touch) off the request's
-    /// path, and never fail a request because of it.
-    ///
-    /// ```
-    /// # use keygate::*;
-    /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-    /// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-    /// # let system = Actor::system("example")?;
-    /// # let permission = Permission::InferenceOnly {
-    /// #     environments: EnvironmentScope::only(["production".parse()?])?,
-    /// #     models: ModelScope::All,
-    /// # };
-    /// # let grant = Grant::Team { team: "core".parse()?, permission };
-    /// # let permit = authorize_operation(&system, Create(grant), None, now)?;
-    /// # let issuer = Issuer::from_static("acme");
-    /// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
-    /// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
-    /// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-    /// assert!(key.touch_due(now, DEFAULT_TOUCH_INTERVAL)); // it was never used
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
+    /// Verification writes nothing. Call [`KeyManagementStore::touch`](crate::store::KeyManagementStore::touch) off the
+    /// request's path, and never fail a request because of it.
     #[must_use]
     pub fn touch_due(&self, now: UnixTime, interval: Duration) -> bool {
-        self.record.last_used_at().is_none_or(|last_used| last_used.saturating_add(interval) <= now)
+        let last_use = match (self.slot, &self.record.previous) {
+            (SecretSlot::Previous, Some(previous)) => previous.last_used_at,
+            (SecretSlot::Previous, None) | (SecretSlot::Current, _) => self.record.last_used_at,
+        };
+        last_use.is_none_or(|last_use| last_use.saturating_add(interval) <= now)
     }
 }
 
@@ -273,38 +313,7 @@ impl fmt::Debug for MatchedKey {
     }
 }
 
-/// Which of a key's secrets was presented.
-///
-/// ```
-/// # use keygate::*;
-/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-/// # let (now, mut rng) = (UnixTime::from_secs(100), ChaCha20Rng::from_seed([1; 32]));
-/// # let system = Actor::system("example")?;
-/// # let permission = Permission::InferenceOnly {
-/// #     environments: EnvironmentScope::only(["production".parse()?])?,
-/// #     models: ModelScope::All,
-/// # };
-/// # let grant = Grant::Team { team: "core".parse()?, permission };
-/// # let permit = authorize_operation(&system, Create(grant), None, now)?;
-/// # let issuer = Issuer::from_static("acme");
-/// # let issued = permit.issue(issuer, "batch".parse()?, Validity::NEVER_EXPIRES, &mut rng, now)?;
-/// # let presented = UnverifiedToken::parse(issuer, issued.token.expose_secret())?;
-/// # let key = verify(&presented, Some(issued.key.record().clone().into()), now)?;
-/// assert_eq!(key.slot(), SecretSlot::Current);
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "a key has at most two live secrets")]
-pub enum SecretSlot {
-    /// The current one.
-    Current,
-    /// The one that a rotation replaced, before its end.
-    Previous,
-}
-
-/// What was presented opens no key; there is nothing more to know from outside.
+/// The presented secret opens no key; there is nothing more to know from outside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the key is not valid")]
 #[expect(clippy::exhaustive_structs, reason = "detail would be an oracle, so there will never be a field")]

@@ -8,12 +8,16 @@ mod common;
 use std::{borrow::Cow, sync::Arc};
 
 use allocation_counter::{AllocationInfo, measure};
-use common::{KG, at, call, changed, export, full, issue, metrics, personal, request, team, text};
+use common::{KG, at, call, changed, custom, export, full, issue, metrics, personal, request, team, text};
 use keygate::{
-    Action, Gate, Grant, Issuer, Membership, ModelId, ModelScope, Permission, Request, Scanner, Status,
-    UnverifiedToken, Validity, decide,
+    Action, Grant, Incarnation, Issuer, Membership, ModelId, ModelScope, OwnAction, Permission, Request, Status,
+    TeamRole, Validity,
     legacy::{LegacyFormat, LegacyHash, Symbols},
-    verify,
+    manage::Minted,
+    policy::{allowed, decide},
+    scan::Scanner,
+    stages::AcceptedKeys,
+    verify::{UnverifiedToken, verify},
 };
 
 #[track_caller]
@@ -36,24 +40,34 @@ fn many_models() -> ModelScope {
 
 #[test]
 fn from_text_to_decision() {
-    let many = Permission::InferenceOnly { environments: common::environments("prod test"), models: many_models() };
-    let cases: [(&str, Grant, Option<Membership>, Request, bool); 8] = [
-        ("a personal key", personal("ada"), Some(Membership::Member), request("core", call("m1", None)), true),
-        ("of an outsider", personal("ada"), Some(Membership::Outsider), request("core", call("m1", None)), false),
-        ("of nobody known", personal("ada"), None, request("core", Action::Deploy), false),
+    const OWN: OwnAction = OwnAction::explicit("projects:read");
+    let many = Permission::inference_only(common::environments("prod test"), many_models());
+    let read = |resource| request("core", Action::custom(OWN, None, Some(text(resource))));
+    let of_read = team("core", custom("projects:read", "all", "r1"));
+    let cases: [(&str, Grant, Option<TeamRole>, Request, bool); 11] = [
+        ("a personal key", personal("ada"), Some(TeamRole::Member), request("core", call("m1", None)), true),
+        ("of an outsider", personal("ada"), Some(TeamRole::Outsider), request("core", call("m1", None)), false),
+        ("of a user who was not looked up", personal("ada"), None, request("core", Action::Deploy), false),
+        ("for an explicit action", personal("ada"), Some(TeamRole::Admin), read("r1"), false),
         ("a team key", team("core", full("all")), None, request("core", Action::Manage), true),
         ("of another team", team("core", full("all")), None, request("other", Action::Manage), false),
         ("of little level", team("core", metrics("m1")), None, request("core", export(None)), false),
         ("of many models", team("core", many.clone()), None, request("core", call("model-077777", Some("test"))), true),
         ("and not that", team("core", many), None, request("core", call("model-777777", Some("test"))), false),
+        ("with an own action", of_read.clone(), None, read("r1"), true),
+        ("and another resource", of_read, None, read("r2"), false),
     ];
-    for (what, grant, membership, request, is_allowed) in cases {
-        let issued = issue(grant, Validity::between(at(0), at(100)).unwrap(), 1);
+    for (what, grant, role, request, is_allowed) in cases {
+        let membership = role.map(Membership::from);
+        let minted = issue_kind(&grant);
         for (status, now) in [(Status::Active, 50), (Status::Active, 100), (Status::Disabled, 50)] {
-            let record = changed(issued.key.record(), |parts| parts.status = status);
+            let record = changed(minted.key.record(), |parts| {
+                parts.grant = grant.clone();
+                parts.status = status;
+            });
             let is_usable = status == Status::Active && now < 100;
             assert_allocates_nothing(what, || {
-                let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).unwrap();
+                let presented = UnverifiedToken::parse(KG, minted.token.expose_secret()).unwrap();
                 let key = verify(&presented, Some(record.clone()), at(now)).unwrap();
                 let decision = decide(&key, membership, &request, at(now));
                 assert_eq!(decision.is_allowed(), is_allowed && is_usable);
@@ -65,6 +79,41 @@ fn from_text_to_decision() {
             });
         }
     }
+}
+
+/// A key of the kind that the grant needs, valid until 100: the grant itself may have more members than are minted.
+fn issue_kind(grant: &Grant) -> Minted {
+    let mintable = if grant.user().is_some() { personal("ada") } else { team("core", full("all")) };
+    issue(mintable, Validity::between(at(0), at(100)).unwrap(), 1)
+}
+
+/// A key that was minted for an incarnation is compared with the user's, at no cost.
+#[test]
+fn an_incarnation() {
+    let minted = issue_kind(&personal("ada"));
+    let record = changed(minted.key.record(), |parts| parts.incarnation = Some(Incarnation::new(7)));
+    let asked = request("core", Action::Deploy);
+    for (incarnation, is_allowed) in [(7, true), (8, false)] {
+        let membership = Membership::from(TeamRole::Member).with_incarnation(Incarnation::new(incarnation));
+        assert_allocates_nothing("an incarnation", || {
+            let presented = UnverifiedToken::parse(KG, minted.token.expose_secret()).unwrap();
+            let key = verify(&presented, Some(record.clone()), at(50)).unwrap();
+            assert_eq!(decide(&key, Some(membership), &asked, at(50)).is_allowed(), is_allowed);
+        });
+    }
+}
+
+/// A list is filtered in place: what is asked about is not copied.
+#[test]
+fn a_list_of_what_is_allowed() {
+    let minted = issue(team("core", full("all")), Validity::NEVER_EXPIRES, 1);
+    let record = Arc::new(minted.key.record().clone());
+    let key = common::open(&minted.token, &record, at(50));
+    let asked = [request("core", call("m1", None)), request("other", call("m1", None))];
+    assert_allocates_nothing("a list", || {
+        let requests = asked.iter().cloned();
+        assert_eq!(allowed(&key, None, requests, at(50)).count(), 1);
+    });
 }
 
 #[test]
@@ -110,17 +159,22 @@ fn text_that_is_no_token() {
 fn a_legacy_key() {
     static FORMATS: [LegacyFormat; 2] =
         [LegacyFormat::prefix_secret(LegacyHash::Sha512), LegacyFormat::opaque("old_", Symbols::Alphanumeric, 24, 32)];
-    let gate = Gate::new(KG).accepting(&FORMATS);
+    let keys = AcceptedKeys::new(KG).with_legacy(&FORMATS);
     let other = Arc::new(issue(personal("ada"), Validity::NEVER_EXPIRES, 1).key.record().clone());
     for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK", "old_4dUQ1mRkTz0bYcN8sWvLx2Hf"] {
         assert_allocates_nothing(text, || {
-            let lookup = gate.parse(text).unwrap();
-            assert!(lookup.verify(None, at(0)).is_err());
-            assert!(lookup.verify(Some(other.clone()), at(0)).is_err());
+            let presented = keys.parse(text).unwrap();
+            assert!(presented.verify(None, at(0)).is_err());
+            assert!(presented.verify(Some(other.clone()), at(0)).is_err());
         });
     }
+    // A former issuer's token costs no more than a look at its beginning.
+    static FORMER: [Issuer; 1] = [Issuer::from_static("prev")];
+    let token = issue(personal("ada"), Validity::NEVER_EXPIRES, 1).token;
+    let with_former = AcceptedKeys::new(Issuer::from_static("acme")).with_issuers(&FORMER);
+    assert_allocates_nothing("another issuer", || assert!(with_former.parse(token.expose_secret()).is_err()));
     for text in ["Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7Ao", "old_short", &"x".repeat(100_000)] {
-        assert_allocates_nothing(text, || assert!(gate.parse(text).is_err()));
+        assert_allocates_nothing(text, || assert!(keys.parse(text).is_err()));
     }
 }
 
@@ -132,7 +186,9 @@ fn names_that_are_none() {
         assert!("wk59pfKL0jFi2YY-".parse::<keygate::KeyId>().is_err());
         assert!("wk59pfKL0jFi2YYv".parse::<keygate::KeyId>().is_ok());
         assert!("sk".parse::<Issuer>().is_err());
-        assert!("v1$".parse::<keygate::SecretDigest>().is_err());
+        assert!("projects".parse::<keygate::ActionName>().is_err());
+        assert!("Cost".parse::<keygate::LabelName>().is_err());
+        assert!("v1$".parse::<keygate::store::SecretDigest>().is_err());
     });
 }
 

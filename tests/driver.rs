@@ -1,5 +1,5 @@
 //! The driver: one line in, one line out, by the public API.
-#![cfg(all(feature = "getrandom", feature = "http", feature = "memory", feature = "serde"))]
+#![cfg(all(feature = "getrandom", feature = "http", feature = "serde"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot run its driver fails")]
 
 use std::{
@@ -77,8 +77,10 @@ fn vectors_are_parsed_as_they_say() {
 }
 
 /// The key of most lines below, and what is said of it.
-const KEY: &str = r#"{"status":"active","not_before":null,"expires_at":200,"owner":{"kind":"team","team":"core"},"level":"full","environments":["production"],"models":null}"#;
-const CALL: &str = r#"{"team":"core","action":"call","model":"m1","environment":"production"}"#;
+const KEY: &str = r#"{"status":"active","not_before":null,"expires_at":200,"owner":{"kind":"team","team":"core"},"level":"full","environments":["production"],"models":null,"actions":null,"resources":null}"#;
+/// A key of a user.
+const PERSONAL: &str = r#"{"status":"active","not_before":null,"expires_at":null,"owner":{"kind":"personal","user":"ada"},"level":null,"environments":null,"models":null,"actions":null,"resources":null}"#;
+const CALL: &str = r#"{"team":"core","action":"call","model":"m1","environment":"production","resource":null}"#;
 
 fn decide(key: &str, request: &str, standing: &str, now: &str) -> String {
     format!(r#"{{"op":"decide","key":{key},"request":{request},"standing":{standing},"now":{now}}}"#)
@@ -113,8 +115,17 @@ fn what_is_no_question_is_a_bad_line() {
         r#"{"op":"header","headers":[]}"#,
         // The number of a variant is not its name.
         r#"{"op":0,"issuer":"kg","token":"x"}"#,
-        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":1,"team":"core"},"standing":null,"now":1}"#,
-        r#"{"op":"manage","actor":{"kind":0},"operation":"create","target":{"kind":"team","team":"core"},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":1,"team":"core","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":0},"operation":"create","target":{"kind":"team","team":"core","expires_at":null},"standing":null,"now":1}"#,
+        // The library's word is not the driver's.
+        r#"{"op":"manage","actor":{"kind":"system"},"operation":"create","target":{"kind":"team","team":"core","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"import","target":{"kind":"team","team":"core","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":"team","team":"core"},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":"team","team":"core","expires_at":1.0},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":"team","user":"core","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":"team","team":"","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"user","user":"a b"},"operation":"create","target":{"kind":"team","team":"core","expires_at":null},"standing":null,"now":1}"#,
+        r#"{"op":"manage","actor":{"kind":"user","user":"ada"},"operation":"create","target":{"kind":"team","team":"core","expires_at":null},"standing":"none","now":1}"#,
     ]
     .into_iter()
     .map(|text| text.as_bytes().to_vec())
@@ -122,6 +133,21 @@ fn what_is_no_question_is_a_bad_line() {
     questions.push(b"{\"op\":\"parse\",\"issuer\":\"kg\",\"token\":\"\xff\"}".to_vec());
     for (key, request, standing, now) in [
         (KEY.replace(",\"models\":null", ""), CALL.into(), "null", "1"),
+        (KEY.replace(",\"actions\":null", ""), CALL.into(), "null", "1"),
+        (KEY.replace(",\"resources\":null", ""), CALL.into(), "null", "1"),
+        (KEY.replace("\"actions\":null", "\"actions\":\"all\""), CALL.into(), "null", "1"),
+        (KEY.replace("\"resources\":null", "\"resources\":[null]"), CALL.into(), "null", "1"),
+        (KEY.replace("\"actions\":null", "\"actions\":null,\"actions\":null"), CALL.into(), "null", "1"),
+        (KEY.into(), CALL.replace(",\"resource\":null", ""), "null", "1"),
+        // What an action does not use is checked all the same.
+        (KEY.into(), CALL.replace("\"resource\":null", "\"resource\":\"\""), "null", "1"),
+        (KEY.into(), CALL.replace("\"resource\":null", "\"resource\":1"), "null", "1"),
+        (KEY.into(), CALL.replace("call", "deploy").replace("\"m1\"", "\"a b\""), "null", "1"),
+        (KEY.into(), CALL.replace("call", "projects:read").replace("\"m1\"", "\"\""), "null", "1"),
+        (KEY.into(), CALL.replace("call", "projects:"), "null", "1"),
+        (KEY.into(), CALL.replace("call", "custom"), "null", "1"),
+        (KEY.into(), CALL.replace("call", "Projects:read"), "null", "1"),
+        (KEY.into(), CALL.replace("\"call\"", "null"), "null", "1"),
         (KEY.replace("\"models\":null", "\"models\":[1]"), CALL.into(), "null", "1"),
         (KEY.replace("\"full\"", "\"root\""), CALL.into(), "null", "1"),
         (KEY.replace("active", "asleep"), CALL.into(), "null", "1"),
@@ -154,12 +180,25 @@ fn what_is_no_question_is_a_bad_line() {
 #[test]
 fn grants_that_cannot_be_are_invalid() {
     let personal = KEY.replace(r#""kind":"team","team":"core""#, r#""kind":"personal","user":"ada""#);
+    let custom = KEY.replace("full", "custom").replace("\"actions\":null", "\"actions\":[\"call\"]");
     for key in [
         KEY.replace("[\"production\"]", "[]"),
-        KEY.replace("\"production\"", "\"development\""),
         KEY.replace("\"production\"", "\"Production\""),
         KEY.replace("\"models\":null", "\"models\":[\"m1\"]"),
         KEY.replace("full", "metrics_only"),
+        KEY.replace("full", "custom"),
+        KEY.replace("full", "custom").replace("\"actions\":null", "\"actions\":[]"),
+        KEY.replace("full", "custom").replace("\"actions\":null", "\"actions\":[\"calls\"]"),
+        KEY.replace("full", "custom").replace("\"actions\":null", "\"actions\":[\"*\"]"),
+        custom.replace("\"resources\":null", "\"resources\":[]"),
+        custom.replace("\"resources\":null", "\"resources\":[\"a b\"]"),
+        custom.replace("\"models\":null", "\"models\":[\"m1\"]"),
+        KEY.replace("\"actions\":null", "\"actions\":[\"call\"]"),
+        KEY.replace("\"resources\":null", "\"resources\":[\"r1\"]"),
+        KEY.replace("full", "inference_only").replace("\"resources\":null", "\"resources\":[\"r1\"]"),
+        KEY.replace("full", "inference_only").replace("\"actions\":null", "\"actions\":[\"call\"]"),
+        PERSONAL.replace("\"actions\":null", "\"actions\":[\"call\"]"),
+        PERSONAL.replace("\"resources\":null", "\"resources\":[\"r1\"]"),
         KEY.replace("\"full\"", "null"),
         KEY.replace("\"not_before\":null", "\"not_before\":200"),
         personal.clone(),
@@ -171,21 +210,64 @@ fn grants_that_cannot_be_are_invalid() {
 
 #[test]
 fn decisions_follow_the_page() {
-    let personal = r#"{"status":"active","not_before":null,"expires_at":null,"owner":{"kind":"personal","user":"ada"},"level":null,"environments":null,"models":null}"#;
+    let denied = |reason: &str| format!("\"{reason}\",\"reveals\":false");
+    let revealing = |reason: &str| format!("\"{reason}\",\"reveals\":true");
+    let allow = || "\"allow\"".to_owned();
     let twice = KEY.replace("[\"production\"]", "[\"production\",\"production\"]");
-    let other = CALL.replace("\"environment\":\"production\"", "\"environment\":null");
-    assert_answers(&[
-        (&decide(KEY, CALL, "null", "150"), "\"allow\""),
-        (&decide(&twice, CALL, "\"outsider\"", "199"), "\"allow\""),
-        (&decide(KEY, CALL, "null", "200"), "\"expired\""),
-        (&decide(KEY, &other, "null", "150"), "\"environment_required\""),
-        (&decide(&KEY.replace("active", "revoked"), CALL, "null", "200"), "\"revoked\""),
-        (&decide(&KEY.replace("active", "disabled"), CALL, "null", "200"), "\"disabled\""),
-        (&decide(personal, CALL, "null", "150"), "\"standing_required\""),
-        (&decide(personal, CALL, "\"member\"", "150"), "\"allow\""),
-        (&decide(personal, CALL, "\"deprovisioned\"", "150"), "\"owner_deprovisioned\""),
-        (&decide(&personal.replace("active", "revoked"), CALL, "null", "150"), "\"revoked\""),
-    ]);
+    let nowhere = CALL.replace("\"environment\":\"production\"", "\"environment\":null");
+    let other = |model: &str| CALL.replace("\"m1\"", &format!("\"{model}\""));
+    let own = |resource: &str| CALL.replace("call", "projects:read").replace("\"resource\":null", resource);
+    let callers = KEY.replace("full", "inference_only").replace("\"models\":null", "\"models\":[\"m1\"]");
+    let custom = KEY
+        .replace("full", "custom")
+        .replace("\"actions\":null", "\"actions\":[\"call\",\"projects:read\"]")
+        .replace("\"resources\":null", "\"resources\":[\"m1\",\"r1\"]");
+    let never_allowed = custom.replace("[\"call\",\"projects:read\"]", "[\"deploy\"]");
+    let full = KEY.replace("[\"production\"]", "null");
+    let table = [
+        (decide(KEY, CALL, "null", "150"), allow()),
+        (decide(&twice, CALL, "\"outsider\"", "199"), allow()),
+        (decide(&KEY.replace("production", "development"), CALL, "null", "1"), denied("environment_not_in_scope")),
+        (decide(KEY, CALL, "null", "200"), denied("expired")),
+        (decide(KEY, &nowhere, "null", "150"), denied("environment_required")),
+        (decide(&KEY.replace("active", "revoked"), CALL, "null", "200"), denied("revoked")),
+        (decide(&KEY.replace("active", "disabled"), CALL, "null", "200"), denied("disabled")),
+        (decide(KEY, &CALL.replace("core", "labs"), "null", "150"), revealing("other_team")),
+        (decide(PERSONAL, CALL, "null", "150"), denied("standing_required")),
+        (decide(PERSONAL, CALL, "\"member\"", "150"), allow()),
+        (decide(PERSONAL, &own("\"resource\":\"r1\""), "\"member\"", "150"), allow()),
+        (decide(PERSONAL, CALL, "\"deprovisioned\"", "150"), denied("owner_deprovisioned")),
+        (decide(PERSONAL, CALL, "\"outsider\"", "150"), revealing("other_team")),
+        (decide(&PERSONAL.replace("active", "revoked"), CALL, "null", "150"), denied("revoked")),
+        // What would be revealed does not depend on the rule that refuses first.
+        (decide(&callers, CALL, "null", "150"), allow()),
+        (decide(&callers, &other("m2"), "null", "150"), revealing("model_not_in_scope")),
+        (decide(&callers, &nowhere.replace("\"m1\"", "\"m2\""), "null", "150"), revealing("environment_required")),
+        (
+            decide(&callers, &other("m2").replace("call", "export_metrics"), "null", "150"),
+            revealing("level_insufficient"),
+        ),
+        (decide(&callers, &own("\"resource\":\"r2\""), "null", "150"), denied("level_insufficient")),
+        (decide(&callers, &other("m2"), "null", "200"), denied("expired")),
+        // Own actions are ordinary, and every well-formed name is declared.
+        (decide(&full, &own("\"resource\":null"), "null", "150"), allow()),
+        (decide(KEY, &own("\"resource\":null"), "null", "150"), denied("environment_scoped")),
+        (decide(&custom, &own("\"resource\":\"r1\""), "null", "150"), allow()),
+        (decide(&custom, CALL, "null", "150"), allow()),
+        (decide(&custom, &other("m2"), "null", "150"), revealing("resource_not_in_scope")),
+        (decide(&custom, &own("\"resource\":\"r2\""), "null", "150"), revealing("resource_not_in_scope")),
+        (decide(&custom, &own("\"resource\":null"), "null", "150"), denied("resource_required")),
+        (decide(&custom, &CALL.replace("call", "manage"), "null", "150"), denied("action_not_in_scope")),
+        (
+            decide(&custom, &own("\"resource\":\"r2\"").replace("read", "write"), "null", "150"),
+            revealing("action_not_in_scope"),
+        ),
+        // What only minting refuses is legal here.
+        (decide(&never_allowed, &CALL.replace("call", "deploy"), "null", "150"), denied("environment_required")),
+        (decide(&KEY.replace("200", "-200"), CALL, "null", "-201"), allow()),
+    ];
+    let table: Vec<_> = table.iter().map(|(question, expected)| (question.as_str(), expected.as_str())).collect();
+    assert_answers(&table);
 }
 
 #[test]
@@ -195,23 +277,54 @@ fn managing_follows_the_page() {
             r#"{{"op":"manage","actor":{actor},"operation":"{operation}","target":{target},"standing":{standing},"now":150}}"#
         )
     };
-    let (team, ada) = (r#"{"kind":"team","team":"core"}"#, r#"{"kind":"personal","user":"ada"}"#);
+    let team = r#"{"kind":"team","team":"core","expires_at":null}"#;
+    let ada = r#"{"kind":"personal","user":"ada","expires_at":null}"#;
+    let until = |target: &str, end: &str| target.replace("null", end);
     let (operator, user) = (r#"{"kind":"operator"}"#, r#"{"kind":"user","user":"ada"}"#);
     let key = |is_self: bool, key: &str| format!(r#"{{"kind":"key","self":{is_self},"key":{key}}}"#);
-    let personal = r#"{"status":"active","not_before":null,"expires_at":null,"owner":{"kind":"personal","user":"ada"},"level":null,"environments":null,"models":null}"#;
+    let ending = PERSONAL.replace("\"expires_at\":null", "\"expires_at\":200");
+    let invalid = PERSONAL.replace("\"models\":null", "\"models\":[]");
     assert_answers(&[
         (&manage(operator, "create", team, "null"), "\"allow\""),
         (&manage(user, "create", team, "null"), "\"standing_required\""),
         (&manage(user, "create", team, "\"member\""), "\"level_insufficient\""),
         (&manage(user, "create", team, "\"admin\""), "\"allow\""),
         (&manage(user, "create", ada, "\"outsider\""), "\"allow\""),
+        (&manage(user, "create", &until(ada, "1"), "\"outsider\""), "\"allow\""),
         (&manage(user, "list", &ada.replace("ada", "bob"), "\"admin\""), "\"other_user\""),
-        (&manage(&key(false, personal), "create", ada, "\"admin\""), "\"session_required\""),
-        (&manage(&key(false, personal), "rotate", ada, "\"member\""), "\"allow\""),
-        (&manage(&key(true, KEY), "revoke", team, "null"), "\"allow\""),
+        (&manage(user, "set_labels", team, "\"outsider\""), "\"other_team\""),
+        (&manage(user, "end_overlap", team, "\"admin\""), "\"allow\""),
+        // What yields or revives a secret of a user needs the user.
+        (&manage(&key(false, PERSONAL), "create", ada, "\"admin\""), "\"session_required\""),
+        (&manage(&key(false, PERSONAL), "rotate", ada, "\"member\""), "\"session_required\""),
+        (&manage(&key(false, PERSONAL), "enable", ada, "\"member\""), "\"session_required\""),
+        (&manage(&key(true, PERSONAL), "rotate", ada, "\"member\""), "\"session_required\""),
+        (&manage(&key(false, PERSONAL), "set_labels", ada, "\"member\""), "\"allow\""),
+        (&manage(&key(false, PERSONAL), "end_overlap", ada, "\"member\""), "\"allow\""),
+        (&manage(&key(true, PERSONAL), "disable", ada, "\"member\""), "\"allow\""),
+        (&manage(&key(false, PERSONAL), "disable", ada, "null"), "\"standing_required\""),
+        // A key makes and revives nothing that outlives it.
+        (&manage(&key(false, PERSONAL), "create", team, "\"admin\""), "\"allow\""),
+        (&manage(&key(false, &ending), "create", team, "\"admin\""), "\"outlives_actor\""),
+        (&manage(&key(false, &ending), "create", &until(team, "201"), "\"admin\""), "\"outlives_actor\""),
+        (&manage(&key(false, &ending), "create", &until(team, "200"), "\"admin\""), "\"allow\""),
+        (&manage(&key(false, &ending), "rotate", team, "\"admin\""), "\"outlives_actor\""),
+        (&manage(&key(false, &ending), "enable", &until(team, "199"), "\"admin\""), "\"allow\""),
+        (&manage(&key(false, &ending), "rename", team, "\"admin\""), "\"allow\""),
+        (&manage(&key(false, &ending), "create", team, "\"member\""), "\"level_insufficient\""),
+        (&manage(&key(true, KEY), "revoke", &until(team, "200"), "null"), "\"allow\""),
         (&manage(&key(false, KEY), "revoke", team, "null"), "\"level_insufficient\""),
-        (&manage(&key(true, KEY), "rotate", team, "null"), "\"level_insufficient\""),
-        (&manage(&key(true, &KEY.replace("active", "revoked")), "revoke", team, "null"), "\"revoked\""),
+        (&manage(&key(true, KEY), "rotate", &until(team, "200"), "null"), "\"level_insufficient\""),
+        (&manage(&key(true, &KEY.replace("active", "revoked")), "revoke", &until(team, "200"), "null"), "\"revoked\""),
+        // `self` names the key itself: its owner, its end, and one record.
+        (&manage(&key(true, KEY), "revoke", team, "null"), "\"bad_line\""),
+        (&manage(&key(true, KEY), "revoke", &until(team, "201"), "null"), "\"bad_line\""),
+        (&manage(&key(true, KEY), "revoke", &until(team, "200").replace("core", "labs"), "null"), "\"bad_line\""),
+        (&manage(&key(true, KEY), "revoke", &until(ada, "200"), "null"), "\"bad_line\""),
+        (&manage(&key(true, KEY), "create", &until(team, "200"), "null"), "\"bad_line\""),
+        (&manage(&key(true, KEY), "list", &until(team, "200"), "null"), "\"bad_line\""),
+        (&manage(&key(false, &invalid), "revoke", ada, "null"), "\"invalid_grant\""),
+        (&manage(&key(true, &invalid), "list", ada, "null"), "\"bad_line\""),
         (&manage(&operator.replace('}', ",\"x\":1}"), "create", team, "null"), "\"bad_line\""),
     ]);
 }
@@ -237,6 +350,13 @@ fn headers_and_names_follow_the_page() {
         (r#"{"op":"name","kind":"environment","text":"development"}"#, "\"ok\""),
         (r#"{"op":"name","kind":"key","text":"-"}"#, "\"ok\""),
         (r#"{"op":"name","kind":"team","text":""}"#, "\"invalid\""),
+        (r#"{"op":"name","kind":"resource","text":"a/b"}"#, "\"ok\""),
+        (r#"{"op":"name","kind":"resource","text":"a b"}"#, "\"invalid\""),
+        (r#"{"op":"name","kind":"action","text":"call"}"#, "\"ok\""),
+        (r#"{"op":"name","kind":"action","text":"projects:read"}"#, "\"ok\""),
+        (r#"{"op":"name","kind":"action","text":"projects"}"#, "\"invalid\""),
+        (r#"{"op":"name","kind":"label","text":"cost-center"}"#, "\"ok\""),
+        (r#"{"op":"name","kind":"label","text":"Cost"}"#, "\"invalid\""),
     ]);
 }
 

@@ -14,9 +14,11 @@ use core::{error::Error, fmt, str::FromStr};
 
 use common::{KG, text};
 use keygate::{
-    Creator, Cursor, DigestAlgorithm, EnvironmentName, Grant, InvalidDigest, Issuer, KeyId, KeyKind, KeyName, ModelId,
-    Owner, ParseTokenError, PermissionLevel, SecretDigest, Status, SystemReason, TeamId, TextRule, UnixTime,
-    UnverifiedToken, UserId,
+    ActionName, EnvironmentName, Incarnation, InvalidLabels, Issuer, KeyId, KeyKind, KeyName, LabelName, LabelValue,
+    Labels, ModelId, Owner, PermissionLevel, ResourceId, RevocationCause, Status, TeamId, TextRule, UnixTime, UserId,
+    audit::{EventId, OperationKind, RefusalReason, SystemReason},
+    store::{Creator, Cursor, DigestAlgorithm, InvalidDigest, SecretDigest, SecretSlot},
+    verify::{ParseTokenError, UnverifiedToken},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -137,7 +139,7 @@ fn issuer_reserved() {
     let words = "an issuer must not be one that others use";
     grammar::<Issuer>(&[], &reserved.iter().map(|issuer| (*issuer, words)).collect::<Vec<_>>());
     for one in &reserved {
-        // One symbol more, at either end, is somebody else's.
+        // One symbol more, at either end, is another issuer.
         for near in [format!("{one}q"), format!("{one}0"), format!("q{one}")] {
             assert_eq!(near.parse::<Issuer>().unwrap().as_str(), near);
         }
@@ -225,12 +227,12 @@ fn environment_name() {
             ("*", SYMBOL),
         ],
     );
-    for (name, is_development) in [("development", true), ("development-2", false), ("dev", false)] {
-        assert_eq!(text::<EnvironmentName>(name).is_development(), is_development, "{name}");
-    }
+    // The slot that some platforms have is a name as any other.
+    let scope = keygate::EnvironmentScope::only([text("development")]).unwrap();
+    assert!(scope.contains(&text("development")));
 }
 
-/// The ids of the embedding service have one grammar and three names.
+/// The ids of the embedding service have one grammar and four names.
 #[track_caller]
 fn opaque<T>(length: &str, symbol: &str)
 where
@@ -268,11 +270,12 @@ where
 fn ids_of_the_service() {
     opaque::<ModelId>("a model id has 1 to 128 symbols", "a model id has only visible ASCII symbols");
     opaque::<TeamId>("a team id has 1 to 128 symbols", "a team id has only visible ASCII symbols");
+    opaque::<ResourceId>("a resource id has 1 to 128 symbols", "a resource id has only visible ASCII symbols");
     opaque::<UserId>("a user id has 1 to 128 symbols", "a user id has only visible ASCII symbols");
 }
 
 #[test]
-fn operator_reason() {
+fn system_reason() {
     const LENGTH: &str = "the system's reason has 1 to 200 symbols";
     const SYMBOL: &str = "the system's reason has only printable ASCII symbols";
     grammar::<SystemReason>(
@@ -290,13 +293,230 @@ fn operator_reason() {
     );
 }
 
+/// Built-in actions by their names, and own actions by two or more parts.
+#[test]
+fn action_name() {
+    const LENGTH: &str = "an action name has 1 to 64 symbols";
+    const SYMBOL: &str = "an action name has only lower-case letters, digits, `_`, `-` and `:`";
+    const EDGE: &str = "an action name is a built-in action, or two or more parts joined by `:`, the first of which begins \
+                        with a letter";
+    grammar::<ActionName>(
+        &[
+            "call",
+            "deploy",
+            "manage",
+            "export_metrics",
+            "projects:read",
+            "a:b",
+            "a:0",
+            "a:_",
+            "a:-",
+            "a_b-c0:d:e:f",
+            // The parts may be the names of built-in actions.
+            "call:call",
+            "manage:keys",
+            &format!("a:{}", a(61)),
+            &format!("a:{}", a(62)),
+            &"a:".repeat(31).chars().chain(['a', 'a']).collect::<String>(),
+        ],
+        &[
+            ("", LENGTH),
+            (&format!("a:{}", a(63)), LENGTH),
+            (&a(100_000), LENGTH),
+            // One part is a built-in action or nothing.
+            ("a", EDGE),
+            ("projects", EDGE),
+            ("calls", EDGE),
+            ("export-metrics", EDGE),
+            // The kind of all own actions is not the name of one.
+            ("custom", EDGE),
+            (":", EDGE),
+            ("a:", EDGE),
+            (":a", EDGE),
+            ("a::b", EDGE),
+            ("a:b:", EDGE),
+            ("0a:b", EDGE),
+            ("_a:b", EDGE),
+            ("-a:b", EDGE),
+            // No wildcard, no other case, no other separator.
+            ("a:*", SYMBOL),
+            ("*:*", SYMBOL),
+            ("Projects:read", SYMBOL),
+            ("CALL", SYMBOL),
+            ("projects.read", SYMBOL),
+            ("projects/read", SYMBOL),
+            ("projects: read", SYMBOL),
+            (" call", SYMBOL),
+            ("call ", SYMBOL),
+            ("a:b\0", SYMBOL),
+            ("a:\u{e9}", SYMBOL),
+        ],
+    );
+    let is_built_in = |name| text::<ActionName>(name).is_built_in();
+    assert!(["call", "deploy", "manage", "export_metrics"].into_iter().all(is_built_in));
+    assert!(!["call:call", "manage:keys"].into_iter().any(is_built_in));
+}
+
+#[test]
+fn label_name() {
+    const LENGTH: &str = "a label name has 1 to 32 symbols";
+    const SYMBOL: &str = "a label name has only lower-case letters, digits, `_` and `-`";
+    const EDGE: &str = "a label name begins with a letter";
+    grammar::<LabelName>(
+        &["a", "cost-center", "cost_center", "a0", "a-", "a_", &a(31), &a(32)],
+        &[
+            ("", LENGTH),
+            (&a(33), LENGTH),
+            ("0", EDGE),
+            ("-a", EDGE),
+            ("_a", EDGE),
+            ("A", SYMBOL),
+            ("a b", SYMBOL),
+            ("a.b", SYMBOL),
+            ("a:b", SYMBOL),
+            ("a\n", SYMBOL),
+            ("\u{e9}", SYMBOL),
+        ],
+    );
+}
+
+#[test]
+fn label_value() {
+    const LENGTH: &str = "a label value has 0 to 128 symbols";
+    const SYMBOL: &str = "a label value has only printable ASCII symbols";
+    let printable: String = (' '..='~').collect();
+    grammar::<LabelValue>(
+        &["", " ", "R&D", "a b", "none", "null", "\"", &printable, &a(127), &a(128)],
+        &[
+            (&a(129), LENGTH),
+            ("a\n", SYMBOL),
+            ("a\tb", SYMBOL),
+            ("\0", SYMBOL),
+            ("\u{7f}", SYMBOL),
+            ("\u{1b}[31m", SYMBOL),
+            ("\u{e9}", SYMBOL),
+        ],
+    );
+}
+
+/// At most 16, each name once, and serialized as a map from name to value.
+#[test]
+fn labels() {
+    let some = |count: usize| (0..count).map(|number| (text(&format!("l{number}")), text("v"))).collect::<Vec<_>>();
+    assert_eq!(Labels::new([]), Ok(Labels::NONE));
+    assert_eq!(Labels::default(), Labels::NONE);
+    let most = Labels::new(some(16)).unwrap();
+    assert_eq!((most.len(), most.is_empty(), most.get("l15")), (16, false, Some(&text("v"))));
+    assert_eq!((most.get("l16"), most.get("no name")), (None, None));
+    assert_eq!(Labels::new(some(17)), Err(InvalidLabels::TooMany));
+    let twice = [(text("a"), text("1")), (text("a"), text("1"))];
+    assert_eq!(Labels::new(twice), Err(InvalidLabels::Repeated));
+    assert_eq!(InvalidLabels::Repeated.to_string(), "a label name is there twice");
+    assert_eq!(InvalidLabels::TooMany.to_string(), "a key has at most 16 labels");
+
+    let labels = Labels::new([(text("team"), text("R&D")), (text("empty"), text(""))]).unwrap();
+    // In the order of the names, whatever the order in which they came.
+    assert_eq!(labels.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["empty", "team"]);
+    let written = json!({"empty": "", "team": "R&D"});
+    assert_eq!(serde_json::to_value(&labels).unwrap(), written);
+    assert_eq!(serde_json::from_value::<Labels>(written).unwrap(), labels);
+    assert_eq!(serde_json::from_value::<Labels>(json!({})).unwrap(), Labels::NONE);
+    assert_eq!(serde_json::from_value::<Labels>(serde_json::to_value(&most).unwrap()).unwrap(), most);
+    let many: serde_json::Map<_, _> = (0..17).map(|number| (format!("l{number}"), json!("v"))).collect();
+    let mut refused =
+        vec![json!({"A": "v"}), json!({"a": 1}), json!({"a": null}), json!({"a": "\n"}), json!({"": "v"})];
+    refused.extend([json!(null), json!([]), json!([["a", "v"]]), json!("none"), json!(1), json!(many)]);
+    for refused in refused {
+        assert!(serde_json::from_value::<Labels>(refused.clone()).is_err(), "{refused}");
+    }
+    assert!(serde_json::from_str::<Labels>(r#"{"a":"1","a":"1"}"#).is_err());
+    for quoting in [r#"{"Canary":"v"}"#, r#"{"a":"canary\u0000"}"#, r#"{"a":["canary"]}"#, r#"["canary"]"#] {
+        let error = serde_json::from_str::<Labels>(quoting).unwrap_err().to_string().to_lowercase();
+        assert!(!error.contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn incarnation() {
+    for number in [i64::MIN, -1, 0, 7, i64::MAX] {
+        let incarnation = Incarnation::new(number);
+        assert_eq!(incarnation.get(), number);
+        assert_eq!(serde_json::to_value(incarnation).unwrap(), json!(number));
+        assert_eq!(serde_json::from_value::<Incarnation>(json!(number)).unwrap(), incarnation);
+    }
+    for other in [json!("1"), json!(1.0), json!(null), json!(u64::MAX), json!([1]), json!({})] {
+        assert!(serde_json::from_value::<Incarnation>(other.clone()).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn event_id() {
+    const WORDS: &str =
+        "an event id has 32 lower-case hexadecimal digits, and for all but the first part `-` and a number";
+    const ID: &str = "00112233445566778899aabbccddeeff";
+    let zeros = "0".repeat(32);
+    let accept = [ID.to_owned(), format!("{ID}-1"), format!("{ID}-65535"), zeros.clone(), format!("{zeros}-10")];
+    let reject = [
+        String::new(),
+        ID[..31].to_owned(),
+        format!("{ID}0"),
+        ID.to_uppercase(),
+        format!("{ID}-"),
+        format!("{ID}-0"),
+        format!("{ID}-01"),
+        format!("{ID}-+1"),
+        format!("{ID}--1"),
+        format!("{ID}-65536"),
+        format!("{ID}-1 "),
+        format!("{ID}-1-2"),
+        format!(" {ID}"),
+        format!("{ID}\0"),
+        format!("0x{}", &ID[2..]),
+        format!("{}g", &ID[..31]),
+        format!("{}\u{e9}", &ID[..30]),
+    ];
+    let accept: Vec<_> = accept.iter().map(String::as_str).collect();
+    grammar::<EventId>(&accept, &reject.iter().map(|input| (&**input, WORDS)).collect::<Vec<_>>());
+    // In the order of the parts, not of their digits.
+    assert!(text::<EventId>(&format!("{ID}-9")) < text(&format!("{ID}-10")));
+}
+
+/// Names that are no serialized form of their own: one spelling, and no refusal quotes what was refused.
+#[test]
+fn closed_lists_of_names() {
+    #[track_caller]
+    fn names<T: FromStr<Err: Error> + fmt::Debug + fmt::Display + PartialEq>(accept: &[&str], words: &str) {
+        for name in accept {
+            assert_eq!(name.parse::<T>().unwrap().to_string(), *name);
+            for near in [format!("{name} "), format!(" {name}"), format!("{name}x"), name.to_uppercase()] {
+                assert!(near.parse::<T>().is_err(), "{near}");
+            }
+        }
+        for other in ["", "zqcanary", "\0", "\u{e9}"] {
+            assert_eq!(other.parse::<T>().unwrap_err().to_string(), words, "{other:?}");
+        }
+    }
+    let causes: Vec<_> = RevocationCause::ALL.iter().map(|cause| cause.as_str()).collect();
+    assert_eq!(causes, ["leaked", "owner_deprovisioned", "replaced", "requested", "unused"]);
+    let words = "a cause is `leaked`, `owner_deprovisioned`, `replaced`, `requested` or `unused`";
+    names::<RevocationCause>(&causes, words);
+    names::<SecretSlot>(&["current", "previous"], "a slot is `current` or `previous`");
+    let operations: Vec<_> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let expected = ["create", "disable", "enable", "end_overlap", "import", "list", "rename", "revoke", "rotate"];
+    assert_eq!(operations, [expected.as_slice(), &["set_labels"]].concat());
+    names::<OperationKind>(&operations, "not the name of an operation on keys");
+    let refusals: Vec<_> = RefusalReason::ALL.iter().map(|reason| reason.as_str()).collect();
+    names::<RefusalReason>(&refusals, "not the name of a reason why something is refused");
+}
+
 #[test]
 fn level() {
-    const WORDS: &str = "a level is `full`, `inference_only` or `metrics_only`";
+    const WORDS: &str = "a level is `full`, `inference_only`, `metrics_only` or `custom`";
     let reject =
         ["", "Full", "FULL", "full ", " full", "fullx", "ful", "inference", "inference-only", "all", "admin", "full\0"];
-    grammar::<PermissionLevel>(&["full", "inference_only", "metrics_only"], &reject.map(|input| (input, WORDS)));
-    assert_eq!(PermissionLevel::ALL.len(), 3);
+    let accept = ["custom", "full", "inference_only", "metrics_only"];
+    grammar::<PermissionLevel>(&accept, &reject.map(|input| (input, WORDS)));
+    assert_eq!(PermissionLevel::ALL.iter().map(|level| level.as_str()).collect::<Vec<_>>(), accept);
 }
 
 #[test]
@@ -365,7 +585,7 @@ fn stored_digest_in_bytes() {
     for (algorithm, code) in DigestAlgorithm::ALL.iter().zip(1..) {
         let digest: SecretDigest = text(&format!("{algorithm}${hash}"));
         assert_eq!(digest.algorithm(), *algorithm);
-        assert_eq!(algorithm.is_foreign(), code != 1, "the first is of tokens");
+        assert_eq!(algorithm.is_legacy(), code != 1, "the first is of tokens");
         let bytes = digest.to_bytes();
         assert_eq!((bytes.len(), bytes[0], bytes[1]), (SecretDigest::LENGTH, code, 0xb0));
         assert_eq!(SecretDigest::from_bytes(bytes), Ok(digest));
@@ -474,8 +694,16 @@ fn creator() {
 
 #[test]
 fn status() {
-    const WORDS: &str = "a status is `active`, `disabled`, or `revoked:` and a time";
-    let accept = ["active", "disabled", "revoked:0", "revoked:-1", "revoked:9223372036854775807"];
+    const WORDS: &str = "a status is `active`, `disabled`, or `revoked:`, a time, `:` and a cause";
+    let accept = [
+        "active",
+        "disabled",
+        "revoked:0:leaked",
+        "revoked:-1:requested",
+        "revoked:9223372036854775807:owner_deprovisioned",
+        "revoked:1:replaced",
+        "revoked:1:unused",
+    ];
     let reject = [
         "",
         "Active",
@@ -484,22 +712,33 @@ fn status() {
         " active",
         "active:",
         "active:1",
+        "active:1:leaked",
         "disabled:1",
+        "disabled:1:leaked",
         "enabled",
         "expired",
         "revoked",
         "revoked:",
-        "revoked:now",
-        "revoked:1.5",
-        "revoked:+1",
-        "revoked:01",
-        "revoked:-0",
-        "revoked: 1",
-        "revoked:1 ",
-        "revoked:1:2",
-        "revoked:9223372036854775808",
-        "Revoked:1",
-        "revoked:1\0",
+        "revoked::",
+        "revoked:1",
+        "revoked:1:",
+        "revoked::leaked",
+        "revoked:leaked:1",
+        "revoked:now:leaked",
+        "revoked:1.5:leaked",
+        "revoked:+1:leaked",
+        "revoked:01:leaked",
+        "revoked:-0:leaked",
+        "revoked: 1:leaked",
+        "revoked:1 :leaked",
+        "revoked:1:leaked ",
+        "revoked:1:leaked:",
+        "revoked:1:2:leaked",
+        "revoked:1:Leaked",
+        "revoked:1:stolen",
+        "revoked:9223372036854775808:leaked",
+        "Revoked:1:leaked",
+        "revoked:1:leaked\0",
     ];
     grammar::<Status>(&accept, &reject.map(|input| (input, WORDS)));
 }
@@ -681,242 +920,4 @@ fn texts_are_shown() {
     assert_eq!(format!("{:?}", text::<KeyName>("a")), "KeyName(a)");
     assert_eq!(format!("{:?}", PermissionLevel::Full), "PermissionLevel(full)");
     assert_eq!(serde_json::to_value(text::<Issuer>("kg")).unwrap(), Value::String("kg".into()));
-}
-
-/// A personal grant has a user, a team grant a team and a permission, and neither anything else.
-#[test]
-fn serialized_grants() {
-    let metrics = json!({"level": "metrics_only", "models": ["m1"]});
-    let personal = Grant::Personal { user: text("ada") };
-    let team = common::team("core", common::metrics("m1"));
-    for (grant, expected) in [
-        (personal, json!({"kind": "personal", "user": "ada"})),
-        (team, json!({"kind": "team", "team": "core", "permission": metrics})),
-    ] {
-        assert_eq!(serde_json::to_value(&grant).unwrap(), expected);
-        assert_eq!(serde_json::from_value::<Grant>(expected).unwrap(), grant);
-    }
-    for refused in [
-        json!({"kind": "personal"}),
-        json!({"kind": "personal", "team": "core"}),
-        json!({"kind": "personal", "user": "ada", "team": "core"}),
-        json!({"kind": "personal", "user": "ada", "permission": metrics}),
-        json!({"kind": "team", "team": "core"}),
-        json!({"kind": "team", "permission": metrics}),
-        json!({"kind": "team", "user": "ada", "permission": metrics}),
-        json!({"kind": "team", "user": "ada", "team": "core", "permission": metrics}),
-    ] {
-        assert!(serde_json::from_value::<Grant>(refused.clone()).is_err(), "{refused}");
-    }
-}
-
-/// A record as a store writes it; the table below changes one piece of it at a time.
-const RECORD: &str = r#"{"id":"wk59pfKL0jFi2YYv","name":"nightly",
-    "grant":{"kind":"team","team":"core","permission":{"level":"inference_only","environments":["prod"],"models":"all"}},
-    "created_at":100,"created_by":"user:ada","not_before":null,"expires_at":200,"last_used_at":null,
-    "status":"revoked:150","current":"v1$b018ade7a2fa939801e20bec39cc70ba95764602c5f1d787713d7504",
-    "previous":{"digest":"v1$0673ba89234c55e09d35cc5bb388348a27197da0dec61362fd8c824d","ends_at":200}}"#;
-
-#[test]
-fn serialized_record() {
-    let read = |json: &str| serde_json::from_str::<keygate::KeyRecord>(json);
-    let original = read(RECORD).unwrap();
-    let with = |old: &str, new: &str| {
-        assert!(RECORD.contains(old), "{old} is not in the record");
-        read(&RECORD.replacen(old, new, 1))
-    };
-
-    let accept = [
-        (r#""revoked:150""#, r#""active""#),
-        (r#""revoked:150""#, r#""disabled""#),
-        (r#""user:ada""#, r#""system""#),
-        (r#""prod""#, r#""prod","test""#),
-        (r#"["prod"]"#, r#""all""#),
-        (r#""models":"all""#, r#""models":["m1"]"#),
-        (
-            r#""level":"inference_only","environments":["prod"],"models":"all""#,
-            r#""level":"full","environments":"all""#,
-        ),
-        (
-            r#""level":"inference_only","environments":["prod"],"models":"all""#,
-            r#""level":"metrics_only","models":"all""#,
-        ),
-        (r#""kind":"team","team":"core","permission":"#, r#""team":"core","kind":"team","permission":"#),
-        (r#""ends_at":200"#, r#""ends_at":-5"#),
-        (r#""expires_at":200"#, r#""expires_at":null"#),
-    ];
-    for (old, new) in accept {
-        let record = with(old, new).unwrap_or_else(|error| panic!("{new}: {error}"));
-        // What is read is written in the same words.
-        let written = serde_json::to_value(&record).unwrap();
-        assert_eq!(written, serde_json::from_str::<Value>(&RECORD.replacen(old, new, 1)).unwrap(), "{new}");
-    }
-    // A set has no order and no repeats.
-    assert_eq!(with(r#"["prod"]"#, r#"["prod","prod"]"#).unwrap(), original);
-
-    let reject = [
-        // An empty list is not everything, and nothing but `all` is.
-        (r#"["prod"]"#, "[]"),
-        (r#"["prod"]"#, "null"),
-        (r#"["prod"]"#, r#""*""#),
-        (r#"["prod"]"#, r#""All""#),
-        (r#"["prod"]"#, r#""prod""#),
-        (r#"["prod"]"#, "{}"),
-        (r#"["prod"]"#, r#"["development"]"#),
-        (r#"["prod"]"#, r#"["prod","development"]"#),
-        (r#"["prod"]"#, r#"["Prod"]"#),
-        (r#"["prod"]"#, "[null]"),
-        (r#""models":"all""#, r#""models":[]"#),
-        (r#","models":"all""#, ""),
-        (r#""environments":["prod"],"#, ""),
-        // Levels with restrictions that they do not take, and levels that do not exist.
-        (r#""level":"inference_only""#, r#""level":"full""#),
-        (r#""level":"inference_only""#, r#""level":"metrics_only""#),
-        (r#""level":"inference_only""#, r#""level":"Full""#),
-        (r#""level":"inference_only""#, r#""level":"admin""#),
-        (r#""level":"inference_only","#, ""),
-        // The number of a variant is not its name.
-        (r#""level":"inference_only","environments":["prod"],"models":"all""#, r#""level":0,"environments":"all""#),
-        (r#""level":"inference_only""#, r#""level":1"#),
-        (r#""kind":"team""#, r#""kind":1"#),
-        (r#""environments":["prod"]"#, r#""environments":["prod"],"user":null"#),
-        // Kinds, owners and creators.
-        (r#""kind":"team""#, r#""kind":"personal""#),
-        (r#""kind":"team""#, r#""kind":"system""#),
-        (r#""kind":"team","#, ""),
-        (r#""team":"core","#, ""),
-        (r#""team":"core""#, r#""user":"core""#),
-        (r#""user:ada""#, r#""system:ada""#),
-        (r#""user:ada""#, r#""user""#),
-        (r#""user:ada""#, r#""user:""#),
-        (r#""user:ada""#, r#""key:wk59pfKL0jFi2YYv""#),
-        // Statuses.
-        (r#""revoked:150""#, r#""revoked""#),
-        (r#""revoked:150""#, r#""revoked:""#),
-        (r#""revoked:150""#, r#""revoked:+150""#),
-        (r#""revoked:150""#, r#""revoked:0150""#),
-        (r#""revoked:150""#, r#""revoked:-0""#),
-        (r#""revoked:150""#, r#""revoked:150 ""#),
-        (r#""revoked:150""#, r#"{"revoked":{"at":150}}"#),
-        (r#""revoked:150""#, r#"{"active":null}"#),
-        (r#""revoked:150""#, r#""Active""#),
-        (r#""revoked:150""#, r#""enabled""#),
-        (r#""revoked:150""#, "null"),
-        // Fields that nobody knows, at each level.
-        (r#""id""#, r#""admin":true,"id""#),
-        (r#""kind":"team""#, r#""kind":"team","admin":true"#),
-        (r#""level":"inference_only""#, r#""level":"inference_only","admin":true"#),
-        (r#""ends_at":200"#, r#""ends_at":200,"admin":true"#),
-        // The same field twice, at each level.
-        (r#""id""#, r#""name":"other","id""#),
-        (r#""team":"core""#, r#""team":"core","team":"core""#),
-        (r#""kind":"team""#, r#""kind":"team","kind":"team""#),
-        (r#""level":"inference_only""#, r#""level":"inference_only","level":"inference_only""#),
-        (r#""models":"all""#, r#""models":"all","models":"all""#),
-        (r#""ends_at":200"#, r#""ends_at":200,"ends_at":200"#),
-        // Times that do not fit together, and what is no time.
-        (r#""not_before":null"#, r#""not_before":200"#),
-        (r#""not_before":null"#, r#""not_before":"100""#),
-        (r#""ends_at":200"#, r#""ends_at":201"#),
-        (r#""ends_at":200"#, r#""ends_at":null"#),
-        (r#""created_at":100"#, r#""created_at":100.0"#),
-        // Nulls and lists where named fields belong.
-        (
-            r#"{"level":"inference_only","environments":["prod"],"models":"all"}"#,
-            r#"["inference_only",["prod"],"all"]"#,
-        ),
-        (r#"{"level":"inference_only","environments":["prod"],"models":"all"}"#, "null"),
-    ];
-    for (old, new) in reject {
-        assert!(with(old, new).is_err(), "{new} instead of {old} is accepted");
-    }
-}
-
-/// What is wrong is told by the rule, and what was written instead is not told.
-#[test]
-fn serialized_record_errors_quote_nothing() {
-    for (old, new) in [
-        (r#""id""#, r#""canary":true,"id""#),
-        (r#""level":"inference_only""#, r#""level":"canary""#),
-        (r#""kind":"team""#, r#""kind":"canary""#),
-        (r#""kind":"team""#, r#""kind":"team","canary":1"#),
-        (r#""expires_at":200"#, r#""expires_at":"canary""#),
-        (r#""ends_at":200"#, r#""ends_at":"canary""#),
-        (r#""environments":["prod"]"#, r#""environments":["Canary"]"#),
-        (r#""environments":["prod"]"#, r#""environments":"canary""#),
-        (r#""status":"revoked:150""#, r#""status":"canary""#),
-        (r#""name":"nightly""#, r#""name":"CANARY""#),
-        (r#""level":"inference_only""#, r#""level":["canary"]"#),
-        (r#""status":"revoked:150""#, r#""status":{"canary":"canary"}"#),
-        (r#""environments":["prod"]"#, r#""environments":{"canary":1}"#),
-        (r#""created_by":"user:ada""#, r#""created_by":"canary:ada""#),
-    ] {
-        assert!(RECORD.contains(old), "{old} is not in the record");
-        let error = serde_json::from_str::<keygate::KeyRecord>(&RECORD.replacen(old, new, 1)).unwrap_err();
-        assert!(!error.to_string().to_lowercase().contains("canary"), "{error}");
-    }
-    // The same for values that stand alone, of whatever type.
-    for json in
-        [r#""Canary!""#, "4242.5", "42424242424242424242", "true", "null", r#"["Canary!"]"#, r#"{"canary":"canary"}"#]
-    {
-        let errors = [
-            serde_json::from_str::<keygate::KeyRecord>(json).map(drop),
-            serde_json::from_str::<keygate::RecordParts>(json).map(drop),
-            serde_json::from_str::<keygate::PreviousSecret>(json).map(drop),
-            serde_json::from_str::<Grant>(json).map(drop),
-            serde_json::from_str::<keygate::Permission>(json).map(drop),
-            serde_json::from_str::<keygate::EnvironmentScope>(json).map(drop),
-            serde_json::from_str::<UnixTime>(json).map(drop),
-            serde_json::from_str::<KeyName>(json).map(drop),
-            serde_json::from_str::<PermissionLevel>(json).map(drop),
-            serde_json::from_str::<Status>(json).map(drop),
-        ];
-        for error in errors.into_iter().map(Result::unwrap_err) {
-            let error = error.to_string().to_lowercase();
-            assert!(!["canary", "42", "true", "null"].iter().any(|quoted| error.contains(quoted)), "{json}: {error}");
-        }
-    }
-    let missing = RECORD.replacen(r#""expires_at":200,"#, "", 1);
-    let error = serde_json::from_str::<keygate::KeyRecord>(&missing).unwrap_err();
-    assert!(error.to_string().starts_with("missing field `expires_at`"), "{error}");
-}
-
-/// Named fields have one spelling: a list of their values, in the order of the fields, is none.
-#[test]
-fn serialized_record_takes_no_lists_for_fields() {
-    let record: Value = serde_json::from_str(RECORD).unwrap();
-    let values = |path: &str, fields: &[&str]| -> Value {
-        fields.iter().map(|field| record.pointer(path).unwrap()[field].clone()).collect()
-    };
-    let whole = [
-        "id",
-        "name",
-        "grant",
-        "created_at",
-        "created_by",
-        "not_before",
-        "expires_at",
-        "last_used_at",
-        "status",
-        "current",
-        "previous",
-    ];
-    let lists: [(&str, &[&str]); 4] = [
-        ("", &whole),
-        ("/grant", &["kind", "team", "permission"]),
-        ("/grant/permission", &["level", "environments", "models"]),
-        ("/previous", &["digest", "ends_at"]),
-    ];
-    for (path, fields) in lists {
-        let mut other = record.clone();
-        *other.pointer_mut(path).unwrap() = values(path, fields);
-        let text = other.to_string();
-        assert!(serde_json::from_value::<keygate::KeyRecord>(other.clone()).is_err(), "a list at `{path}`");
-        assert!(serde_json::from_str::<keygate::KeyRecord>(&text).is_err(), "a list at `{path}`, as text");
-        assert!(serde_json::from_value::<keygate::RecordParts>(other).is_err(), "a list at `{path}` of parts");
-    }
-    // On their own they are no laxer.
-    assert!(serde_json::from_value::<Grant>(values("/grant", lists[1].1)).is_err());
-    assert!(serde_json::from_value::<keygate::Permission>(values("/grant/permission", lists[2].1)).is_err());
-    assert!(serde_json::from_value::<keygate::PreviousSecret>(values("/previous", lists[3].1)).is_err());
 }

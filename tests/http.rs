@@ -10,11 +10,13 @@
 
 mod common;
 
-use common::{at, call, export, full, inference, key, metrics, request, team};
+use common::{KG, at, call, export, full, inference, key, metrics, personal, request, root, team, text};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::{
-    Action, Actor, Create, Grant, Membership, Status, System, UnixTime, Validity, authorize_operation, decide,
+    Action, Membership, Status, TeamRole, Validity,
     http::{CredentialError, CredentialHeaders, Responses, extract_credential},
+    manage::{Acting, Create, authorize_operation},
+    policy::decide,
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -42,7 +44,7 @@ fn one_authorization_line_is_read_by_its_grammar() {
         (b"BEARER x", Ok("x")),
         (b"Api-Key x", Ok("x")),
         (b"aPI-kEY x", Ok("x")),
-        // Somebody else's.
+        // Another system's.
         (b"Basic eDp5", Err(Missing)),
         (b"Basic", Err(Missing)),
         (b"Bearerx y", Err(Missing)),
@@ -202,17 +204,18 @@ fn answers_are_challenges_and_problems() {
 #[test]
 fn denials_are_answered_by_their_class() {
     let responses = Responses::new("models").expect("a legal realm");
-    let system = Actor::System(System::new("a test").expect("a legal reason"));
-    let now = UnixTime::from_secs(100);
-    let ada = || Actor::User("ada".parse().expect("a user id"));
-    let create = || Create(Grant::Personal { user: "bob".parse().expect("a user id") });
-    assert!(authorize_operation(&system, create(), None, now).is_ok());
-    for (membership, status, reason) in [
-        (Some(Membership::Admin), 403, "other_user"),
-        (Some(Membership::Deprovisioned), 401, "owner_deprovisioned"),
+    let (system, ada) = (root(), text("ada"));
+    let ask = |acting: Acting<'_>, membership: Option<Membership>| {
+        let create = Create { grant: personal("bob"), validity: Validity::NEVER_EXPIRES };
+        authorize_operation(KG, acting, create, membership, at(100)).map(drop)
+    };
+    assert!(ask(Acting::System(&system), None).is_ok());
+    for (role, status, reason) in [
+        (Some(TeamRole::Admin), 403, "other_user"),
+        (Some(TeamRole::Deprovisioned), 401, "owner_deprovisioned"),
         (None, 503, ""),
     ] {
-        let denial = authorize_operation(&ada(), create(), membership, now).expect_err("she may not");
+        let denial = ask(Acting::User(&ada), role.map(Membership::from)).expect_err("she may not");
         let reply = responses.operation_denied(denial);
         assert_eq!(reply.status(), status);
         assert!(reply.body().contains(reason), "{}", reply.body());

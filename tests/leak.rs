@@ -10,16 +10,30 @@
 mod common;
 
 use core::{convert::Infallible, error::Error, fmt, time::Duration};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc::TryRecvError};
 
-use common::{KG, at, call, changed, full, issue, metrics, open, personal, request, rng, system, team, text};
+use common::{
+    KG, RULES, at, call, changed, full, issue, metrics, open, personal, request, rng, root, system, team, text,
+    world::{Told, World as Service},
+};
 use keygate::{
-    Action, Actor, BoxError, BoxedKeyManagementStore, BoxedKeyStore, Conflict, Create, Creator, Cursor, DisplayToken,
-    EnvironmentName, Gate, GenerateError, InvalidKey, Issuer, KeyId, KeyKind, KeyManagementStore, KeyManager, KeyName,
-    KeyRecord, KeyStore, List, ListBy, ManageError, MatchedKey, Membership, MemoryStore, ModelId, ModelScope,
-    PageRequest, ParseTokenError, PermissionLevel, PreviousSecret, RecordParts, Revoke, Rotate, RotateError, Rotation,
-    Run, SecretDigest, Status, SystemReason, TeamId, Token, Unauthenticated, Unavailable, UnverifiedToken,
-    UsageCounter, UserId, Validity, authorize_operation, decide, verify,
+    Action, ActionName, Actor, EnvironmentName, Incarnation, Issuer, KeyId, KeyKind, KeyName, KeyRecord, LabelName,
+    ManageError, Membership, MemoryStore, ModelId, ModelScope, Owner, PermissionLevel, RandomnessError, ResourceId,
+    RevocationCause, Rotation, Status, TeamId, TeamRole, Token, Unauthenticated, Unavailable, UserId, Validity,
+    audit::{EventId, EventKind, RefusalReason, SystemReason},
+    manage::{
+        Acting, Create, Import, ImportError, List, MintError, PermitError, Revoke, Rotate, RotateError, Upgrade,
+        authorize_operation,
+    },
+    policy::decide,
+    sink::{AuditSink as _, ChannelSink, Message, SinkCapacity, UsageCounter},
+    stages::AcceptedKeys,
+    store::{
+        BoxError, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed as _, Conflict, Creator, Cursor,
+        KeyManagementStore as _, KeyStore, KeysOf, ListQuery, NotLogged, PreviousSecret, RecordParts, SecretDigest,
+        SecretSlot, Touch,
+    },
+    verify::{DisplayToken, GenerateError, InvalidKey, MatchedKey, ParseTokenError, UnverifiedToken, verify},
 };
 use pollster::block_on;
 
@@ -121,27 +135,24 @@ impl Search {
     }
 }
 
-/// Two secrets of a key that is being rotated, its record, and a store with it.
+/// Two secrets of a key that is being rotated, its record, and a service with it; it is 100, and the first secret ends
+/// at 200.
 struct World {
     old: Token,
     new: Token,
     record: Arc<KeyRecord>,
-    manager: KeyManager<MemoryStore>,
+    service: Service,
 }
 
 impl World {
     fn new(grant: keygate::Grant) -> Self {
-        let manager = KeyManager::new(KG, MemoryStore::new());
-        let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
-        let mut source = rng(1);
-        let created =
-            block_on(manager.create(permit, text("laptop"), Validity::NEVER_EXPIRES, &mut source, at(0))).unwrap();
-        let id = created.token.id();
-        let find = || block_on(manager.store().find(id)).unwrap().unwrap();
-        let permit = authorize_operation(&system(), Rotate(find()), None, at(0)).unwrap();
+        let service = Service::new();
+        service.set_member("ada", "core", TeamRole::Admin);
+        let old = service.create("laptop", grant, Validity::NEVER_EXPIRES).token;
         let start = Rotation::Start { overlap: Duration::from_secs(100) };
-        let rotated = block_on(manager.rotate(permit, start, &mut source, at(0))).unwrap();
-        Self { old: created.token, new: rotated.token, record: find(), manager }
+        let new = block_on(service.keys.rotate(&system(), old.id(), start)).unwrap().token;
+        let record = block_on(service.store.find(old.id())).unwrap().unwrap();
+        Self { old, new, record, service }
     }
 
     fn search(&self) -> Search {
@@ -149,7 +160,7 @@ impl World {
     }
 
     fn key(&self) -> MatchedKey {
-        open(&self.old, &self.record, at(0))
+        open(&self.old, &self.record, at(100))
     }
 }
 
@@ -187,7 +198,7 @@ fn the_search_finds_what_is_planted() {
 fn values_say_nothing() {
     for grant in [personal("ada"), team("core", full("prod"))] {
         let world = World::new(grant.clone());
-        let World { old, new, record, manager } = &world;
+        let World { old, new, record, service } = &world;
         let search = &mut world.search();
 
         // Credentials.
@@ -200,7 +211,7 @@ fn values_say_nothing() {
             search.debug(&presented);
             search.debug(&presented.public());
             search.debug(&presented.digest());
-            search.debug(&Gate::new(KG).parse(token.expose_secret()).unwrap());
+            search.debug(&AcceptedKeys::new(KG).parse(token.expose_secret()).unwrap());
             let sensitive = keygate::http::bearer_header(token).unwrap();
             search.debug(&sensitive);
         }
@@ -217,13 +228,16 @@ fn values_say_nothing() {
         search.json(&record.status());
         search.json(record.created_by());
         search.json(&Cursor::after(record));
-        search.debug(manager);
-        search.debug(manager.store());
+        search.json(record.labels());
+        search.debug(&service.keys);
+        search.debug(&service.store);
         search.debug(&BoxedKeyStore::new(MemoryStore::new()));
         search.debug(&BoxedKeyManagementStore::new(MemoryStore::new()));
-        let by = ListBy::Owner(grant.owner());
-        let page = PageRequest { after: None, limit: 1.try_into().unwrap() };
-        search.debug(&block_on(manager.store().list(by, page)).unwrap());
+        let (keys_of, query) = (KeysOf::Owner(grant.owner()), ListQuery::new());
+        search.debug(&block_on(service.store.list(keys_of.clone(), query)).unwrap());
+        search.debug(&(keys_of, query));
+        search.debug(&block_on(service.store.changes_since(None)).unwrap());
+        search.debug(&Touch::new(record.id(), SecretSlot::Previous, at(1)));
 
         // Verified, and decided upon.
         let key = &world.key();
@@ -231,20 +245,22 @@ fn values_say_nothing() {
         search.debug(&key.grant());
         let call = request("core", call("m1", Some("prod")));
         let deploy = request("other", Action::Deploy);
-        for membership in [None, Some(Membership::Member), Some(Membership::Outsider)] {
+        for membership in [None, Some(TeamRole::Member), Some(TeamRole::Outsider)] {
             for asked in [&call, &deploy] {
-                let decision = decide(key, membership, asked, at(1));
+                let decision = decide(key, membership.map(Membership::from), asked, at(1));
                 search.debug(&decision);
                 match decision.into_result() {
                     Ok(allow) => {
                         search.debug(&allow.attribution());
                         search.debug(&allow);
-                        search.debug(&allow.to_authorization());
+                        let authorization = allow.to_authorization();
+                        search.debug(&authorization);
+                        search.debug(&authorization.key());
+                        search.debug(&Actor::from(&authorization));
                     }
                     Err(denial) => {
                         search.error(&denial);
                         search.debug(&denial.requirement(key, asked));
-                        search.json(&denial.to_event(key, at(1)));
                         search.debug(&keygate::http::Responses::new("models").unwrap().denied(denial));
                     }
                 }
@@ -262,19 +278,21 @@ fn values_say_nothing() {
 fn permits_and_what_they_make_say_nothing() {
     let world = World::new(team("core", metrics("m1")));
     let search = &mut world.search();
-    let key = world.key();
-    let actors = [system(), Actor::User(text("ada")), Actor::Key(&key)];
-    for actor in &actors {
-        search.debug(actor);
-        for membership in [None, Some(Membership::Admin), Some(Membership::Member)] {
-            match authorize_operation(actor, Revoke(world.record.clone()), membership, at(1)) {
-                Ok(permit) => search.debug(&permit),
-                Err(denial) => {
-                    search.error(&denial);
-                    search.json(&actor.to_event(denial, at(1)));
+    let (key, system, ada) = (world.key(), root(), text("ada"));
+    for acting in [Acting::System(&system), Acting::User(&ada), Acting::Key(&key)] {
+        search.debug(&acting);
+        for role in [None, Some(TeamRole::Admin), Some(TeamRole::Member)] {
+            let membership = role.map(Membership::from);
+            match authorize_operation(KG, acting, Revoke(world.record.clone()), membership, at(100)) {
+                Ok(permit) => {
+                    search.debug(&permit);
+                    let change = permit.revoke(KG, RevocationCause::Unused, &rng(8), at(100)).unwrap();
+                    search.debug(&change);
+                    search.debug(&change.apply(Some(&world.record)));
                 }
+                Err(denial) => search.error(&denial),
             }
-            match authorize_operation(actor, List(world.record.grant().owner()), membership, at(1)) {
+            match authorize_operation(KG, acting, List(world.record.grant().owner()), membership, at(100)) {
                 Ok(permit) => search.debug(&permit),
                 Err(denial) => search.error(&denial),
             }
@@ -282,82 +300,178 @@ fn permits_and_what_they_make_say_nothing() {
     }
 
     // Whatever mints has a secret of its own, and does not show it either.
-    let issued = issue(personal("ada"), Validity::NEVER_EXPIRES, 5);
-    let search = &mut Search::new(&[&issued.token]);
-    search.debug(&issued);
-    search.debug(&issued.key);
-    search.debug(&issued.event);
-    search.json(&issued.event);
-    search.stored(&serde_json::to_string(issued.key.record()).unwrap());
+    let minted = issue(personal("ada"), Validity::NEVER_EXPIRES, 5);
+    let search = &mut Search::new(&[&minted.token]);
+    search.debug(&minted);
+    search.debug(&minted.key);
+    search.debug(minted.key.event());
+    search.json(minted.key.event());
+    search.debug(&NotLogged(vec![minted.key.event().clone()]));
+    search.stored(&serde_json::to_string(minted.key.record()).unwrap());
 
-    let permit = authorize_operation(&system(), Rotate(world.record.clone()), None, at(1)).unwrap();
-    let rotated = permit.rotate(KG, Rotation::CutOver, &mut rng(6), at(1)).unwrap();
+    let acting = Acting::System(&system);
+    let permit = authorize_operation(KG, acting, Rotate(world.record.clone()), None, at(100)).unwrap();
+    let rotated = permit.rotate(KG, Rotation::CutOver, &RULES, &rng(6), at(100)).unwrap();
     let search = &mut Search::new(&[&rotated.token, &world.old, &world.new]);
-    search.debug(&permit);
     search.debug(&rotated);
     search.debug(&rotated.change);
-    search.debug(&rotated.change.previous());
-    search.debug(&rotated.event);
-    search.json(&rotated.event);
+    search.debug(rotated.change.draft());
+    search.debug(&rotated.change.apply(Some(&world.record)));
+    search.debug(&rotated.change.apply(None));
+}
+
+#[test]
+fn what_a_manager_answers_says_nothing() {
+    let world = World::new(personal("ada"));
+    let keys = &world.service.keys;
+    let spec = keygate::NewKeySpec::new(personal("ada"), text("second"), Validity::NEVER_EXPIRES);
+    let issued = block_on(keys.create(&system(), spec.clone())).unwrap();
+    let rotated = block_on(keys.rotate(&system(), issued.id, Rotation::CutOver)).unwrap();
+    let search = &mut Search::new(&[&world.old, &world.new, &issued.token, &rotated.token]);
+    search.debug(&spec);
+    search.debug(&issued);
+    search.debug(&rotated);
+    search.debug(&block_on(keys.disable(&system(), issued.id)).unwrap());
+    search.debug(&block_on(keys.disable(&system(), issued.id)).unwrap());
+    search.error(&block_on(keys.enable(&system(), world.old.id())).unwrap_err());
+    search.debug(&block_on(keys.list(&system(), Owner::Personal(text("ada")), ListQuery::new())).unwrap());
+    search.debug(&block_on(keys.revoke_leaked([world.old.expose_secret(), issued.token.expose_secret()])));
+    assert!(search.searched > 30, "{}", search.searched);
 }
 
 #[test]
 fn events_of_a_whole_life_say_nothing() {
-    let World { old, new, manager, record } = World::new(personal("ada"));
+    let World { old, new, service, record } = World::new(personal("ada"));
     let search = &mut Search::new(&[&old, &new]);
-    let by = |permit| authorize_operation(&system(), permit, None, at(1)).unwrap();
-    let find = || block_on(manager.store().find(record.id())).unwrap().unwrap();
-    let rename = authorize_operation(&system(), keygate::Rename(find()), None, at(1)).unwrap();
-    let disable = authorize_operation(&system(), keygate::Disable(find()), None, at(1)).unwrap();
-    let enable = authorize_operation(&system(), keygate::Enable(find()), None, at(1)).unwrap();
-    let events = [
-        block_on(manager.rename(rename, text("desktop"), at(1))).unwrap(),
-        block_on(manager.disable(disable, at(1))).unwrap(),
-        block_on(manager.enable(enable, at(1))).unwrap(),
-        block_on(manager.end_overlap(by(Rotate(find())), at(1))).unwrap(),
-    ];
-    let revoke = authorize_operation(&system(), Revoke(find()), None, at(1)).unwrap();
-    let last = block_on(manager.revoke(revoke, at(1))).unwrap();
-    for event in events.iter().chain([&last]) {
+    let (keys, id) = (&service.keys, record.id());
+    for change in [
+        block_on(keys.rename(&system(), id, text("desktop"))),
+        block_on(keys.set_labels(&system(), id, keygate::Labels::new([(text("a"), text("b"))]).unwrap())),
+        block_on(keys.disable(&system(), id)),
+        block_on(keys.enable(&system(), id)),
+        block_on(keys.end_overlap(&system(), id)),
+        block_on(keys.revoke(&system(), id, RevocationCause::Unused)),
+    ] {
+        search.debug(&change.unwrap());
+    }
+    let ids = block_on(keys.revoke_all(&root(), record.grant().owner(), RevocationCause::Unused)).unwrap();
+    search.debug(&ids);
+    // Refusals are told, and by whom.
+    block_on(keys.rename(&system(), id, text("desktop"))).unwrap_err();
+    search.debug(&block_on(service.gate.check(old.expose_secret(), &request("core", Action::Deploy))).unwrap());
+    let told = service.told.take();
+    assert!(told.iter().any(|told| matches!(told, Told::Event(event) if event.key == Some(id))), "{told:?}");
+    for told in told {
+        search.debug(&told);
+        if let Told::Event(event) | Told::Stranger(event) = told {
+            search.json(&event);
+        }
+    }
+    let events = service.store.events();
+    assert_eq!(events.len(), 8);
+    for event in &events {
         search.debug(event);
         search.json(event);
     }
-    let ids = block_on(manager.store().revoke_all(record.grant().owner(), at(2), Run::Dry)).unwrap();
-    search.debug(&ids);
+}
+
+/// A legacy key has a secret as well, and digests of two kinds.
+#[test]
+fn imports_and_upgrades_say_nothing() {
+    use keygate::legacy::{LegacyFormat, Symbols};
+
+    static FORMATS: [LegacyFormat; 1] = [LegacyFormat::opaque("old_", Symbols::Alphanumeric, 32, 32)];
+    let service = Service::new();
+    let minted = issue(personal("ada"), Validity::NEVER_EXPIRES, 5).token;
+    let secret = &minted.expose_secret()[22..54];
+    let old = format!("old_{secret}");
+    let search = &mut Search::new(&[&minted]);
+    let presented = FORMATS[0].parse(&old).unwrap();
+    search.debug(&presented);
+    let import = Import::new(presented.legacy_key(), team("core", full("all")), text("old"), at(1));
+    search.debug(&import);
+    let id = block_on(service.keys.import(&root(), import)).unwrap();
+    let key = AcceptedKeys::new(KG).with_legacy(&FORMATS).parse(&old).unwrap();
+    search.debug(&key);
+    let record = block_on(service.store.find(id)).unwrap();
+    let key = key.verify(record, at(1)).unwrap();
+    search.debug(&key);
+    search.debug(&Upgrade::due(&key, &rng(1), at(1)).unwrap());
+    service.store.events().iter().for_each(|event| search.json(event));
 }
 
 #[test]
 fn verdicts_say_nothing() {
-    let World { old, new, manager, record } = World::new(personal("ada"));
+    let World { old, new, service, record } = World::new(personal("ada"));
     let search = &mut Search::new(&[&old, &new]);
-    let directory = keygate::MemoryDirectory::new();
-    directory.set_member(text("ada"), text("core"), Membership::Member);
-    search.debug(&directory);
-    let gate = Gate::new(KG);
-    search.debug(&gate);
+    search.debug(&service.directory);
+    search.debug(&service.gate);
+    search.debug(&Incarnation::new(7));
     let asked = request("core", Action::Deploy);
-    let wrong = Token::generate_secret(KG, KeyKind::Personal, record.id(), &mut rng(9)).unwrap();
+    let wrong = Token::generate_secret(KG, KeyKind::Personal, record.id(), &rng(9)).unwrap();
     search.canaries.push(Canaries::of(&wrong));
     let garbled = old.expose_secret().replace('_', "-");
     for presented in [old.expose_secret(), new.expose_secret(), wrong.expose_secret(), &garbled, &garbled[3..]] {
-        for now in [at(1), at(100)] {
-            let verdict = block_on(gate.check(manager.store(), &directory, presented, &asked, now)).unwrap();
+        for now in [101, 200] {
+            service.clock.set(now);
+            let verdict = block_on(service.gate.check(presented, &asked)).unwrap();
             search.debug(&verdict);
-            if let Some(event) = verdict.to_event(now) {
-                search.debug(&event);
-                search.json(&event);
+            match verdict {
+                keygate::Verdict::Unauthenticated(unauthenticated) => {
+                    search.error(&unauthenticated);
+                    search.text(unauthenticated.as_str());
+                }
+                keygate::Verdict::Allowed(authorization) => {
+                    search.debug(&block_on(service.gate.check_again(&authorization)).unwrap());
+                }
+                _ => panic!("ada may deploy"),
             }
-            if let keygate::Verdict::Unauthenticated(unauthenticated) = verdict {
-                search.error(&unauthenticated);
-                search.text(unauthenticated.as_str());
+            match block_on(service.gate.authenticate(presented)) {
+                Ok(key) => {
+                    search.debug(&key);
+                    search.debug(&Actor::from(&key));
+                }
+                Err(error) => search.error(&error),
             }
-            if let Some(permit) = block_on(gate.authorize_leak_revocation(manager.store(), presented, now)).unwrap() {
-                search.debug(&permit);
-            }
+        }
+    }
+    for told in service.told.take() {
+        search.debug(&told);
+        if let Told::Event(event) | Told::Stranger(event) = told {
+            search.json(&event);
         }
     }
     let presented = UnverifiedToken::parse(KG, wrong.expose_secret()).unwrap();
     search.error(&verify(&presented, Some(record), at(1)).unwrap_err());
+}
+
+#[test]
+fn sinks_say_nothing() {
+    let World { old, new, service, .. } = World::new(team("core", full("all")));
+    let search = &mut Search::new(&[&old, &new]);
+    let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
+    let gate = service.gate.clone().with_sink(sink.clone());
+    for team in ["core", "other"] {
+        for token in [old.expose_secret(), new.expose_secret(), &old.expose_secret()[1..]] {
+            search.debug(&block_on(gate.check(token, &request(team, Action::Deploy))).unwrap());
+        }
+    }
+    let failed = Unavailable::<InvalidKey, Infallible>::Store(InvalidKey);
+    search.debug(&Message::Failed(&failed));
+    sink.tell(Message::Failed(&failed));
+    search.debug(&sink);
+    search.debug(&receivers);
+    search.debug(&receivers.touches.take());
+    search.text(&receivers.failures.try_recv().unwrap());
+    let events: Vec<_> = receivers.events.try_iter().chain(receivers.strangers.try_iter()).collect();
+    assert_eq!(events.len(), 4);
+    assert_eq!(receivers.failures.try_recv(), Err(TryRecvError::Empty));
+    for event in events {
+        search.debug(&event);
+        search.json(&event);
+        let EventKind::Refused { reason, .. } = event.kind else { panic!("{event:?}") };
+        search.debug(&reason);
+    }
 }
 
 #[test]
@@ -372,8 +486,9 @@ fn errors_say_nothing() {
             let mistyped = format!("{}{symbol}{}", &text[..place], &text[place.saturating_add(1)..]);
             if let Err(error) = UnverifiedToken::parse(KG, &mistyped) {
                 search.error(&error);
-                search.error(&Gate::new(KG).parse(&mistyped).unwrap_err());
-                search.json(&Unauthenticated::NotAToken(error).to_event(at(0)));
+                let unauthenticated = AcceptedKeys::new(KG).parse(&mistyped).unwrap_err();
+                search.error(&unauthenticated);
+                search.text(unauthenticated.refusal().as_str());
             }
         }
         search.error(&UnverifiedToken::parse(KG, &text[..place]).unwrap_err());
@@ -391,6 +506,15 @@ fn errors_say_nothing() {
         search.refusal::<TeamId>(misplaced);
         search.refusal::<UserId>(misplaced);
         search.refusal::<SystemReason>(misplaced);
+        search.refusal::<ResourceId>(misplaced);
+        search.refusal::<ActionName>(misplaced);
+        search.refusal::<LabelName>(misplaced);
+        search.refusal::<EventId>(misplaced);
+        search.refusal::<Creator>(misplaced);
+        search.refusal::<Cursor>(misplaced);
+        search.refusal::<Status>(misplaced);
+        search.refusal::<RevocationCause>(misplaced);
+        search.refusal::<RefusalReason>(misplaced);
         search.refusal::<PermissionLevel>(misplaced);
         search.refusal::<KeyKind>(misplaced);
         search.refusal::<SecretDigest>(misplaced);
@@ -400,19 +524,29 @@ fn errors_say_nothing() {
     search.refusal::<SecretDigest>(&format!("v1${}", &text[5..]));
 
     // What can go wrong otherwise.
-    let errors: [&(dyn Error + 'static); 13] = [
+    type Manage = ManageError<Infallible, Infallible>;
+    let errors: [&(dyn Error + 'static); 22] = [
         &InvalidKey,
         &GenerateError::Exhausted,
         &RotateError::Generate(GenerateError::Stuck),
-        &ManageError::<Infallible>::Rotate(RotateError::Generate(GenerateError::Generator)),
-        &ManageError::<Infallible>::Generate(GenerateError::Stuck),
-        &ManageError::<Infallible>::Refused(Conflict::Changed),
-        &ManageError::<ParseTokenError>::Store(ParseTokenError::Malformed),
+        &Manage::Rotate(RotateError::Generate(GenerateError::Generator)),
+        &Manage::Mint(MintError::Generate(GenerateError::Stuck)),
+        &Manage::Mint(MintError::ScopeTooLarge),
+        &Manage::Import(ImportError::Date(MintError::TimeTooLate)),
+        &Manage::Import(ImportError::ExpiresInPast),
+        &Manage::Permit(PermitError::TooOld),
+        &Manage::Conflict(Conflict::Changed),
+        &Manage::ActorInvalid,
+        &Manage::UserNotDeprovisioned,
+        &ManageError::<ParseTokenError, Infallible>::Store(ParseTokenError::Malformed),
+        &ManageError::<Infallible, ParseTokenError>::Directory(ParseTokenError::Malformed),
         &Unavailable::<ParseTokenError, Infallible>::Store(ParseTokenError::Malformed),
         &Unavailable::<Infallible, ParseTokenError>::Directory(ParseTokenError::Malformed),
-        &keygate::InvalidRecord::Validity,
+        &keygate::store::InvalidRecord::Validity,
         &keygate::InvalidScope::Empty,
         &keygate::http::CredentialError::Malformed,
+        &keygate::InvalidLabels::TooMany,
+        &RandomnessError::new(),
         &Conflict::NameTaken,
     ];
     for error in errors {
@@ -421,10 +555,9 @@ fn errors_say_nothing() {
     let store = BoxedKeyStore::new(Failing);
     let error: BoxError = block_on(store.find(token.id())).unwrap_err();
     search.error(&error);
-    let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
-    let error =
-        authorize_operation(&Actor::User(common::text("bob")), Create(permit.operation().0.clone()), None, at(0));
-    search.error(&error.unwrap_err());
+    let (bob, create) = (common::text("bob"), Create { grant: personal("ada"), validity: Validity::NEVER_EXPIRES });
+    let member = Some(TeamRole::Member.into());
+    search.error(&authorize_operation(KG, Acting::User(&bob), create, member, at(0)).unwrap_err());
     assert!(search.searched > 1000, "{}", search.searched);
 }
 
@@ -459,7 +592,7 @@ impl KeyStore for Failing {
 fn causes_are_told_once() {
     let errors: [&(dyn Error + 'static); 4] = [
         &RotateError::Generate(GenerateError::Stuck),
-        &ManageError::<Infallible>::Rotate(RotateError::InProgress),
+        &ManageError::<Infallible, Infallible>::Rotate(RotateError::InProgress),
         &Unavailable::<ParseTokenError, Infallible>::Store(ParseTokenError::Malformed),
         &Unauthenticated::NotAToken(ParseTokenError::Malformed),
     ];
@@ -480,7 +613,7 @@ fn redaction_leaves_what_is_public() {
     let record = changed(issued.key.record(), |parts| {
         parts.status = Status::Disabled;
         parts.created_by = Creator::User(text("ada"));
-        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(5) });
+        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(5), last_used_at: None });
     });
     let said = format!("{record:?}");
     assert_eq!(said.matches("SecretDigest([redacted])").count(), 2);

@@ -5,151 +5,172 @@
 mod common;
 
 use core::{convert::Infallible, time::Duration};
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use common::{KG, at, full, personal, rng, system, team, text};
+use common::{
+    KG, at, full, personal, rng, system, team, text,
+    world::{Told, World},
+};
 use keygate::{
-    CachedStore, Changed, Create, Disable, Event, EventKind, Gate, Grant, KeyId, KeyKind, KeyManagementStore,
-    KeyManager, KeyName, KeyRecord, KeyStore, ListBy, ManageError, MemoryStore, NewKey, Owner, Page, PageRequest,
-    Principal, Rotate, Rotation, Run, SecretChange, SecretSlot, Status, Token, UnixTime, Validity, authorize_operation,
+    AuthenticateError, CachedStore, Done, Gate, Grant, Issuer, KeyId, KeyKind, KeyManager, KeyRecord, ManageError,
+    MemoryStore, NewKeySpec, RevocationCause, Rotation, Status, Token, Unauthenticated, Validity,
+    audit::{Event, EventKind, Principal},
+    store::{
+        Answer, Batch, Conflict, KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, NewKey, Page,
+        RevokeAll, SecretSlot, Touch,
+    },
 };
 use pollster::block_on;
 
-const NOW: UnixTime = UnixTime::from_secs(150);
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn create(manager: &KeyManager<MemoryStore>, grant: Grant, validity: Validity, seed: u8) -> Token {
-    let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
-    let name = text(&format!("key-{seed}"));
-    block_on(manager.create(permit, name, validity, &mut rng(seed), at(0))).unwrap().token
+/// A service at 150, with ada and bob as users.
+fn world() -> World {
+    let world = World::new();
+    world.directory.provision(text("ada"));
+    world.directory.provision(text("bob"));
+    world.clock.set(150);
+    world
 }
 
-fn rotate(manager: &KeyManager<MemoryStore>, id: KeyId, seed: u8) -> Token {
-    let record = block_on(manager.store().find(id)).unwrap().unwrap();
-    let permit = authorize_operation(&system(), Rotate(record), None, at(100)).unwrap();
-    let start = Rotation::Start { overlap: Duration::from_secs(100) };
-    block_on(manager.rotate(permit, start, &mut rng(seed), at(100))).unwrap().token
+fn create(world: &World, name: &str, grant: Grant) -> Token {
+    world.create(name, grant, Validity::NEVER_EXPIRES).token
 }
 
-fn report<S: KeyManagementStore>(manager: &KeyManager<S>, texts: &[&str], now: UnixTime) -> Vec<Event> {
-    block_on(manager.revoke_leaked(Gate::new(KG), texts.iter().copied(), now)).into_iter().map(Result::unwrap).collect()
+fn rotate(world: &World, id: KeyId) -> Token {
+    let start = Rotation::Start { overlap: Duration::from_secs(50) };
+    block_on(world.keys.rotate(&system(), id, start)).unwrap().token
 }
 
-fn status<S: KeyManagementStore>(manager: &KeyManager<S>, id: KeyId) -> Status {
-    block_on(manager.store().find(id)).unwrap().unwrap().status()
+/// Reports texts, and returns the keys that they ended and the events of that.
+fn report(world: &World, texts: &[&str]) -> (Vec<KeyId>, Vec<Event>) {
+    let before = world.store.events().len();
+    let results = block_on(world.keys.revoke_leaked(texts.iter().copied()));
+    let ended = results.into_iter().map(Result::unwrap).collect();
+    (ended, world.store.events().split_off(before))
+}
+
+fn status(store: &impl KeyStore, id: KeyId) -> Status {
+    block_on(store.find(id)).unwrap().unwrap().status()
 }
 
 #[test]
 fn either_live_secret_ends_the_key_whatever_its_state() {
-    let manager = KeyManager::new(KG, MemoryStore::new());
-    let user_key = create(&manager, personal("ada"), Validity::NEVER_EXPIRES, 1);
-    let expired = create(&manager, team("core", full("all")), Validity::until(at(10)), 2);
-    let disabled = create(&manager, team("core", full("all")), Validity::NEVER_EXPIRES, 3);
-    let record = block_on(manager.store().find(disabled.id())).unwrap().unwrap();
-    let permit = authorize_operation(&system(), Disable(record), None, at(1)).unwrap();
-    block_on(manager.disable(permit, at(1))).unwrap();
-    let previous = create(&manager, personal("bob"), Validity::NEVER_EXPIRES, 4);
-    rotate(&manager, previous.id(), 5);
+    let world = world();
+    let user_key = create(&world, "key", personal("ada"));
+    let expired = world.create("expired", team("core", full("all")), Validity::until(at(151))).token;
+    let disabled = create(&world, "disabled", team("core", full("all")));
+    block_on(world.keys.disable(&system(), disabled.id())).unwrap();
+    let previous = create(&world, "key", personal("bob"));
+    rotate(&world, previous.id());
+    world.clock.set(160);
 
     let cases = [
-        (&user_key, SecretSlot::Current),
-        (&expired, SecretSlot::Current),
-        (&disabled, SecretSlot::Current),
-        (&previous, SecretSlot::Previous),
+        (&user_key, SecretSlot::Current, Some("ada")),
+        (&expired, SecretSlot::Current, None),
+        (&disabled, SecretSlot::Current, None),
+        (&previous, SecretSlot::Previous, Some("bob")),
     ];
-    for (token, slot) in cases {
-        let events = report(&manager, &[token.expose_secret(); 3], NOW);
-        let [event] = events.try_into().unwrap();
-        assert_eq!(event.by, Principal::Key { id: token.id(), slot });
-        assert_eq!((event.key, event.kind), (Some(token.id()), EventKind::Revoked { first_at: NOW }));
-        assert_eq!(status(&manager, token.id()), Status::Revoked { at: NOW });
+    for (token, expected_slot, expected_user) in cases {
+        let revoked = Status::Revoked { at: world.clock.now(), cause: RevocationCause::Leaked };
+        let (ended, events) = report(&world, &[token.expose_secret(); 3]);
+        assert_eq!(ended, [token.id()]);
+        let [event] = <[Event; 1]>::try_from(events).unwrap();
+        let Principal::Key { id, slot, user, .. } = &event.by else { panic!("{event:?}") };
+        assert_eq!((*id, *slot, user), (token.id(), expected_slot, &expected_user.map(text)));
+        assert_eq!(event.key, Some(token.id()));
+        assert!(matches!(event.kind, EventKind::Revoked { cause: RevocationCause::Leaked, .. }));
+        assert_eq!(status(&world.store, token.id()), revoked);
 
         // Found again somewhere else: nothing changes, and there is nothing to tell.
-        assert_eq!(report(&manager, &[token.expose_secret()], at(160)), []);
-        assert_eq!(status(&manager, token.id()), Status::Revoked { at: NOW });
+        world.clock.advance(1);
+        assert_eq!(report(&world, &[token.expose_secret()]), (vec![], vec![]));
+        assert_eq!(status(&world.store, token.id()), revoked);
     }
+    assert!(world.told.take().is_empty(), "nothing was refused");
 }
 
 #[test]
 fn nothing_less_than_a_live_secret_ends_a_key() {
-    let manager = KeyManager::new(KG, MemoryStore::new());
-    let first = create(&manager, personal("ada"), Validity::NEVER_EXPIRES, 1);
+    let world = world();
+    let first = create(&world, "key", personal("ada"));
     let id = first.id();
-    rotate(&manager, id, 2);
+    rotate(&world, id);
     let own = first.expose_secret();
-    let guessed = Token::generate_secret(KG, KeyKind::Personal, id, &mut rng(9)).unwrap();
-    let other_kind = Token::generate_secret(KG, KeyKind::Team, id, &mut rng(9)).unwrap();
-    let unknown = Token::generate(KG, KeyKind::Personal, &mut rng(9)).unwrap();
+    let guessed = Token::generate_secret(KG, KeyKind::Personal, id, &rng(9)).unwrap();
+    let other_kind = Token::generate_secret(KG, KeyKind::Team, id, &rng(9)).unwrap();
+    let unknown = Token::generate(KG, KeyKind::Personal, &rng(9)).unwrap();
     let (public, spaced) = (first.public().to_string(), format!("{own} "));
     let texts = [guessed.expose_secret(), other_kind.expose_secret(), unknown.expose_secret(), id.as_str(), &public];
     for text in texts.into_iter().chain([&own[..own.len() - 1], &spaced, "", "Bearer"]) {
-        assert_eq!(report(&manager, &[text], NOW), []);
+        assert_eq!(report(&world, &[text]), (vec![], vec![]));
     }
     // A previous secret whose end has come is a wrong one.
-    assert_eq!(report(&manager, &[own], at(200)), []);
-    assert_eq!(status(&manager, id), Status::Active);
+    world.clock.set(200);
+    assert_eq!(report(&world, &[own]), (vec![], vec![]));
+    assert_eq!(status(&world.store, id), Status::Active);
     // Among others of the same id, the right one counts.
-    assert_eq!(report(&manager, &[guessed.expose_secret(), &public, own], at(199)).len(), 1);
+    world.clock.set(199);
+    assert_eq!(report(&world, &[guessed.expose_secret(), &public, own]).0, [id]);
+}
+
+/// A prefix that a service had is still its own.
+#[test]
+fn tokens_of_former_issuers_end_their_keys_where_they_are_known() {
+    static FORMER: [Issuer; 1] = [KG];
+    let world = world();
+    let token = create(&world, "key", team("core", full("all")));
+    let acme = || KeyManager::with_parts(Issuer::from_static("acme"), world.store.clone(), || at(150), rng(9));
+    assert_eq!(block_on(acme().revoke_leaked([token.expose_secret()])), []);
+    assert_eq!(status(&world.store, token.id()), Status::Active);
+    let ended = block_on(acme().with_issuers(&FORMER).revoke_leaked([token.expose_secret()]));
+    assert_eq!(ended, [Ok(token.id())]);
+    assert!(matches!(status(&world.store, token.id()), Status::Revoked { .. }));
 }
 
 /// What another process changed counts, whatever a cache remembers: the new secret ends the key, and the one that was cut
 /// over does not.
 #[test]
 fn no_cache_is_believed() {
-    let shared = Arc::new(MemoryStore::new());
-    let here = KeyManager::new(KG, CachedStore::new(Arc::clone(&shared), HOUR, 10, 10, Instant::now));
-    let elsewhere = KeyManager::new(KG, Arc::clone(&shared));
-    let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
-    let old =
-        block_on(elsewhere.create(permit, text("laptop"), Validity::NEVER_EXPIRES, &mut rng(1), at(0))).unwrap().token;
-    let record = block_on(here.store().find(old.id())).unwrap().unwrap();
-    let permit = authorize_operation(&system(), Rotate(record), None, at(100)).unwrap();
-    let new = block_on(elsewhere.rotate(permit, Rotation::CutOver, &mut rng(2), at(100))).unwrap().token;
+    let elsewhere = world();
+    let cache = CachedStore::new(elsewhere.store.clone(), HOUR);
+    let here = KeyManager::with_parts(KG, cache.write_through(), || at(150), rng(8));
+    let gate = Gate::with_clock(KG, cache.clone(), || at(150));
+    let old = create(&elsewhere, "key", team("core", full("all")));
+    assert!(block_on(gate.authenticate(old.expose_secret())).is_ok(), "the cache has it now");
+    let new = block_on(elsewhere.keys.rotate(&system(), old.id(), Rotation::CutOver)).unwrap().token;
+    assert!(block_on(gate.authenticate(old.expose_secret())).is_ok(), "the cache is behind");
 
-    assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "the cache is behind");
-    // Neither the cache nor what stands before it.
-    let exposed = |text| {
-        let (arc, lent) = (Arc::new(here.store()), &here.store());
-        [
-            block_on(Gate::new(KG).authorize_leak_revocation(here.store(), text, NOW)).unwrap().is_some(),
-            block_on(Gate::new(KG).authorize_leak_revocation(&arc, text, NOW)).unwrap().is_some(),
-            block_on(Gate::new(KG).authorize_leak_revocation(lent, text, NOW)).unwrap().is_some(),
-        ]
-    };
-    assert_eq!(exposed(old.expose_secret()), [false; 3]);
-    assert_eq!(exposed(new.expose_secret()), [true; 3]);
-    assert_eq!(block_on(here.store().find(old.id())).unwrap().unwrap().current(), old.digest(), "it is behind still");
-    assert_eq!(report(&here, &[old.expose_secret()], NOW), []);
-    assert_eq!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Active);
-    block_on(here.store().find(old.id())).unwrap();
-    assert_eq!(report(&here, &[new.expose_secret()], NOW).len(), 1);
-    assert!(matches!(block_on(shared.find(old.id())).unwrap().unwrap().status(), Status::Revoked { .. }));
-    assert!(
-        block_on(Gate::new(KG).authorize_leak_revocation(here.store(), old.expose_secret(), NOW)).unwrap().is_none()
-    );
+    let report = |token: &Token| block_on(here.revoke_leaked([token.expose_secret()]));
+    assert_eq!(report(&old), []);
+    assert_eq!(status(&elsewhere.store, old.id()), Status::Active);
+    assert_eq!(report(&new), [Ok(old.id())]);
+    assert!(matches!(status(&elsewhere.store, old.id()), Status::Revoked { .. }));
+    // And what was ended is forgotten.
+    let error = block_on(gate.authenticate(old.expose_secret())).unwrap_err();
+    let is_stranger = |error: &_| matches!(error, AuthenticateError::Unauthenticated(Unauthenticated::InvalidKey { claimed, .. }) if *claimed == old.id());
+    assert!(is_stranger(&error), "{error:?}");
 }
 
 /// What failed is told for each key, and ends nothing else.
 #[test]
 fn a_failed_look_up_is_told_and_the_others_go_on() {
-    let manager = KeyManager::new(KG, Flaky(MemoryStore::new()));
-    let create = |seed: u8| {
-        let permit = authorize_operation(&system(), Create(personal("ada")), None, at(0)).unwrap();
-        let name = text(&format!("key-{seed}"));
-        block_on(manager.create(permit, name, Validity::NEVER_EXPIRES, &mut rng(seed), at(0))).unwrap().token
-    };
-    let tokens: Vec<_> = (1..=20).map(create).collect();
-    let texts = tokens.iter().map(Token::expose_secret);
-    let results = block_on(manager.revoke_leaked(Gate::new(KG), texts.collect::<Vec<_>>(), NOW));
+    let inner = world();
+    let manager =
+        KeyManager::with_parts(KG, Flaky(inner.store.clone()), || at(150), rng(7)).with_sink(inner.told.clone());
+    let tokens: Vec<_> =
+        (1..=20).map(|place| create(&inner, &format!("key-{place}"), team("core", full("all")))).collect();
+    let results = block_on(manager.revoke_leaked(tokens.iter().map(Token::expose_secret).collect::<Vec<_>>()));
     assert_eq!(results.len(), tokens.len());
     for token in &tokens {
         let is_down = Flaky::is_down(token.id());
-        assert_eq!(status(&manager, token.id()) == Status::Active, is_down);
-        let is_told = |result: &Result<Event, _>| result.as_ref().is_ok_and(|event| event.key == Some(token.id()));
-        assert_eq!(results.iter().any(is_told), !is_down);
+        assert_eq!(status(&inner.store, token.id()) == Status::Active, is_down);
+        assert_eq!(results.contains(&Ok(token.id())), !is_down);
     }
-    let failed = results.iter().filter(|result| matches!(result, Err(ManageError::Store(Down)))).count();
+    let failed = results.iter().filter(|result| **result == Err(ManageError::Store(Down))).count();
     assert!((1..tokens.len()).contains(&failed), "{failed}");
+    let told = inner.told.take();
+    assert!(told.iter().all(|told| matches!(told, Told::Failed(_))) && told.len() == failed, "{told:?}");
 }
 
 /// A store that cannot look up some ids.
@@ -169,35 +190,33 @@ impl KeyStore for Flaky {
     type Error = Down;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
-        Ok(sure(self.0.find(id).await))
-    }
-
-    async fn find_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
-        if Self::is_down(id) { Err(Down) } else { self.find(id).await }
+        if Self::is_down(id) { Err(Down) } else { Ok(sure(self.0.find(id).await)) }
     }
 }
 
-macro_rules! delegate {
-    ($($operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
-        impl KeyManagementStore for Flaky {
-            $(async fn $operation(&self, $($argument: $type),*) -> Result<$answer, Down> {
-                Ok(sure(self.0.$operation($($argument),*).await))
-            })*
-        }
-    };
-}
+impl KeyManagementStore for Flaky {
+    type Receipt = Logged;
 
-delegate! {
-    insert(new: NewKey) -> Changed;
-    rename(id: KeyId, name: KeyName) -> Changed;
-    disable(id: KeyId) -> Changed;
-    enable(id: KeyId) -> Changed;
-    revoke(id: KeyId, now: UnixTime) -> Changed<UnixTime>;
-    rotate(change: SecretChange) -> Changed;
-    end_overlap(id: KeyId) -> Changed;
-    touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
-    list(by: ListBy, page: PageRequest) -> Page;
-    revoke_all(owner: Owner, now: UnixTime, run: Run) -> Vec<KeyId>;
+    async fn insert(&self, new: NewKey) -> Result<Result<Logged, Conflict>, Down> {
+        Ok(sure(self.0.insert(new).await))
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<Logged>, Down> {
+        Ok(sure(self.0.change(change).await))
+    }
+
+    async fn touch(&self, touches: Vec<Touch>, now: keygate::UnixTime) -> Result<(), Down> {
+        sure(self.0.touch(touches, now).await);
+        Ok(())
+    }
+
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, Down> {
+        Ok(sure(self.0.list(keys_of, query).await))
+    }
+
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<Logged>, Down> {
+        Ok(sure(self.0.revoke_all(revoke).await))
+    }
 }
 
 fn sure<T>(result: Result<T, Infallible>) -> T {
@@ -205,4 +224,23 @@ fn sure<T>(result: Result<T, Infallible>) -> T {
         Ok(value) => value,
         Err(never) => match never {},
     }
+}
+
+/// What is told of a key that ended meanwhile is what the store says: no second event.
+#[test]
+fn two_reports_at_once_end_a_key_once() {
+    let world = world();
+    let token = create(&world, "key", team("core", full("all")));
+    let before = world.store.events().len();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| block_on(world.keys.revoke_leaked([token.expose_secret()])));
+        }
+    });
+    assert_eq!(world.store.events().len(), before + 1);
+    let again = block_on(world.keys.revoke(&system(), token.id(), RevocationCause::Requested)).unwrap();
+    assert!(matches!(again, Done::Unchanged(record) if record.is_revoked()));
+    // A name of it is free again.
+    let spec = NewKeySpec::new(team("core", full("all")), text("key"), Validity::NEVER_EXPIRES);
+    assert!(block_on(world.keys.create(&system(), spec)).is_ok());
 }

@@ -15,6 +15,8 @@
 mod model;
 #[path = "lifecycle/sequence.rs"]
 mod sequence;
+#[path = "lifecycle/through_cache.rs"]
+mod through_cache;
 
 #[path = "store_conformance/fault.rs"]
 #[expect(dead_code, reason = "the test of the conformance suite has more of them")]
@@ -25,9 +27,9 @@ mod plain;
 mod row;
 
 use core::time::Duration;
-use std::{env, time::Instant};
+use std::env;
 
-use keygate::{CachedStore, KeyManagementStore, MemoryStore};
+use keygate::{MemoryStore, audit::Event, store::KeyManagementStore};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
@@ -35,6 +37,7 @@ use rand_chacha::{
 
 use fault::Fault;
 use plain::PlainStore;
+use through_cache::ThroughCache;
 
 const STEPS: usize = 150;
 
@@ -49,10 +52,14 @@ fn sequences() -> u64 {
 }
 
 #[track_caller]
-fn assert_follows_the_model<S: KeyManagementStore>(name: &str, fresh: impl Fn() -> S) {
+fn assert_follows_the_model<S: KeyManagementStore>(
+    name: &str,
+    fresh: impl Fn() -> S,
+    log: impl AsyncFn(&S) -> Vec<Event>,
+) {
     let mut refused = 0;
     for seed in 0..sequences() {
-        let run = pollster::block_on(sequence::run(&fresh(), choices(seed), STEPS));
+        let run = pollster::block_on(sequence::run(&fresh(), &log, choices(seed), STEPS));
         refused += run.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
     let steps = STEPS * usize::try_from(sequences()).unwrap();
@@ -62,32 +69,46 @@ fn assert_follows_the_model<S: KeyManagementStore>(name: &str, fresh: impl Fn() 
 
 #[test]
 fn a_store_in_memory_follows_the_model() {
-    assert_follows_the_model("MemoryStore", MemoryStore::new);
+    assert_follows_the_model("MemoryStore", MemoryStore::new, async |store| store.events());
 }
 
 /// All changes go through it, so its answers are never stale.
 #[test]
 fn a_cached_store_follows_the_model() {
-    let fresh = || CachedStore::new(MemoryStore::new(), Duration::from_secs(3600), 100, 100, Instant::now);
-    assert_follows_the_model("CachedStore", fresh);
+    let fresh = || ThroughCache::new(MemoryStore::new(), Duration::from_secs(3600));
+    assert_follows_the_model("CachedStore", fresh, async |store| store.inner().events());
+}
+
+fn log(store: &PlainStore) -> Vec<Event> {
+    store.state.lock().unwrap().log.clone()
 }
 
 #[test]
 fn a_plain_store_follows_the_model() {
-    assert_follows_the_model("PlainStore", || PlainStore::new(None));
+    assert_follows_the_model("PlainStore", || PlainStore::new(None), async |store| log(store));
 }
 
 /// The control: what can go wrong one step after the other, and no sequence may miss.
 #[test]
 fn faults_are_found() {
-    const FAULTS: [Fault; 16] = [
+    const FAULTS: [Fault; 28] = [
         Fault::AnswersDisabledAsDone,
+        Fault::AnswersUnchangedAsDone,
         Fault::CachesFinds,
         Fault::ClearsPreviousOnRename,
-        Fault::DryRunRevokes,
+        Fault::ForgetsCauses,
+        Fault::ForgetsIncarnations,
         Fault::ForgetsNameConflicts,
+        Fault::ForgetsPreviousUses,
+        Fault::IgnoresFilters,
         Fault::KeepsNamesOfRevoked,
         Fault::ListsByIdAlone,
+        Fault::LogsBatchesUnderOneId,
+        Fault::LogsNothing,
+        Fault::LogsRefused,
+        Fault::LogsTwice,
+        Fault::LogsUnchanged,
+        Fault::MergesLabels,
         Fault::OmitsRevoked,
         Fault::RepeatsAtPageBorders,
         Fault::RevivesRevoked,
@@ -96,12 +117,14 @@ fn faults_are_found() {
         Fault::SetsPreviousToNothing,
         Fault::SkipsAtPageBorders,
         Fault::TouchesBackwards,
+        Fault::TouchesNoPrevious,
         Fault::TouchesPastNow,
+        Fault::TouchesPreviousAlways,
     ];
     let finds = |fault| {
         (0..60).any(|seed| {
             let store = PlainStore::new(Some(fault));
-            pollster::block_on(sequence::run(&store, choices(seed), STEPS)).is_err()
+            pollster::block_on(sequence::run(&store, async |store| log(store), choices(seed), STEPS)).is_err()
         })
     };
     let missed: Vec<_> = FAULTS.into_iter().filter(|fault| !finds(*fault)).collect();

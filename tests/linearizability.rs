@@ -15,6 +15,8 @@
 
 #[path = "linearizability/history.rs"]
 mod history;
+#[path = "lifecycle/through_cache.rs"]
+mod through_cache;
 
 #[path = "store_conformance/fault.rs"]
 #[expect(dead_code, reason = "the test of the conformance suite has more of them")]
@@ -25,41 +27,59 @@ mod plain;
 mod row;
 
 use core::time::Duration;
-use std::{env, sync::Arc, time::Instant};
+use std::{env, sync::Arc};
 
-use keygate::{CachedStore, KeyManagementStore, MemoryStore, store::conformance::Threads};
+use keygate::{MemoryStore, audit::Event, store::KeyManagementStore, store::conformance::Threads};
 
 use fault::Fault;
 use plain::PlainStore;
+use through_cache::ThroughCache;
 
 fn rounds() -> u64 {
     env::var("LINEARIZABILITY_ROUNDS").map_or(50, |count| count.parse().unwrap())
 }
 
 #[track_caller]
-fn assert_linearizable<S: KeyManagementStore + 'static>(name: &str, fresh: impl Fn() -> S) {
-    let checked = pollster::block_on(history::check(async || Arc::new(fresh()), &Threads, rounds()));
+fn assert_linearizable<S: KeyManagementStore + 'static>(
+    name: &str,
+    fresh: impl Fn() -> S,
+    log: impl Fn(&S) -> Vec<Event>,
+) {
+    let log = async |store: &Arc<S>| log(store);
+    let checked = pollster::block_on(history::check(async || Arc::new(fresh()), log, &Threads, rounds()));
     let count = checked.unwrap_or_else(|fault| panic!("{fault}"));
     println!("linearizability: {name}: {count} operations");
 }
 
 #[test]
 fn a_store_in_memory_is_linearizable() {
-    assert_linearizable("MemoryStore", MemoryStore::new);
+    assert_linearizable("MemoryStore", MemoryStore::new, MemoryStore::events);
 }
 
 /// All changes go through it. One that others change behind it is late by its bound, which it says.
 #[test]
 fn a_cached_store_is_linearizable() {
-    let fresh = || CachedStore::new(MemoryStore::new(), Duration::from_secs(3600), 100, 100, Instant::now);
-    assert_linearizable("CachedStore", fresh);
+    let fresh = || ThroughCache::new(MemoryStore::new(), Duration::from_secs(3600));
+    assert_linearizable("CachedStore", fresh, |store| store.inner().events());
+}
+
+fn log(store: &PlainStore) -> Vec<Event> {
+    store.state.lock().unwrap().log.clone()
+}
+
+#[test]
+fn a_plain_store_is_linearizable() {
+    assert_linearizable("PlainStore", || PlainStore::new(None), log);
 }
 
 /// The control: what goes wrong only when two come together.
 #[test]
 fn faults_are_found() {
-    const FAULTS: [Fault; 6] = [
+    const FAULTS: [Fault; 9] = [
         Fault::CachesFinds,
+        Fault::LogsNothing,
+        Fault::LogsTwice,
+        Fault::LogsUnchanged,
         Fault::NamesInTwoSteps,
         Fault::RevokesInTwoSteps,
         Fault::RotatesInTwoSteps,
@@ -68,7 +88,8 @@ fn faults_are_found() {
     ];
     let finds = |fault| {
         let fresh = async || Arc::new(PlainStore::new(Some(fault)));
-        pollster::block_on(history::check(fresh, &Threads, 100)).is_err()
+        let log = async |store: &Arc<PlainStore>| log(store);
+        pollster::block_on(history::check(fresh, log, &Threads, 100)).is_err()
     };
     let missed: Vec<_> = FAULTS.into_iter().filter(|fault| !finds(*fault)).collect();
     assert!(missed.is_empty(), "{missed:?}");

@@ -6,10 +6,17 @@ mod common;
 use core::time::Duration;
 use std::sync::Arc;
 
-use common::{KG, at, changed, full, inference, issue, metrics, open, personal, rng, system, team, text};
+use common::{KG, RULES, at, changed, custom, full, inference, issue, metrics, open, personal, rng, root, team, text};
 use keygate::{
-    Actor, Create, Creator, Disable, Enable, Grant, KeyRecord, List, ManageDenial, MatchedKey, Membership, Operation,
-    Permit, PreviousSecret, Rename, Revoke, Rotate, Rotation, Status, UnixTime, Validity, authorize_operation,
+    Grant, Incarnation, KeyRecord, Labels, Membership, RevocationCause, Rotation, Status, TeamRole, UnixTime, Validity,
+    audit::OperationKind,
+    legacy::{LegacyFormat, Symbols},
+    manage::{
+        Acting, Create, Disable, Enable, EndOverlap, Import, List, Operation, Rename, Revoke, Rotate, SetLabels,
+        authorize_operation,
+    },
+    store::{Creator, PreviousChange, PreviousSecret, RecordUpdate, Step},
+    verify::MatchedKey,
 };
 use proptest::{option, prelude::*, sample::select};
 
@@ -23,6 +30,7 @@ fn team_grants() -> impl Strategy<Value = Grant> {
         (select(&["all", "prod"][..]), select(&["all", "m1"][..]))
             .prop_map(|(where_to, what)| inference(where_to, what)),
         select(&["all", "m1"][..]).prop_map(metrics),
+        select(&["call", "projects:read manage"][..]).prop_map(|actions| custom(actions, "all", "all")),
     ];
     (select(&["core", "labs"][..]), permissions).prop_map(|(name, permission)| team(name, permission))
 }
@@ -37,50 +45,86 @@ fn validities() -> impl Strategy<Value = Validity> {
 }
 
 fn statuses() -> impl Strategy<Value = Status> {
-    select(vec![Status::Active, Status::Active, Status::Disabled, Status::Revoked { at: at(0) }])
+    let revoked = Status::Revoked { at: at(0), cause: RevocationCause::Leaked };
+    select(vec![Status::Active, Status::Active, Status::Disabled, revoked])
+}
+
+fn incarnations() -> impl Strategy<Value = Option<Incarnation>> {
+    option::of((0..2_i64).prop_map(Incarnation::new))
 }
 
 fn directory() -> impl Strategy<Value = Option<Membership>> {
-    option::weighted(
-        0.9,
-        select(&[Membership::Admin, Membership::Member, Membership::Outsider, Membership::Deprovisioned][..]),
-    )
+    let roles = select(&[TeamRole::Admin, TeamRole::Member, TeamRole::Outsider, TeamRole::Deprovisioned][..]);
+    let memberships = (roles, incarnations()).prop_map(|(role, incarnation)| {
+        let membership = Membership::from(role);
+        incarnation.map_or(membership, |incarnation| membership.with_incarnation(incarnation))
+    });
+    option::weighted(0.9, memberships)
 }
-
-const OPERATIONS: [&str; 7] = ["create", "list", "rename", "rotate", "disable", "enable", "revoke"];
 
 /// Whether an actor may carry out an operation on the keys of a grant's owner, or on one of them.
 fn may(
-    actor: &Actor<'_>,
-    operation: &str,
+    acting: Acting<'_>,
+    operation: OperationKind,
     target: &Arc<KeyRecord>,
     membership: Option<Membership>,
     now: UnixTime,
 ) -> bool {
-    fn ask<O: Operation>(result: Result<Permit<O>, ManageDenial>) -> bool {
-        result.is_ok()
+    const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
+    fn ask<O: Operation>(acting: Acting<'_>, operation: O, membership: Option<Membership>, now: UnixTime) -> bool {
+        authorize_operation(KG, acting, operation, membership, now).is_ok()
     }
-    let (grant, record) = (target.grant().clone(), || Arc::clone(target));
+    let (grant, validity, record) = (target.grant().clone(), target.validity(), Arc::clone(target));
     match operation {
-        "create" => ask(authorize_operation(actor, Create(grant), membership, now)),
-        "list" => ask(authorize_operation(actor, List(grant.owner()), membership, now)),
-        "rename" => ask(authorize_operation(actor, Rename(record()), membership, now)),
-        "rotate" => ask(authorize_operation(actor, Rotate(record()), membership, now)),
-        "disable" => ask(authorize_operation(actor, Disable(record()), membership, now)),
-        "enable" => ask(authorize_operation(actor, Enable(record()), membership, now)),
-        "revoke" => ask(authorize_operation(actor, Revoke(record()), membership, now)),
-        other => panic!("{other}"),
+        OperationKind::Create => ask(acting, Create { grant, validity }, membership, now),
+        OperationKind::Disable => ask(acting, Disable(record), membership, now),
+        OperationKind::Enable => ask(acting, Enable(record), membership, now),
+        OperationKind::EndOverlap => ask(acting, EndOverlap(record), membership, now),
+        OperationKind::Import => {
+            let key = OLD.stored(None, text(&"5c".repeat(32))).unwrap_or_else(|error| panic!("{error}"));
+            let import = Import::new(key, grant, text("laptop"), at(0)).with_validity(validity);
+            ask(acting, import, membership, now)
+        }
+        OperationKind::List => ask(acting, List(grant.owner()), membership, now),
+        OperationKind::Rename => ask(acting, Rename(record), membership, now),
+        OperationKind::Revoke => ask(acting, Revoke(record), membership, now),
+        OperationKind::Rotate => ask(acting, Rotate(record), membership, now),
+        OperationKind::SetLabels => ask(acting, SetLabels(record), membership, now),
+        other => panic!("`{other}` is not asked for"),
     }
 }
 
-fn record(grant: Grant, seed: u8) -> Arc<KeyRecord> {
-    Arc::new(issue(grant, Validity::NEVER_EXPIRES, seed).key.record().clone())
+/// What yields or revives a secret.
+const YIELDING: [OperationKind; 4] =
+    [OperationKind::Create, OperationKind::Enable, OperationKind::Import, OperationKind::Rotate];
+
+/// What has no record of a key for its target.
+const WITHOUT_RECORD: [OperationKind; 3] = [OperationKind::Create, OperationKind::Import, OperationKind::List];
+
+fn record(grant: Grant, validity: Validity, seed: u8) -> Arc<KeyRecord> {
+    let minted = issue(grant, Validity::NEVER_EXPIRES, seed);
+    changed(minted.key.record(), |parts| {
+        (parts.not_before, parts.expires_at) = (validity.not_before(), validity.expires_at());
+    })
 }
 
+/// A matched key in any state, and its record.
 fn key(grant: Grant, validity: Validity, status: Status) -> (MatchedKey, Arc<KeyRecord>) {
-    let issued = issue(grant, validity, 1);
-    let record = changed(issued.key.record(), |parts| parts.status = status);
-    (open(&issued.token, &record, at(0)), record)
+    key_of(grant, validity, status, None)
+}
+
+fn key_of(
+    grant: Grant,
+    validity: Validity,
+    status: Status,
+    incarnation: Option<Incarnation>,
+) -> (MatchedKey, Arc<KeyRecord>) {
+    let minted = issue(grant, Validity::NEVER_EXPIRES, 1);
+    let record = changed(minted.key.record(), |parts| {
+        (parts.not_before, parts.expires_at) = (validity.not_before(), validity.expires_at());
+        (parts.status, parts.incarnation) = (status, incarnation);
+    });
+    (open(&minted.token, &record, at(0)), record)
 }
 
 proptest! {
@@ -90,15 +134,39 @@ proptest! {
         target in grants(),
         validity in validities(),
         status in statuses(),
-        operation in select(&OPERATIONS[..]),
+        incarnation in incarnations(),
+        operation in select(OperationKind::ALL),
         membership in directory(),
         now in times(),
     ) {
-        let (key, itself) = key(personal("ada"), validity, status);
-        let user = Actor::User(text("ada"));
-        for target in [record(target, 2), itself] {
-            let by_key = may(&Actor::Key(&key), operation, &target, membership, now);
-            prop_assert!(!by_key || may(&user, operation, &target, membership, now));
+        let (key, itself) = key_of(personal("ada"), validity, status, incarnation);
+        let ada = text("ada");
+        for target in [record(target, validity, 2), itself] {
+            let by_key = may(Acting::Key(&key), operation, &target, membership, now);
+            prop_assert!(!by_key || may(Acting::User(&ada), operation, &target, membership, now));
+            // And it is no other incarnation of its user.
+            let present = membership.and_then(Membership::incarnation);
+            prop_assert!(!by_key || incarnation.is_none() || incarnation == present);
+        }
+    }
+
+    /// What a key makes or revives ends no later than the key: no chain of keys lasts longer than its first.
+    #[test]
+    fn nothing_that_a_key_yields_outlives_it(
+        own in grants(),
+        target in grants(),
+        key_validity in validities(),
+        target_validity in validities(),
+        operation in select(&YIELDING[..]),
+        membership in directory(),
+        now in times(),
+    ) {
+        let (key, _) = key(own, key_validity, Status::Active);
+        let target = record(target, target_validity, 2);
+        if may(Acting::Key(&key), operation, &target, membership, now) {
+            let end = |validity: Validity| validity.expires_at().unwrap_or(UnixTime::MAX);
+            prop_assert!(end(target_validity) <= end(key_validity));
+            prop_assert!(target.grant().permission().is_some(), "a team's: a user's needs a session");
         }
     }
 
@@ -109,14 +177,14 @@ proptest! {
         target in grants(),
         validity in validities(),
         status in statuses(),
-        operation in select(&OPERATIONS[..]),
+        operation in select(OperationKind::ALL),
         membership in directory(),
         now in times(),
     ) {
         let (key, itself) = key(own, validity, status);
         let is_usable = status == Status::Active && validity.contains(now);
-        for target in [record(target, 2), itself] {
-            prop_assert!(is_usable || !may(&Actor::Key(&key), operation, &target, membership, now));
+        for target in [record(target, validity, 2), itself] {
+            prop_assert!(is_usable || !may(Acting::Key(&key), operation, &target, membership, now));
         }
     }
 
@@ -125,14 +193,15 @@ proptest! {
     fn a_team_key_can_only_end_itself(
         own in team_grants(),
         target in grants(),
-        operation in select(&OPERATIONS[..]),
+        operation in select(OperationKind::ALL),
         membership in directory(),
     ) {
         let (key, itself) = key(own, Validity::NEVER_EXPIRES, Status::Active);
-        let actor = Actor::Key(&key);
-        prop_assert!(!may(&actor, operation, &record(target, 2), membership, at(0)));
-        let is_key = !["create", "list"].contains(&operation);
-        prop_assert_eq!(is_key && may(&actor, operation, &itself, membership, at(0)), operation == "revoke");
+        let (acting, other) = (Acting::Key(&key), record(target, Validity::NEVER_EXPIRES, 2));
+        prop_assert!(!may(acting, operation, &other, membership, at(0)));
+        let is_end = operation == OperationKind::Revoke;
+        let may_itself = !WITHOUT_RECORD.contains(&operation) && may(acting, operation, &itself, membership, at(0));
+        prop_assert_eq!(may_itself, is_end);
     }
 
     /// A key that lives on when its user leaves is a team's, and only an admin of that team makes it: no key makes a
@@ -144,27 +213,39 @@ proptest! {
         membership in directory(),
     ) {
         let (key, _) = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
-        let actor = if by_key { Actor::Key(&key) } else { Actor::User(text("ada")) };
-        if let Ok(permit) = authorize_operation(&actor, Create(target.clone()), membership, at(0)) {
+        let ada = text("ada");
+        let acting = if by_key { Acting::Key(&key) } else { Acting::User(&ada) };
+        let create = Create { grant: target.clone(), validity: Validity::NEVER_EXPIRES };
+        if let Ok(permit) = authorize_operation(KG, acting, create, membership, at(0)) {
             match &target {
-                Grant::Personal { user } => prop_assert!(!by_key && *user == text("ada")),
-                Grant::Team { .. } => prop_assert_eq!(membership, Some(Membership::Admin)),
+                Grant::Personal { user, .. } => prop_assert!(!by_key && *user == text("ada")),
+                _ => prop_assert_eq!(membership.map(Membership::role), Some(TeamRole::Admin)),
             }
-            // What is made is what was permitted, and says who made it.
-            let issued = permit.issue(KG, text("new"), Validity::NEVER_EXPIRES, &mut rng(3), at(0)).unwrap();
-            prop_assert_eq!(issued.key.record().grant(), &target);
-            prop_assert_eq!(issued.key.record().created_by(), &Creator::User(text("ada")));
+            // What is made is what was permitted, and says who made it, and as whom.
+            let minted = permit.issue(KG, (text("new"), Labels::NONE), &RULES, &rng(3), at(0)).unwrap();
+            let record = minted.key.record();
+            prop_assert_eq!(record.grant(), &target);
+            prop_assert_eq!(record.created_by(), &Creator::User(text("ada")));
+            let incarnation = membership.and_then(Membership::incarnation).filter(|_| target.permission().is_none());
+            prop_assert_eq!(record.incarnation(), incarnation);
         }
     }
 
     /// Less membership is never more: what an outsider may, a member may, and what a member may, an admin may.
     #[test]
-    fn standing_only_ever_adds(target in grants(), by_key: bool, operation in select(&OPERATIONS[..])) {
+    fn roles_only_ever_add(target in grants(), by_key: bool, operation in select(OperationKind::ALL)) {
         let (key, _) = key(personal("ada"), Validity::NEVER_EXPIRES, Status::Active);
-        let actor = if by_key { Actor::Key(&key) } else { Actor::User(text("ada")) };
-        let target = record(target, 2);
-        let may = |membership| may(&actor, operation, &target, membership, at(0));
-        let ladder = [None, Some(Membership::Deprovisioned), Some(Membership::Outsider), Some(Membership::Member), Some(Membership::Admin)];
+        let ada = text("ada");
+        let acting = if by_key { Acting::Key(&key) } else { Acting::User(&ada) };
+        let target = record(target, Validity::NEVER_EXPIRES, 2);
+        let may = |role: Option<TeamRole>| may(acting, operation, &target, role.map(Membership::from), at(0));
+        let ladder = [
+            None,
+            Some(TeamRole::Deprovisioned),
+            Some(TeamRole::Outsider),
+            Some(TeamRole::Member),
+            Some(TeamRole::Admin),
+        ];
         let allowed = ladder.map(may);
         prop_assert!(!allowed[0] && !allowed[1], "nobody, or one who is gone");
         prop_assert!(allowed.is_sorted(), "{:?}", allowed);
@@ -176,24 +257,35 @@ proptest! {
         grant in grants(),
         validity in validities(),
         previous in option::of(times()),
-        overlap in prop_oneof![0..5_u64, Just(u64::MAX)],
+        overlap in prop_oneof![0..5_u64, Just(30 * 86_400), Just(u64::MAX)],
         is_retry: bool,
         now in times(),
     ) {
         let end = validity.expires_at().unwrap_or(UnixTime::MAX);
-        let issued = issue(grant.clone(), validity, 1);
-        let before = changed(issued.key.record(), |parts| {
-            let previous = previous.map(|ends_at| PreviousSecret { digest: parts.current, ends_at: ends_at.min(end) });
-            parts.previous = previous;
+        let minted = issue(grant, Validity::NEVER_EXPIRES, 1);
+        let before = changed(minted.key.record(), |parts| {
+            (parts.not_before, parts.expires_at) = (validity.not_before(), validity.expires_at());
+            parts.previous = previous.map(|ends_at: UnixTime| PreviousSecret {
+                digest: parts.current,
+                ends_at: ends_at.min(end),
+                last_used_at: None,
+            });
         });
         let overlap = Duration::from_secs(overlap);
         let rotation = if is_retry { Rotation::Retry { overlap } } else { Rotation::Start { overlap } };
-        let permit = authorize_operation(&system(), Rotate(Arc::clone(&before)), None, now).unwrap();
-        if let Ok(rotated) = permit.rotate(KG, rotation, &mut rng(2), now) {
+        let system = root();
+        let permit = authorize_operation(KG, Acting::System(&system), Rotate(Arc::clone(&before)), None, now).unwrap();
+        if let Ok(minted) = permit.rotate(KG, rotation, &RULES, &rng(2), now) {
             prop_assert!(!validity.is_expired(now));
-            prop_assert_eq!(rotated.change.id(), before.id());
-            if let keygate::PreviousChange::Set(previous) = rotated.change.previous() {
-                prop_assert!(previous.ends_at <= end);
+            prop_assert!(overlap <= RULES.max_overlap());
+            prop_assert_eq!(minted.change.id(), before.id());
+            prop_assert!(minted.previous_ends_at.is_none_or(|ends_at| ends_at <= end));
+            let Step::Change { update, .. } = minted.change.apply(Some(&before)) else { panic!("it is active") };
+            let after = update.applied_to(&before);
+            prop_assert_eq!((after.validity(), after.grant()), (before.validity(), before.grant()));
+            prop_assert_eq!(after.previous().map(|previous| previous.ends_at), minted.previous_ends_at);
+            let RecordUpdate::Secrets(secrets) = update else { panic!("secrets change") };
+            if let PreviousChange::Set(previous) = secrets.previous {
                 prop_assert_eq!(previous.digest, before.current());
             }
         }

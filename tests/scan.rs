@@ -17,7 +17,10 @@ use core::{fmt::Write as _, iter};
 use std::{borrow::Cow, io, sync::LazyLock};
 
 use common::{KG, rng, text};
-use keygate::{Issuer, KeyKind, Scanner, Token, scan::Pattern};
+use keygate::{
+    Issuer, KeyKind, Token,
+    scan::{Pattern, Scanner},
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use regex::bytes::Regex;
 
@@ -30,7 +33,7 @@ const SECRET: &str = "LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1";
 
 /// What a finder says of a text: where, which, and whether the checksum holds.
 fn found(scanner: &Scanner, text: &[u8]) -> Vec<(usize, usize, String, bool)> {
-    let entry = |found: keygate::TokenMatch<'_>| {
+    let entry = |found: keygate::scan::TokenMatch<'_>| {
         assert_eq!(found.expose_secret().as_bytes(), &text[found.range()]);
         assert!(found.expose_secret().starts_with(&found.public().to_string()));
         let public = format!("{}{}1_{}", found.issuer(), found.kind().symbol(), found.id());
@@ -150,7 +153,7 @@ fn issuers_that_begin_or_end_alike() {
     let [first, others @ ..] = issuers.map(text::<Issuer>);
     let scanner = others.into_iter().fold(Scanner::new(first), Scanner::with_issuer);
     for issuer in issuers {
-        let token = Token::generate(text(issuer), KeyKind::Personal, &mut rng(1)).unwrap();
+        let token = Token::generate(text(issuer), KeyKind::Personal, &rng(1)).unwrap();
         let said: Vec<_> = scanner.find(token.expose_secret()).map(|found| found.issuer()).collect();
         assert_eq!(said, [text::<Issuer>(issuer)]);
         let redacted = format!("{}_[redacted]", token.public());
@@ -371,7 +374,7 @@ fn nothing_that_is_printed_holds_the_secret() {
 fn hard() -> impl Strategy<Value = Vec<u8>> {
     let token = (0..ISSUERS.len(), any::<bool>(), 0..4_u8).prop_map(|(issuer, is_team, seed)| {
         let kind = if is_team { KeyKind::Team } else { KeyKind::Personal };
-        let token = Token::generate(text(ISSUERS[issuer]), kind, &mut rng(seed)).unwrap();
+        let token = Token::generate(text(ISSUERS[issuer]), kind, &rng(seed)).unwrap();
         token.expose_secret().as_bytes().to_vec()
     });
     let cut = (token.clone(), any::<Index>(), any::<Index>()).prop_map(|(token, start, end)| {
@@ -451,7 +454,7 @@ proptest! {
         (issuers, scanner) in scanners(),
         cuts in vec(any::<Index>(), 0..8),
     ) {
-        let token = Token::generate(text(issuers[0]), KeyKind::Team, &mut rng(seed)).unwrap();
+        let token = Token::generate(text(issuers[0]), KeyKind::Team, &rng(seed)).unwrap();
         let token = token.expose_secret();
         let secret = &token[token.len() - 41..token.len() - 9];
         let text = [&before, token.as_bytes(), &after].concat();

@@ -22,7 +22,7 @@ use std::{
 };
 
 use common::{rng, text};
-use keygate::{Issuer, KeyKind, Scanner, Token};
+use keygate::{Issuer, KeyKind, Token, scan::Scanner};
 use regex::Regex;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn every_rule_finds_a_token_in_every_context() {
     for issuer in ["kg", "acme", "a234567890"].map(text::<Issuer>) {
         let scanner = Scanner::new(issuer);
         for (seed, (context, around)) in (0..).zip(CONTEXTS) {
-            let token = Token::generate(issuer, KeyKind::Personal, &mut rng(seed)).unwrap();
+            let token = Token::generate(issuer, KeyKind::Personal, &rng(seed)).unwrap();
             let token = token.expose_secret();
             let text = around.replace("{}", token);
             for (scanner, expression) in expressions(issuer) {
@@ -121,7 +121,7 @@ fn folders(scanner: &str) -> [PathBuf; 3] {
         fs::write(folders[0].join(name), text).unwrap();
     }
     for (seed, (name, around)) in (0..).zip(CONTEXTS) {
-        let token = Token::generate(ACME, KeyKind::Team, &mut rng(seed)).unwrap();
+        let token = Token::generate(ACME, KeyKind::Team, &rng(seed)).unwrap();
         fs::write(folders[1].join(name), around.replace("{}", token.expose_secret())).unwrap();
         fs::write(folders[2].join(name), around.replace("{}", &corrupted(token.expose_secret()))).unwrap();
     }

@@ -1,6 +1,6 @@
 //! Every combination of a small world, against tables that were written by hand.
 //!
-//! Unlike the golden files, nothing writes these anew: `tests/tables` says what must come out, in rows that a person can
+//! Unlike the golden files, no program writes these: `tests/tables` says what must come out, in rows that a person can
 //! hold against the rules, and the code has to agree.
 #![expect(
     clippy::arithmetic_side_effects,
@@ -16,10 +16,16 @@ mod common;
 use core::cell::RefCell;
 use std::{collections::BTreeSet, sync::Arc};
 
-use common::{at, call, changed, export, full, inference, issue, metrics, open, personal, request, system, team, text};
+use common::{KG, at, call, changed, custom, export, full, inference, issue, metrics, open, own, personal, request};
+use common::{root, team, text};
 use keygate::{
-    Action, Actor, Create, Disable, Enable, Grant, List, MatchedKey, Membership, Operation, Owner, Rename, Revoke,
-    Rotate, Status, UnixTime, Validity, authorize_operation, decide,
+    Action, Grant, KeyRecord, Membership, OwnAction, Owner, RevocationCause, Status, TeamRole, UnixTime, Validity,
+    manage::{
+        Acting, Create, Disable, Enable, EndOverlap, List, Operation, Rename, Revoke, Rotate, SetLabels,
+        authorize_operation,
+    },
+    policy::decide,
+    verify::MatchedKey,
 };
 
 const DECIDE: &str = include_str!("tables/decide.txt");
@@ -65,15 +71,18 @@ impl Table {
     }
 }
 
-const STATUSES: [(&str, Status); 3] =
-    [("active", Status::Active), ("disabled", Status::Disabled), ("revoked", Status::Revoked { at: at(50) })];
+const STATUSES: [(&str, Status); 3] = [
+    ("active", Status::Active),
+    ("disabled", Status::Disabled),
+    ("revoked", Status::Revoked { at: at(50), cause: RevocationCause::Requested }),
+];
 const TIMES: [(&str, i64); 4] = [("early", 99), ("first", 100), ("last", 199), ("over", 200)];
-const STANDINGS: [(&str, Option<Membership>); 5] = [
+const ROLES: [(&str, Option<TeamRole>); 5] = [
     ("none", None),
-    ("admin", Some(Membership::Admin)),
-    ("deprovisioned", Some(Membership::Deprovisioned)),
-    ("member", Some(Membership::Member)),
-    ("outsider", Some(Membership::Outsider)),
+    ("admin", Some(TeamRole::Admin)),
+    ("deprovisioned", Some(TeamRole::Deprovisioned)),
+    ("member", Some(TeamRole::Member)),
+    ("outsider", Some(TeamRole::Outsider)),
 ];
 
 fn validity() -> Validity {
@@ -92,10 +101,19 @@ fn grants() -> Vec<(&'static str, &'static str, &'static str, Grant)> {
     for (models, ids) in [("all", "all"), ("only", "m1"), ("only", "m0 m1 m2")] {
         grants.push(("metrics", "all", models, team("core", metrics(ids))));
     }
+    for (kind, actions) in
+        [("custom", "call export_metrics projects:read projects:purge"), ("deployer", "deploy manage")]
+    {
+        for (environments, names) in [("all", "all"), ("only", "prod"), ("only", "stage prod")] {
+            for (resources, ids) in [("all", "all"), ("only", "m1"), ("only", "m0 m1 m2")] {
+                grants.push((kind, environments, resources, team("core", custom(actions, names, ids))));
+            }
+        }
+    }
     grants
 }
 
-/// Actions with the cells for what is asked for, environment and model.
+/// Actions with the cells for what is asked for, environment, and model or resource.
 fn actions() -> Vec<([&'static str; 3], Action)> {
     let models = [("among", "m1"), ("other", "m9"), ("other", "M1")];
     let environments =
@@ -111,6 +129,13 @@ fn actions() -> Vec<([&'static str; 3], Action)> {
             actions.push((["call", environment, model], call(id, name)));
         }
     }
+    for (environment, name) in [("none", None), ("among", Some("prod")), ("other", Some("test"))] {
+        for (resource, id) in [("none", None), ("among", Some("m1")), ("other", Some("m9"))] {
+            actions.push((["read", environment, resource], own("projects:read", name, id)));
+            let purge = Action::custom(OwnAction::explicit("projects:purge"), name.map(text), id.map(text));
+            actions.push((["purge", environment, resource], purge));
+        }
+    }
     actions
 }
 
@@ -119,17 +144,19 @@ fn allow_or<T, E: core::fmt::Display>(result: Result<T, E>) -> String {
 }
 
 fn check_decisions(table: &Table) -> Result<usize, String> {
-    let mut count = 0;
-    for (kind, environments, models, grant) in grants() {
+    let (mut count, actions) = (0, actions());
+    for (kind, environments, resources, grant) in grants() {
         for (status, of_key) in STATUSES {
             let key = common::key(grant.clone(), validity(), of_key, 1);
-            for ([action, environment, model], asked) in actions() {
+            for ([action, environment, resource], asked) in &actions {
                 for (own, name) in [("own", "core"), ("other", "labs"), ("other", "Core")] {
                     let request = request(name, asked.clone());
-                    for (membership, of_user) in STANDINGS {
+                    for (membership, role) in ROLES {
+                        let of_user = role.map(Membership::from);
                         for (time, now) in TIMES {
-                            let case =
-                                [kind, status, time, environments, models, membership, own, action, environment, model];
+                            let key_is = [kind, status, time, environments, resources];
+                            let asked_is = [membership, own, action, environment, resource];
+                            let case = [key_is, asked_is].concat();
                             let decision = decide(&key, of_user, &request, at(now)).into_result();
                             let outcome = allow_or(decision.map_err(|denial| denial.reason()));
                             let expected = table.outcome(&case);
@@ -154,7 +181,8 @@ fn every_decision_is_the_one_of_the_table() {
     println!("world: {count} decisions, {} rows", table.rows.len());
 }
 
-const OPERATIONS: [&str; 7] = ["create", "list", "rename", "rotate", "disable", "enable", "revoke"];
+const OPERATIONS: [&str; 9] =
+    ["create", "list", "rename", "set_labels", "rotate", "end_overlap", "disable", "enable", "revoke"];
 
 /// An actor: none, or a key in a state, with its cells.
 fn actors() -> Vec<([&'static str; 3], Option<MatchedKey>, i64)> {
@@ -164,6 +192,7 @@ fn actors() -> Vec<([&'static str; 3], Option<MatchedKey>, i64)> {
         ("full key", team("core", full("all"))),
         ("inference key", team("core", inference("all", "all"))),
         ("metrics key", team("core", metrics("all"))),
+        ("custom key", team("core", custom("call deploy manage export_metrics keys:create", "all", "all"))),
     ];
     for (kind, grant) in keys {
         for (status, of_key) in STATUSES {
@@ -172,43 +201,69 @@ fn actors() -> Vec<([&'static str; 3], Option<MatchedKey>, i64)> {
             }
         }
     }
+    for (status, of_key) in STATUSES {
+        let key = common::key(personal("ada"), Validity::NEVER_EXPIRES, of_key, 1);
+        actors.push((["lasting key", status, "-"], Some(key), 150));
+    }
     actors
 }
 
 /// The record of an actor's own key.
-fn itself(key: &MatchedKey) -> Arc<keygate::KeyRecord> {
-    let issued = issue(key.grant().clone(), validity(), 1);
-    assert_eq!(issued.token.id(), key.id(), "equal seeds give equal keys");
-    let record = changed(issued.key.record(), |parts| parts.status = key.status());
-    assert_eq!(open(&issued.token, &record, at(0)).id(), key.id());
+fn itself(key: &MatchedKey) -> Arc<KeyRecord> {
+    let mintable = if key.user().is_some() { personal("ada") } else { team("core", full("all")) };
+    let minted = issue(mintable, Validity::NEVER_EXPIRES, 1);
+    assert_eq!(minted.token.id(), key.id(), "equal seeds give equal keys");
+    let record = changed(minted.key.record(), |parts| {
+        parts.grant = key.grant().clone();
+        (parts.not_before, parts.expires_at) = (key.validity().not_before(), key.validity().expires_at());
+        parts.status = key.status();
+    });
+    assert_eq!(open(&minted.token, &record, at(0)).id(), key.id());
     record
 }
 
-fn check_managements(table: &Table) -> Result<usize, String> {
-    let targets = [
+/// When a target ends: the keys that act end at 200, or never.
+const ENDS: [(&str, Option<i64>); 4] =
+    [("never", None), ("later", Some(201)), ("same", Some(200)), ("before", Some(199))];
+
+/// The targets of an actor, with their cells: keys of the owners of a small world, and the key itself.
+fn targets(key: Option<&MatchedKey>) -> Vec<([&'static str; 2], Arc<KeyRecord>)> {
+    let owners = [
         ("own", personal("ada")),
         ("user", personal("bob")),
         ("team", team("core", full("all"))),
         ("labs", team("labs", metrics("all"))),
     ];
-    let mut count = 0;
+    let mut targets = Vec::new();
+    for (name, grant) in owners {
+        let other = issue(grant, Validity::NEVER_EXPIRES, 2);
+        for (end, expires_at) in ENDS {
+            let record = changed(other.key.record(), |parts| parts.expires_at = expires_at.map(at));
+            targets.push(([name, end], record));
+        }
+    }
+    if let Some(key) = key {
+        let end = if key.validity().expires_at().is_some() { "same" } else { "never" };
+        targets.push((["itself", end], itself(key)));
+    }
+    targets
+}
+
+fn check_managements(table: &Table) -> Result<usize, String> {
+    let (mut count, root, ada) = (0, root(), text("ada"));
     for ([actor, status, time], key, now) in actors() {
         let who = match (&key, actor) {
-            (Some(key), _) => Actor::Key(key),
-            (None, "system") => system(),
-            (None, _) => Actor::User(text("ada")),
+            (Some(key), _) => Acting::Key(key),
+            (None, "system") => Acting::System(&root),
+            (None, _) => Acting::User(&ada),
         };
-        for operation in OPERATIONS {
-            let is_on_keys = !["create", "list"].contains(&operation);
-            let itself = key.iter().filter(|_| is_on_keys).map(|key| ("itself", key.grant().clone(), itself(key)));
-            let others = targets.iter().map(|(name, grant)| {
-                let other = issue(grant.clone(), Validity::NEVER_EXPIRES, 2);
-                (*name, grant.clone(), Arc::new(other.key.record().clone()))
-            });
-            for (target, grant, record) in others.chain(itself) {
-                for (membership, of_user) in STANDINGS {
-                    let case = [actor, status, time, membership, operation, target];
-                    let outcome = manage(&who, operation, grant.clone(), &record, of_user, at(now));
+        for ([target, end], record) in targets(key.as_ref()) {
+            // There is no record yet to create, and no single one to list.
+            let is_there = |operation: &&&str| target != "itself" || !["create", "list"].contains(*operation);
+            for operation in OPERATIONS.iter().filter(is_there) {
+                for (membership, role) in ROLES {
+                    let case = [actor, status, time, membership, operation, target, end];
+                    let outcome = manage(who, operation, &record, role.map(Membership::from), at(now));
                     let expected = table.outcome(&case);
                     if outcome != expected {
                         return Err(format!("{case:?} is {outcome} and not {expected}"));
@@ -222,25 +277,28 @@ fn check_managements(table: &Table) -> Result<usize, String> {
 }
 
 fn manage(
-    actor: &Actor<'_>,
+    who: Acting<'_>,
     operation: &str,
-    grant: Grant,
-    record: &Arc<keygate::KeyRecord>,
+    record: &Arc<KeyRecord>,
     membership: Option<Membership>,
     now: UnixTime,
 ) -> String {
-    fn may<O: Operation>(actor: &Actor<'_>, operation: O, membership: Option<Membership>, now: UnixTime) -> String {
-        allow_or(authorize_operation(actor, operation, membership, now).map_err(|denial| denial.reason()))
+    fn may<O: Operation>(who: Acting<'_>, operation: O, membership: Option<Membership>, now: UnixTime) -> String {
+        allow_or(authorize_operation(KG, who, operation, membership, now).map_err(|denial| denial.reason()))
     }
+    let (grant, validity) = (record.grant().clone(), record.validity());
     let (owner, record): (Owner, _) = (grant.owner(), Arc::clone(record));
     match operation {
-        "create" => may(actor, Create(grant), membership, now),
-        "list" => may(actor, List(owner), membership, now),
-        "rename" => may(actor, Rename(record), membership, now),
-        "rotate" => may(actor, Rotate(record), membership, now),
-        "disable" => may(actor, Disable(record), membership, now),
-        "enable" => may(actor, Enable(record), membership, now),
-        _ => may(actor, Revoke(record), membership, now),
+        "create" => may(who, Create { grant, validity }, membership, now),
+        "list" => may(who, List(owner), membership, now),
+        "rename" => may(who, Rename(record), membership, now),
+        "set_labels" => may(who, SetLabels(record), membership, now),
+        "rotate" => may(who, Rotate(record), membership, now),
+        "end_overlap" => may(who, EndOverlap(record), membership, now),
+        "disable" => may(who, Disable(record), membership, now),
+        "enable" => may(who, Enable(record), membership, now),
+        "revoke" => may(who, Revoke(record), membership, now),
+        _ => panic!("no operation `{operation}`"),
     }
 }
 

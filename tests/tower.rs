@@ -1,30 +1,38 @@
 //! The layers: who gets through, what the handler sees, and what is told.
 #![cfg(all(feature = "tower", feature = "memory"))]
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod common;
 
 use core::{
     convert::Infallible,
     fmt,
-    sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
-use std::sync::{Arc, mpsc::Receiver};
+use std::sync::{Arc, Mutex};
 
-use common::{at, full, inference, key, personal, rng, system, team, text};
+use common::{
+    KG, RULES, TestClock, at, full, inference, key, personal, request as wanted, rng, system, team, text,
+    world::{Recorder, Told},
+};
 use http::{Request, Response, StatusCode, request::Parts};
 use keygate::{
-    Action, ActionKind, Asked, Authorization, CachedStore, Create, Directory, EventKind, Gate, Grant, KeyId,
-    KeyManagementStore, KeyRecord, KeyStore, MatchedKey, Membership, MemoryDirectory, MemoryStore, Principal, Status,
-    TeamId, Token, UnixTime, UserId, Validity, authorize_operation, decide,
+    Action, AuthenticatedKey, Authorization, CachedStore, Gate, Grant, Issuer, KeyId, KeyKind, KeyManager, KeyRecord,
+    Membership, MemoryDirectory, MemoryStore, NewKeySpec, Reason, RevocationCause, Status, TeamId, TeamRole, Token,
+    UserId, UserStatus, Validity,
+    audit::{Attempt, Event, EventKind, Principal, RefusalReason},
     http::{CredentialHeaders, Responses},
-    tower::{AuthenticateLayer, AuthorizeLayer, ChannelSink, LayerConfig, Message, Resolve, Unresolved, channel_sink},
+    policy::decide,
+    sink::{ChannelSink, SinkCapacity, SinkReceivers},
+    store::{Directory, KeyLookup, KeyStore, Remembered},
+    tower::{AuthenticateLayer, AuthorizeLayer, Resolve, Unresolved},
 };
 use pollster::block_on;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
-const NOW: UnixTime = UnixTime::from_secs(1000);
+const NOW: i64 = 1000;
 
 #[derive(Debug)]
 struct Down;
@@ -37,16 +45,14 @@ impl fmt::Display for Down {
 
 impl core::error::Error for Down {}
 
-/// Keys and directory, counted, and down when told so.
-#[derive(Default)]
+/// Keys and directory, counted, and down when told so; each look-up may take time.
+#[derive(Clone, Default)]
 struct World {
     keys: MemoryStore,
     directory: MemoryDirectory,
-    finds: AtomicUsize,
-    asked: AtomicUsize,
-    is_down: AtomicBool,
-    /// Whether keys are known without waiting.
-    is_warm: AtomicBool,
+    finds: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+    is_down: Arc<AtomicBool>,
 }
 
 impl World {
@@ -61,26 +67,28 @@ impl KeyStore for World {
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Down> {
         self.check(&self.finds)?;
-        match self.keys.find(id).await {
-            Ok(found) => Ok(found),
-            Err(never) => match never {},
-        }
-    }
-
-    fn find_now(&self, id: KeyId) -> Option<Option<Arc<KeyRecord>>> {
-        self.is_warm.load(Ordering::SeqCst).then(|| self.keys.find_now(id))?
+        Ok(sure(self.keys.find(id).await))
     }
 }
 
 impl Directory for World {
     type Error = Down;
 
-    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, Down> {
+    async fn user(&self, user: &UserId) -> Result<UserStatus, Down> {
         self.check(&self.asked)?;
-        match self.directory.membership(user, team).await {
-            Ok(membership) => Ok(membership),
-            Err(never) => match never {},
-        }
+        Ok(sure(self.directory.user(user).await))
+    }
+
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, Down> {
+        self.check(&self.asked)?;
+        Ok(sure(self.directory.membership(user, team).await))
+    }
+}
+
+fn sure<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }
 
@@ -107,7 +115,7 @@ fn resolve(parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
     match parts.extensions.get::<Route>() {
         Some(Route::Call(model)) => {
             let environment = Some("production".parse().unwrap());
-            Ok(keygate::Request::new(core, Action::Call { model: model.parse().unwrap(), environment }))
+            Ok(keygate::Request::new(core, Action::call(model.parse().unwrap(), environment)))
         }
         Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
         Some(Route::NotFound) => Err(Unresolved::NotFound),
@@ -122,44 +130,53 @@ fn not_found() -> Response<String> {
     response
 }
 
+type TestGate = Gate<World, World>;
+
 struct Setup {
-    world: Arc<World>,
-    edge: LayerConfig<ChannelSink>,
-    outbox: ChannelSink,
-    notes: Receiver<Message>,
+    world: World,
+    clock: TestClock,
+    told: Recorder,
+    gate: Arc<TestGate>,
+    keys: KeyManager<MemoryStore, MemoryDirectory>,
 }
 
 impl Setup {
     fn new() -> Self {
-        Self::with_outbox(100)
+        let (world, clock, told) = (World::default(), TestClock::new(0), Recorder::default());
+        let gate = Gate::with_clock(KG, world.clone(), clock.reader()).with_directory(world.clone());
+        let keys = KeyManager::with_parts(KG, world.keys.clone(), clock.reader(), rng(1))
+            .with_directory(world.directory.clone())
+            .with_rules(RULES);
+        world.directory.set_member(text("ada"), text("core"), TeamRole::Member);
+        Self { gate: Arc::new(gate.with_sink(told.clone())), world, clock, told, keys }
     }
 
-    fn with_outbox(capacity: usize) -> Self {
-        let (outbox, notes) = channel_sink(capacity);
-        let edge = LayerConfig::new(Gate::new(common::KG), Responses::new("models").unwrap(), outbox.clone(), || NOW);
-        let world = Arc::new(World::default());
-        world.directory.set_member("ada".parse().unwrap(), "core".parse().unwrap(), Membership::Member);
-        Self { world, edge, outbox, notes }
+    fn key(&self, name: &str, grant: Grant) -> Token {
+        self.key_valid(name, grant, Validity::NEVER_EXPIRES)
     }
 
-    fn key(&self, seed: u8, grant: Grant) -> Token {
-        self.key_valid(seed, grant, Validity::NEVER_EXPIRES)
-    }
-
-    fn key_valid(&self, seed: u8, grant: Grant, validity: Validity) -> Token {
-        let permit = authorize_operation(&system(), Create(grant), None, at(0)).unwrap();
-        let name = format!("key-{seed}").parse().unwrap();
-        let issued = permit.issue(common::KG, name, validity, &mut rng(seed), at(0)).unwrap();
-        block_on(self.world.keys.insert(issued.key)).unwrap().unwrap();
+    /// Creates a key at 0; afterwards it is `NOW`.
+    fn key_valid(&self, name: &str, grant: Grant, validity: Validity) -> Token {
+        self.clock.set(0);
+        let issued = block_on(self.keys.create(&system(), NewKeySpec::new(grant, text(name), validity))).unwrap();
+        self.clock.set(NOW);
         issued.token
     }
 
-    fn authenticate(&self) -> AuthenticateLayer<Arc<World>, ChannelSink> {
-        AuthenticateLayer::new(self.edge.clone(), Arc::clone(&self.world))
+    /// Creates a key of bob, who is deprovisioned then.
+    fn key_of_one_who_is_gone(&self) -> Token {
+        self.world.directory.set_member(text("bob"), text("core"), TeamRole::Admin);
+        let token = self.key("gone", personal("bob"));
+        self.world.directory.deprovision(&text("bob"));
+        token
     }
 
-    fn authorize(&self) -> AuthorizeLayer<Arc<World>, Routes, ChannelSink> {
-        AuthorizeLayer::concealing(self.edge.clone(), Arc::clone(&self.world), Routes, not_found)
+    fn authenticate(&self) -> AuthenticateLayer<World, World, keygate::store::Current> {
+        AuthenticateLayer::new(Arc::clone(&self.gate), Responses::new("models").unwrap())
+    }
+
+    fn authorize(&self) -> AuthorizeLayer<World, World, keygate::store::Current, Routes> {
+        AuthorizeLayer::hiding(Arc::clone(&self.gate), Responses::new("models").unwrap(), Routes, not_found)
     }
 
     /// Sends a request through both layers to a handler that tells what it saw.
@@ -169,31 +186,48 @@ impl Setup {
 
     fn send_through(
         &self,
-        authenticate: AuthenticateLayer<Arc<World>, ChannelSink>,
+        authenticate: AuthenticateLayer<World, World, keygate::store::Current>,
         request: Request<()>,
     ) -> Response<String> {
-        self.send_through_both(authenticate, self.authorize(), request)
-    }
-
-    fn send_through_both<R: Resolve>(
-        &self,
-        authenticate: AuthenticateLayer<Arc<World>, ChannelSink>,
-        authorize: AuthorizeLayer<Arc<World>, R, ChannelSink>,
-        request: Request<()>,
-    ) -> Response<String> {
-        let handler = service_fn(|request: Request<()>| async move {
-            let authorization = request.extensions().get::<Authorization>().unwrap();
-            let saw = format!("{} {:?}", authorization.key().id(), authorization.request().action.kind());
-            assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
-            Ok::<_, Infallible>(Response::new(saw))
-        });
-        let service = ServiceBuilder::new().layer(authenticate).layer(authorize).service(handler);
+        let service = ServiceBuilder::new().layer(authenticate).layer(self.authorize()).service_fn(handle);
         block_on(service.oneshot(request)).unwrap()
     }
 
-    fn notes(&self) -> Vec<Message> {
-        self.notes.try_iter().collect()
+    /// Sends a request through the first layer alone, to a handler that says which key it was given.
+    fn send_through_one(&self, request: Request<()>) -> Response<String> {
+        send_through_one(self.authenticate(), request)
     }
+
+    fn events(&self) -> Vec<Event> {
+        self.told.take_events()
+    }
+}
+
+fn send_through_one<S, D, M>(layer: AuthenticateLayer<S, D, M>, request: Request<()>) -> Response<String>
+where
+    S: KeyLookup<M> + 'static,
+    D: Directory + 'static,
+    M: 'static,
+{
+    let handler = service_fn(|request: Request<()>| async move {
+        let key = request.extensions().get::<AuthenticatedKey>();
+        Ok::<_, Infallible>(Response::new(key.map_or("nobody".into(), |key| key.id().to_string())))
+    });
+    block_on(ServiceBuilder::new().layer(layer).service(handler).oneshot(request)).unwrap()
+}
+
+async fn handle(request: Request<()>) -> Result<Response<String>, Infallible> {
+    let authorization = request.extensions().get::<Authorization>().unwrap();
+    let saw = format!("{} {:?}", authorization.key().id(), authorization.request().action.kind());
+    assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-api-key"));
+    assert!(request.extensions().get::<AuthenticatedKey>().is_some());
+    Ok(Response::new(saw))
+}
+
+/// The reason of a refusal, and what was attempted.
+fn refusal(event: Event) -> (RefusalReason, Option<Attempt>) {
+    let EventKind::Refused { attempt, reason, .. } = event.kind else { panic!("{event:?}") };
+    (reason, attempt)
 }
 
 fn request(authorization: &str, route: Route) -> Request<()> {
@@ -207,36 +241,39 @@ fn bearer(token: &Token, route: Route) -> Request<()> {
 #[test]
 fn an_allowed_request_reaches_the_handler_with_its_proof_and_without_its_credential() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
+    let token = setup.key("key", team("core", full("all")));
     let response = setup.send(bearer(&token, Route::Call("m1")));
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(*response.body(), format!("{} Call", token.id()));
-    assert_eq!(setup.notes(), [Message::Touch { key: token.id(), used_at: NOW }]);
+    let told = setup.told.take();
+    let [Told::Touch(touch), Told::Allowed(authorization)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((touch.id, touch.used_at, authorization.key().id()), (token.id(), at(NOW), token.id()));
     assert_eq!(setup.world.asked.load(Ordering::SeqCst), 0, "a team key has no user to ask about");
 }
 
+/// Twice at most for one request: whether there is such a user, and what they are in the team.
 #[test]
-fn standing_is_asked_for_personal_keys_only_and_after_the_status() {
+fn the_directory_is_asked_for_personal_keys_only() {
     let setup = Setup::new();
-    let token = setup.key(1, personal("ada"));
-    assert_eq!(setup.send(bearer(&token, Route::Deploy("core"))).status(), StatusCode::OK);
-    assert_eq!(setup.world.asked.load(Ordering::SeqCst), 1);
-    let gone = setup.key(2, personal("bob"));
+    let (mine, gone) = (setup.key("key", personal("ada")), setup.key_of_one_who_is_gone());
+    let asked = || setup.world.asked.swap(0, Ordering::SeqCst);
+    assert_eq!(setup.send(bearer(&mine, Route::Deploy("core"))).status(), StatusCode::OK);
+    assert_eq!(asked(), 2);
     assert_eq!(setup.send(bearer(&gone, Route::Deploy("core"))).status(), StatusCode::UNAUTHORIZED);
-    let expired = setup.key_valid(3, personal("ada"), Validity::until(NOW));
-    let asked = setup.world.asked.load(Ordering::SeqCst);
+    assert_eq!(asked(), 1);
+    let expired = setup.key_valid("expired", personal("ada"), Validity::until(at(NOW)));
     assert_eq!(setup.send(bearer(&expired, Route::Deploy("core"))).status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(setup.world.asked.load(Ordering::SeqCst), asked);
+    assert!(asked() <= 1, "an expired key is refused whatever its user is");
 }
 
 #[test]
 fn whatever_is_wrong_with_a_credential_has_one_answer() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
+    let token = setup.key("key", team("core", full("all")));
     let good = token.expose_secret();
-    let wrong = Token::generate_secret(common::KG, token.kind(), token.id(), &mut rng(9)).unwrap();
-    let unknown = Token::generate(common::KG, token.kind(), &mut rng(8)).unwrap();
-    let other_kind = Token::generate_secret(common::KG, keygate::KeyKind::Personal, token.id(), &mut rng(9)).unwrap();
+    let wrong = Token::generate_secret(KG, token.kind(), token.id(), &rng(9)).unwrap();
+    let unknown = Token::generate(KG, token.kind(), &rng(8)).unwrap();
+    let other_kind = Token::generate_secret(KG, KeyKind::Personal, token.id(), &rng(9)).unwrap();
     let texts = [
         wrong.expose_secret().to_owned(),
         unknown.expose_secret().to_owned(),
@@ -254,49 +291,40 @@ fn whatever_is_wrong_with_a_credential_has_one_answer() {
         assert_eq!(print(&setup.send(request(&format!("Api-Key {text}"), Route::Call("m1")))), expected);
     }
     assert_eq!(setup.world.finds.load(Ordering::SeqCst), 3, "only the three well-formed ones were looked up");
-    let notes = setup.notes();
-    assert_eq!(notes.len(), texts.len().checked_add(1).unwrap(), "each refusal is told");
-    assert!(
-        notes
-            .iter()
-            .all(|note| matches!(note, Message::Refused(event) if matches!(event.by, Principal::Unverified { .. })))
-    );
+    let told = setup.told.take();
+    assert_eq!(told.len(), texts.len().checked_add(1).unwrap(), "each refusal is told, as a stranger's");
+    let is_stranger = |told: &Told| matches!(told, Told::Stranger(Event { by: Principal::Unverified { .. }, .. }));
+    assert!(told.iter().all(is_stranger), "{told:?}");
 }
 
 #[test]
 fn a_failed_look_up_is_neither_an_allow_nor_an_invalid_key() {
     let setup = Setup::new();
-    let (team_key, user_key) = (setup.key(1, team("core", full("all"))), setup.key(2, personal("ada")));
-    setup.world.is_down.store(true, Ordering::SeqCst);
+    let (team_key, user_key) = (setup.key("key", team("core", full("all"))), setup.key("key", personal("ada")));
+    let is_down = |is_down| setup.world.is_down.store(is_down, Ordering::SeqCst);
+    is_down(true);
     let response = setup.send(bearer(&team_key, Route::Call("m1")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(setup.notes(), [Message::Failed("down".into())]);
-    // The key is known from a cache, and the membership is not.
-    setup.world.is_down.store(false, Ordering::SeqCst);
-    let cached = CachedStore::new(
-        Arc::clone(&setup.world),
-        core::time::Duration::from_secs(60),
-        10,
-        10,
-        std::time::Instant::now,
-    );
-    block_on(cached.find(user_key.id())).unwrap();
-    setup.world.is_down.store(true, Ordering::SeqCst);
-    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let service = ServiceBuilder::new()
-        .layer(AuthenticateLayer::new(setup.edge.clone(), Arc::new(cached)))
-        .layer(setup.authorize())
-        .service(handler);
-    let response = block_on(service.oneshot(bearer(&user_key, Route::Deploy("core")))).unwrap();
+    assert!(matches!(&setup.told.take()[..], [Told::Failed(_)]));
+    // The key is known from a cache, and its user is not.
+    is_down(false);
+    let cache = CachedStore::new(setup.world.clone(), Duration::from_secs(60));
+    block_on(KeyLookup::<Remembered>::look_up(&cache, user_key.id())).unwrap();
+    let cached = Gate::with_clock(KG, cache, setup.clock.reader()).with_directory(setup.world.clone());
+    is_down(true);
+    let layer = AuthenticateLayer::new(Arc::new(cached), Responses::new("models").unwrap());
+    let response = send_through_one(layer.clone(), bearer(&user_key, Route::Deploy("core")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    setup.world.is_down.store(false, Ordering::SeqCst);
+    is_down(false);
+    let response = send_through_one(layer, bearer(&user_key, Route::Deploy("core")));
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, user_key.id().as_str()));
     assert_eq!(setup.send(bearer(&user_key, Route::Deploy("core"))).status(), StatusCode::OK, "and it recovers");
 }
 
 #[test]
-fn what_is_concealed_and_what_is_absent_look_the_same() {
+fn what_is_hidden_and_what_is_absent_look_the_same() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", inference("all", "m1")));
+    let token = setup.key("key", team("core", inference("all", "m1")));
     let print = |route| {
         let response = setup.send(bearer(&token, route));
         format!("{:?}", (response.status(), response.headers(), response.body()))
@@ -304,31 +332,38 @@ fn what_is_concealed_and_what_is_absent_look_the_same() {
     let absent = print(Route::NotFound);
     assert!(absent.contains("404"));
     assert_eq!(print(Route::Call("m2")), absent);
-    let other_team = setup.key(2, team("labs", full("all")));
+    let other_team = setup.key("key", team("labs", full("all")));
     let response = setup.send(bearer(&other_team, Route::Call("m1")));
     assert_eq!((response.status(), response.body().as_str()), (StatusCode::NOT_FOUND, "nothing here"));
     assert_eq!(setup.send(bearer(&token, Route::Deploy("core"))).status(), StatusCode::FORBIDDEN);
+    // A service that hides nothing says what it is.
+    let (gate, responses) = (Arc::clone(&setup.gate), Responses::new("models").unwrap());
+    let open = AuthorizeLayer::new(gate, responses, resolve, not_found);
+    let service = ServiceBuilder::new().layer(setup.authenticate()).layer(open).service_fn(handle);
+    let response = block_on(service.oneshot(bearer(&token, Route::Call("m2")))).unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
 }
 
 #[test]
-fn a_route_of_which_nothing_is_said_is_closed() {
+fn a_route_without_a_rule_is_closed() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
+    let token = setup.key("key", team("core", full("all")));
     assert_eq!(setup.send(bearer(&token, Route::NoRule)).status(), StatusCode::FORBIDDEN);
+    let told: Vec<_> = setup.events().into_iter().map(refusal).collect();
+    assert_eq!(told, [(RefusalReason::CLOSED, None)]);
     assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
-    let refusals = setup.notes().into_iter().filter(|note| matches!(note, Message::Refused(_))).count();
-    assert_eq!(refusals, 1, "the refusal at the closed route is told");
+    assert!(matches!(&setup.told.take()[..], [Told::Failed(_)]));
 }
 
 #[test]
 fn proofs_that_came_with_the_request_are_no_proofs() {
     let setup = Setup::new();
-    let strong = setup.key(1, team("core", full("all")));
-    let seen = Arc::new(std::sync::Mutex::new(None));
+    let strong = setup.key("key", team("core", full("all")));
+    let seen = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&seen);
     let handler = service_fn(move |request: Request<()>| {
         let extensions = request.extensions();
-        let proof = (extensions.get::<MatchedKey>().cloned(), extensions.get::<Authorization>().cloned());
+        let proof = (extensions.get::<AuthenticatedKey>().cloned(), extensions.get::<Authorization>().cloned());
         *keep.lock().unwrap() = Some(proof);
         async { Ok::<_, Infallible>(Response::new(String::new())) }
     });
@@ -337,13 +372,12 @@ fn proofs_that_came_with_the_request_are_no_proofs() {
     let (key, authorization) = seen.lock().unwrap().take().unwrap();
 
     let mut forged = request("Bearer x", Route::Call("m1"));
-    forged.extensions_mut().insert(key.clone().unwrap());
+    forged.extensions_mut().insert(key.unwrap());
     forged.extensions_mut().insert(authorization.clone().unwrap());
     assert_eq!(setup.send(forged).status(), StatusCode::UNAUTHORIZED);
 
     // Without the first layer, the second one lets nobody in.
-    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let alone = ServiceBuilder::new().layer(setup.authorize()).service(handler);
+    let alone = ServiceBuilder::new().layer(setup.authorize()).service_fn(handle);
     let mut forged = bearer(&strong, Route::Call("m1"));
     forged.extensions_mut().insert(authorization.unwrap());
     assert_eq!(block_on(alone.oneshot(forged)).unwrap().status(), StatusCode::UNAUTHORIZED);
@@ -354,19 +388,19 @@ fn other_credentials_are_passed_on_only_where_asked_for() {
     let setup = Setup::new();
     let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
     let strong = key(team("core", full("all")), Validity::NEVER_EXPIRES, Status::Active, 1);
-    let call = keygate::Request::new(text("core"), Action::Deploy);
-    let authorization = decide(&strong, None, &call, at(0)).into_result().unwrap().to_authorization();
+    let deploy = wanted("core", Action::Deploy);
+    let authorization = decide(&strong, None, &deploy, at(0)).into_result().unwrap().to_authorization();
     // What stands in the extensions already is no proof, and goes no further.
     let request = |value, route| {
         let mut request = request(value, route);
-        request.extensions_mut().insert(strong.clone());
+        request.extensions_mut().insert(authorization.key().clone());
         request.extensions_mut().insert(authorization.clone());
         request
     };
     let cases = [("Basic eDp5", true), (jwt, true), ("Bearer kgt1_x", false), ("Bearer", false)];
     for (value, is_passed_on) in cases {
         let handler = service_fn(|request: Request<()>| async move {
-            assert!(request.extensions().get::<MatchedKey>().is_none());
+            assert!(request.extensions().get::<AuthenticatedKey>().is_none());
             assert!(request.extensions().get::<Authorization>().is_none());
             Ok::<_, Infallible>(Response::new(String::from(request.headers()["authorization"].to_str().unwrap())))
         });
@@ -378,30 +412,29 @@ fn other_credentials_are_passed_on_only_where_asked_for() {
         assert!(setup.send_through(layer, request(value, Route::Call("m1"))).status().is_client_error());
         assert!(setup.send(request(value, Route::Call("m1"))).status().is_client_error());
     }
-    // Nothing is not somebody else's.
-    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let service = ServiceBuilder::new().layer(setup.authenticate().pass_foreign_on()).service(handler);
+    // Nothing is not another system's.
     let nothing = Request::builder().body(()).unwrap();
-    assert_eq!(block_on(service.oneshot(nothing)).unwrap().status(), StatusCode::UNAUTHORIZED);
+    let response = send_through_one(setup.authenticate().pass_foreign_on(), nothing);
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[test]
 fn x_api_key_counts_where_switched_on() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
+    let token = setup.key("key", team("core", full("all")));
     let request = || {
         let builder = Request::builder().header("x-api-key", token.expose_secret()).extension(Route::Call("m1"));
         builder.body(()).unwrap()
     };
     assert_eq!(setup.send(request()).status(), StatusCode::UNAUTHORIZED);
-    let layer = setup.authenticate().fields(CredentialHeaders::AuthorizationOrXApiKey);
+    let layer = setup.authenticate().headers(CredentialHeaders::AuthorizationOrXApiKey);
     assert_eq!(setup.send_through(layer, request()).status(), StatusCode::OK);
 }
 
 #[test]
 fn plaintext_is_refused_before_anything_is_read() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
+    let token = setup.key("key", team("core", full("all")));
     let layer = || setup.authenticate().refuse_plaintext(|parts| !parts.headers.contains_key("x-forwarded-tls"));
     let good = setup.send_through(layer(), bearer(&token, Route::Call("m1")));
     let bad = setup.send_through(layer(), request("Bearer x", Route::Call("m1")));
@@ -411,39 +444,69 @@ fn plaintext_is_refused_before_anything_is_read() {
         assert_eq!((response.headers(), response.body()), (good.headers(), good.body()));
     }
     assert_eq!(setup.world.finds.load(Ordering::SeqCst), 0);
+    let told = setup.told.take();
+    assert!(told.len() == 3 && told.iter().all(|told| matches!(told, Told::Stranger(_))), "{told:?}");
     let mut encrypted = bearer(&token, Route::Call("m1"));
     encrypted.headers_mut().insert("x-forwarded-tls", "1".parse().unwrap());
     assert_eq!(setup.send_through(layer(), encrypted).status(), StatusCode::OK);
 }
 
+/// A log that nobody reads holds up no request: what does not fit is counted.
 #[test]
-fn a_full_outbox_drops_with_a_count_and_blocks_nobody() {
-    let setup = Setup::with_outbox(1);
-    let token = setup.key(1, team("core", full("all")));
+fn a_full_sink_drops_with_a_count_and_blocks_nobody() {
+    let setup = Setup::new();
+    let token = setup.key("key", team("core", full("all")));
+    let mut capacity = SinkCapacity::default();
+    (capacity.events, capacity.strangers, capacity.failures, capacity.touches) = (1, 1, 1, 1);
+    let (sink, receivers) = ChannelSink::new(capacity);
+    let gate = Gate::clone(&setup.gate).with_sink(sink.clone());
+    let setup = Setup { gate: Arc::new(gate), ..setup };
     for _ in 0..3 {
         assert_eq!(setup.send(bearer(&token, Route::Call("m1"))).status(), StatusCode::OK);
         assert_eq!(setup.send(bearer(&token, Route::Deploy("labs"))).status(), StatusCode::NOT_FOUND);
-    }
-    assert_eq!(setup.notes(), [Message::Touch { key: token.id(), used_at: NOW }]);
-    assert_eq!((setup.outbox.dropped_touches(), setup.outbox.dropped_refusals()), (2, 3));
-    for _ in 0..4 {
         assert_eq!(setup.send(bearer(&token, Route::Broken)).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(setup.send(request("Bearer x", Route::NoRule)).status(), StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(setup.notes().len(), 1);
-    assert_eq!(setup.outbox.dropped_failures(), 3);
+    let SinkReceivers { events, strangers, failures, touches, .. } = receivers;
+    assert_eq!(touches.take().len(), 1, "the three of one key are one");
+    assert_eq!((events.try_iter().count(), strangers.try_iter().count(), failures.try_iter().count()), (1, 1, 1));
+    let lost = sink.lost();
+    assert_eq!((lost.events, lost.strangers, lost.failures, lost.touches), (2, 2, 2, 0));
+    assert_eq!(sink.allowed(), 3);
+    let of = |name: &str| name.parse::<RefusalReason>().unwrap();
+    assert!(sink.refused().any(|count| count == (of("other_team"), 3)));
+    assert!(sink.strangers().any(|count| count == (of("foreign_issuer"), 3)));
+    // Nor does one whose reader is gone.
+    drop((events, strangers, failures, touches));
+    assert_eq!(setup.send(bearer(&token, Route::Call("m1"))).status(), StatusCode::OK);
+    assert_eq!(setup.send(bearer(&token, Route::Deploy("labs"))).status(), StatusCode::NOT_FOUND);
+    assert_eq!(sink.lost().events, 3);
 }
 
 #[test]
 fn a_refusal_says_who_what_and_why() {
     let setup = Setup::new();
-    let token = setup.key(1, team("core", inference("all", "all")));
+    let token = setup.key("key", team("core", inference("all", "all")));
     setup.send(bearer(&token, Route::Deploy("core")));
-    let notes = setup.notes();
-    let [Message::Refused(event)] = notes.as_slice() else { panic!("a denied request is no use: {notes:?}") };
-    assert_eq!(event.key, Some(token.id()));
-    assert!(matches!(event.by, Principal::Key { id, .. } if id == token.id()));
-    let asked = Some(Asked::Action(ActionKind::Deploy));
-    assert_eq!(event.kind, EventKind::Refused { asked, why: "level_insufficient" });
+    let told = setup.told.take();
+    let [Told::Event(event)] = &told[..] else { panic!("a denied request is no use: {told:?}") };
+    assert_eq!((event.key, event.owner.clone()), (Some(token.id()), Some(keygate::Owner::Team(text("core")))));
+    assert!(matches!(event.by, Principal::Key { id, user: None, .. } if id == token.id()));
+    let (reason, attempt) = refusal(event.clone());
+    assert_eq!(reason, Reason::LevelInsufficient.into());
+    assert_eq!(attempt, Some(Attempt::request(&wanted("core", Action::Deploy))));
+    // Of a personal key, its user; of a call, the model and the environment.
+    let mine = setup.key("key", personal("ada"));
+    setup.send(bearer(&mine, Route::Deploy("labs")));
+    let [event] = <[Event; 1]>::try_from(setup.events()).unwrap();
+    assert_eq!(event.by.user(), Some(&text("ada")));
+    let narrow = setup.key("narrow", team("core", inference("all", "m2")));
+    setup.send(bearer(&narrow, Route::Call("m1")));
+    let [event] = <[Event; 1]>::try_from(setup.events()).unwrap();
+    let (_, attempt) = refusal(event);
+    let Some(Attempt::Request { team, action, model, environment, resource, .. }) = attempt else { panic!() };
+    assert_eq!((team.as_str(), action.as_str(), resource), ("core", "call", None));
+    assert_eq!((model, environment), (Some(text("m1")), Some(text("production"))));
 
     let cases: [(Request<()>, &str); 5] = [
         (Request::builder().body(()).unwrap(), "missing"),
@@ -454,140 +517,179 @@ fn a_refusal_says_who_what_and_why() {
     ];
     for (request, expected) in cases {
         setup.send(request);
-        let whys: Vec<_> = setup
-            .notes()
-            .into_iter()
-            .filter_map(|note| match note {
-                Message::Refused(event) => Some(event.kind),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(whys, [EventKind::Refused { asked: None, why: expected }]);
+        let told: Vec<_> = setup.events().into_iter().map(refusal).collect();
+        assert_eq!(told, [(expected.parse().unwrap(), None)]);
     }
 }
 
-/// A key in memory and a function that resolves: both are asked once, nothing is looked up, and nothing else differs.
+/// What passed the first layer is usable: a handler behind it alone serves nobody who is gone, and no key that ended.
 #[test]
-fn what_needs_no_waiting_is_answered_in_the_same_way() {
+fn behind_the_first_layer_alone_a_key_is_usable() {
     let setup = Setup::new();
-    let (user_key, gone) = (setup.key(1, personal("ada")), setup.key(2, personal("bob")));
-    let (team_key, narrow) =
-        (setup.key(3, team("core", full("all"))), setup.key(4, team("core", inference("all", "m1"))));
-    let expired = setup.key_valid(5, team("core", full("all")), Validity::until(NOW));
-    let unknown = Token::generate(common::KG, team_key.kind(), &mut rng(8)).unwrap();
-    let routes = [
-        Route::Call("m1"),
-        Route::Call("m2"),
-        Route::Deploy("core"),
-        Route::Deploy("labs"),
-        Route::NotFound,
-        Route::NoRule,
-        Route::Broken,
+    let (mine, ours) = (setup.key("key", personal("ada")), setup.key("key", team("core", full("all"))));
+    let gone = setup.key_of_one_who_is_gone();
+    let [disabled, revoked] = ["disabled", "revoked"].map(|name| setup.key(name, personal("ada")));
+    block_on(setup.keys.disable(&system(), disabled.id())).unwrap();
+    block_on(setup.keys.revoke(&system(), revoked.id(), RevocationCause::Requested)).unwrap();
+    let early = setup.key_valid("early", personal("ada"), Validity::starting_at(at(NOW + 1)));
+    let expired = setup.key_valid("expired", team("core", full("all")), Validity::until(at(NOW)));
+    let last = setup.key_valid("last", team("core", full("all")), Validity::until(at(NOW + 1)));
+    for usable in [&mine, &ours, &last] {
+        let response = setup.send_through_one(bearer(usable, Route::NoRule));
+        assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, usable.id().as_str()));
+    }
+    assert!(setup.events().is_empty());
+    let unusable = [
+        (&gone, "owner_deprovisioned"),
+        (&disabled, "disabled"),
+        (&revoked, "revoked"),
+        (&early, "not_yet_valid"),
+        (&expired, "expired"),
     ];
-    let print = |response: Response<String>| {
-        let notes = setup.notes();
-        format!("{:?} {notes:?}", (response.status(), response.headers(), response.body()))
-    };
-    let mut seen = Vec::new();
-    for token in [&user_key, &gone, &team_key, &narrow, &expired, &unknown] {
-        for route in &routes {
-            let waited = print(setup.send(bearer(token, route.clone())));
-            let finds = setup.world.finds.load(Ordering::SeqCst);
-            setup.world.is_warm.store(true, Ordering::SeqCst);
-            let authorize =
-                AuthorizeLayer::concealing(setup.edge.clone(), Arc::clone(&setup.world), resolve, not_found);
-            let at_once = print(setup.send_through_both(setup.authenticate(), authorize, bearer(token, route.clone())));
-            setup.world.is_warm.store(false, Ordering::SeqCst);
-            assert_eq!(at_once, waited);
-            assert_eq!(setup.world.finds.load(Ordering::SeqCst), finds, "what is known is not looked up");
-            seen.push(waited);
-        }
+    for (token, reason) in unusable {
+        let response = setup.send_through_one(bearer(token, Route::NoRule));
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{reason}");
+        assert!(response.body().contains(&format!("\"reason\":\"{reason}\"")), "told to who has the secret");
+        // A key that was refused, and no stranger.
+        let told = setup.told.take();
+        let [Told::Event(event)] = &told[..] else { panic!("{told:?}") };
+        assert!(matches!(event.by, Principal::Key { id, .. } if id == token.id()));
+        assert_eq!(refusal(event.clone()), (reason.parse().unwrap(), None));
     }
-    for status in ["200", "401", "403", "404", "503"] {
-        assert!(seen.iter().any(|one| one.starts_with(&format!("({status},"))), "{status}");
+    // One who left and came back gets no old key back.
+    setup.world.directory.set_member(text("bob"), text("core"), TeamRole::Admin);
+    assert_eq!(setup.send_through_one(bearer(&gone, Route::NoRule)).status(), StatusCode::UNAUTHORIZED);
+    let new = setup.key("new", personal("bob"));
+    assert_eq!(setup.send_through_one(bearer(&new, Route::NoRule)).status(), StatusCode::OK);
+}
+
+/// A proof is of the issuer that it was made for: no key of another one passes, unless it is accepted by name.
+#[test]
+fn a_key_of_another_issuer_is_a_strangers() {
+    static PREVIOUS: [Issuer; 1] = [Issuer::from_static("prev")];
+    let setup = Setup::new();
+    let prev = KeyManager::with_parts(PREVIOUS[0], setup.world.keys.clone(), || at(0), rng(5));
+    let spec = NewKeySpec::new(team("core", full("all")), text("old"), Validity::NEVER_EXPIRES);
+    let old = block_on(prev.create(&system(), spec)).unwrap().token;
+    setup.clock.set(NOW);
+    for response in [setup.send_through_one(bearer(&old, Route::NoRule)), setup.send(bearer(&old, Route::Call("m1")))] {
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     }
+    // Nor does a token of this issuer open a record of that one.
+    let guess = Token::generate_secret(KG, KeyKind::Team, old.id(), &rng(9)).unwrap();
+    assert_eq!(setup.send_through_one(bearer(&guess, Route::NoRule)).status(), StatusCode::UNAUTHORIZED);
+    // A proof of another gate is looked up again by this one, which does not know the issuer.
+    let other = Gate::with_clock(PREVIOUS[0], setup.world.clone(), setup.clock.reader());
+    let proof = block_on(other.authenticate(old.expose_secret())).unwrap();
+    let mut forged = request("Bearer x", Route::Call("m1"));
+    forged.headers_mut().clear();
+    forged.extensions_mut().insert(proof);
+    let alone = ServiceBuilder::new().layer(setup.authorize()).service_fn(handle);
+    assert_ne!(block_on(alone.oneshot(forged)).unwrap().status(), StatusCode::OK);
+
+    let both = Gate::clone(&setup.gate).with_issuers(&PREVIOUS);
+    let layer = AuthenticateLayer::new(Arc::new(both), Responses::new("models").unwrap());
+    let response = send_through_one(layer, bearer(&old, Route::NoRule));
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, old.id().as_str()));
 }
 
 /// Who is gone does not learn what exists: one answer, whatever was asked for.
 #[test]
 fn a_deprovisioned_user_gets_one_answer_everywhere() {
     let setup = Setup::new();
-    let gone = setup.key(1, personal("bob"));
-    let routes = [Route::Call("m1"), Route::Deploy("labs"), Route::NotFound, Route::NoRule];
-    for is_function in [false, true] {
-        let send = |route: &Route| {
-            let request = bearer(&gone, route.clone());
-            let (edge, world) = (setup.edge.clone(), Arc::clone(&setup.world));
-            let response = if is_function {
-                let authorize = AuthorizeLayer::concealing(edge, world, resolve, not_found);
-                setup.send_through_both(setup.authenticate(), authorize, request)
-            } else {
-                setup.send(request)
-            };
-            format!("{:?}", (response.status(), response.headers(), response.body()))
-        };
-        let seen: Vec<_> = routes.iter().map(send).collect();
-        assert!(seen.iter().all(|one| one.starts_with("(401,") && *one == seen[0]), "{seen:#?}");
-        assert_eq!(setup.notes().len(), routes.len(), "each is told");
-    }
+    let gone = setup.key_of_one_who_is_gone();
+    let routes = [Route::Call("m1"), Route::Deploy("labs"), Route::NotFound, Route::NoRule, Route::Broken];
+    let send = |route: &Route| {
+        let response = setup.send(bearer(&gone, route.clone()));
+        format!("{:?}", (response.status(), response.headers(), response.body()))
+    };
+    let seen: Vec<_> = routes.iter().map(send).collect();
+    assert!(seen.iter().all(|one| one.starts_with("(401,") && *one == seen[0]), "{seen:#?}");
+    assert_eq!(setup.events().len(), routes.len(), "each is told");
     // Who is not gone is told what there is not.
-    let member = setup.key(2, personal("ada"));
+    let member = setup.key("member", personal("ada"));
     assert_eq!(setup.send(bearer(&member, Route::NotFound)).status(), StatusCode::NOT_FOUND);
     assert_eq!(setup.send(bearer(&member, Route::NoRule)).status(), StatusCode::FORBIDDEN);
     // Nor does an outage tell what exists: a broken look-up has one answer, too.
     for route in routes {
-        setup.world.is_warm.store(true, Ordering::SeqCst);
         setup.world.is_down.store(true, Ordering::SeqCst);
         assert_eq!(setup.send(bearer(&member, route)).status(), StatusCode::SERVICE_UNAVAILABLE);
         setup.world.is_down.store(false, Ordering::SeqCst);
     }
 }
 
-/// What ends while a look-up is under way has ended when it responses.
+/// What ends while a look-up is under way has ended when it answers.
 #[test]
 fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
-    static SECONDS: AtomicI64 = AtomicI64::new(100);
-    fn clock() -> UnixTime {
-        at(SECONDS.load(Ordering::SeqCst))
-    }
     /// Answers a hundred seconds later.
-    struct Slow(Arc<World>);
+    struct Slow(World, TestClock);
     impl KeyStore for Slow {
         type Error = Infallible;
 
         async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Infallible> {
-            SECONDS.fetch_add(100, Ordering::SeqCst);
+            self.1.advance(100);
             self.0.keys.find(id).await
         }
     }
     impl Directory for Slow {
         type Error = Infallible;
 
-        async fn membership(&self, _: UserId, _: TeamId) -> Result<Membership, Infallible> {
-            SECONDS.fetch_add(100, Ordering::SeqCst);
-            Ok(Membership::Member)
+        async fn user(&self, user: &UserId) -> Result<UserStatus, Infallible> {
+            self.1.advance(100);
+            self.0.directory.user(user).await
+        }
+
+        async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, Infallible> {
+            self.1.advance(100);
+            self.0.directory.membership(user, team).await
         }
     }
 
     let setup = Setup::new();
-    let ends_at_150 = setup.key_valid(1, team("core", full("all")), Validity::until(at(150)));
-    let ends_at_250 = setup.key_valid(2, personal("ada"), Validity::until(at(250)));
-    let lasts = setup.key(3, personal("ada"));
-    let edge = LayerConfig::new(Gate::new(common::KG), Responses::new("models").unwrap(), setup.outbox.clone(), clock);
-    for (token, expected) in [(ends_at_150, 401), (ends_at_250, 401), (lasts, 200)] {
-        SECONDS.store(100, Ordering::SeqCst);
-        let store = Arc::new(Slow(Arc::clone(&setup.world)));
-        let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    // The key is found at 200, its user at 300, and the membership at 400.
+    let until = |name, grant, end| setup.key_valid(name, grant, Validity::until(at(end)));
+    let cases = [
+        (until("key-150", team("core", full("all")), 150), 401),
+        (until("key-201", team("core", full("all")), 201), 200),
+        (until("key-250", personal("ada"), 250), 401),
+        (until("key-350", personal("ada"), 350), 401),
+        (until("key-401", personal("ada"), 401), 200),
+        (setup.key("lasts", personal("ada")), 200),
+    ];
+    for (token, expected) in cases {
+        let slow = || Slow(setup.world.clone(), setup.clock.clone());
+        let gate = Arc::new(Gate::with_clock(KG, slow(), setup.clock.reader()).with_directory(slow()));
+        setup.clock.set(100);
+        let responses = || Responses::new("models").unwrap();
         let service = ServiceBuilder::new()
-            .layer(AuthenticateLayer::new(edge.clone(), Arc::clone(&store)))
-            .layer(AuthorizeLayer::new(edge.clone(), store, Routes, not_found))
-            .service(handler);
+            .layer(AuthenticateLayer::new(Arc::clone(&gate), responses()))
+            .layer(AuthorizeLayer::new(gate, responses(), Routes, not_found))
+            .service_fn(handle);
         let response = block_on(service.oneshot(bearer(&token, Route::Deploy("core")))).unwrap();
-        assert_eq!(response.status().as_u16(), expected);
+        assert_eq!(response.status().as_u16(), expected, "{}", token.public());
     }
 }
 
-/// Nothing is cloned where nothing is waited for: the service that was polled ready is the one that is called.
+/// A key that was authenticated a minute before it is decided about is looked up again.
+#[test]
+fn what_waits_between_the_layers_is_looked_up_again() {
+    for (seconds, expected) in [(59, StatusCode::OK), (60, StatusCode::UNAUTHORIZED)] {
+        let setup = Setup::new();
+        let token = setup.key("key", team("core", full("all")));
+        let (keys, clock, id) = (setup.keys.clone(), setup.clock.clone(), token.id());
+        // Stands between the layers: the key is revoked meanwhile, and time goes by.
+        let slow = tower::util::MapRequestLayer::new(move |request: Request<()>| {
+            block_on(keys.revoke(&system(), id, RevocationCause::Leaked)).unwrap();
+            clock.advance(seconds);
+            request
+        });
+        let layers = ServiceBuilder::new().layer(setup.authenticate()).layer(slow).layer(setup.authorize());
+        let response = block_on(layers.service_fn(handle).oneshot(bearer(&token, Route::Call("m1")))).unwrap();
+        assert_eq!(response.status(), expected, "{seconds}");
+    }
+}
+
+/// The service that was polled ready is the one that is called, and nothing is cloned where nothing is waited for.
 #[test]
 fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     struct Ready {
@@ -617,20 +719,18 @@ fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     }
 
     let setup = Setup::new();
-    let token = setup.key(1, team("core", full("all")));
-    for (is_warm, expected) in [(true, 0), (false, 2)] {
-        setup.world.is_warm.store(is_warm, Ordering::SeqCst);
-        let clones = Arc::new(AtomicUsize::new(0));
-        let inner = Ready { is_ready: false, clones: Arc::clone(&clones) };
-        let response = if is_warm {
-            let authorize = AuthorizeLayer::new(setup.edge.clone(), Arc::clone(&setup.world), resolve, not_found);
-            let stack = ServiceBuilder::new().layer(setup.authenticate()).layer(authorize);
-            block_on(stack.service(inner).oneshot(bearer(&token, Route::Call("m1"))))
-        } else {
-            let stack = ServiceBuilder::new().layer(setup.authenticate()).layer(setup.authorize());
-            block_on(stack.service(inner).oneshot(bearer(&token, Route::Call("m1"))))
-        };
-        assert_eq!(response.unwrap().status(), StatusCode::OK);
-        assert_eq!(clones.load(Ordering::SeqCst), expected);
+    let token = setup.key("key", team("core", full("all")));
+    let clones = Arc::new(AtomicUsize::new(0));
+    let inner = || Ready { is_ready: false, clones: Arc::clone(&clones) };
+    let stack = ServiceBuilder::new().layer(setup.authenticate()).layer(setup.authorize());
+    let response = block_on(stack.service(inner()).oneshot(bearer(&token, Route::Call("m1"))));
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
+    assert_eq!(clones.swap(0, Ordering::SeqCst), 2, "once for each layer that waits");
+    // What is refused, or passed on, without a look-up waits for nothing.
+    for value in ["Bearer", "Basic eDp5"] {
+        let stack = ServiceBuilder::new().layer(setup.authenticate().pass_foreign_on());
+        let response = block_on(stack.service(inner()).oneshot(request(value, Route::NoRule)));
+        assert_eq!(response.unwrap().status() == StatusCode::OK, value == "Basic eDp5");
+        assert_eq!(clones.swap(0, Ordering::SeqCst), 0);
     }
 }

@@ -5,18 +5,27 @@
 mod common;
 
 use core::{future::Future, hash::Hash, marker::PhantomData, panic::UnwindSafe};
-use std::sync::Arc;
 
-use common::{KG, at, personal, request, rng, system, text};
+use common::{KG, TestClock, personal, request, rng, root, system, text};
 use keygate::{
-    Action, ActionKind, Actor, Allow, Authorization, BoxError, BoxedKeyManagementStore, BoxedKeyStore, Conflict,
-    Create, Decision, Denial, DisplayToken, Event, Gate, GenerateError, Grant, Import, InvalidKey, InvalidText, Issued,
-    Issuer, KeyId, KeyManager, KeyName, KeyRecord, KeyStore, List, ManageDenial, ManageError, MatchedKey, Membership,
-    MembershipQuery, MemoryDirectory, MemoryStore, NewKey, Owner, PageRequest, ParseTokenError, Permission,
-    PermissionLevel, Permit, PresentedKey, Reason, RecordParts, RedactingWriter, Request, Revoke, Rotate, RotatedKey,
-    Rotation, Scanner, Scope, SecretChange, SecretDigest, Status, Token, TokenMatch, Unauthenticated, Unavailable,
-    UnixTime, UnverifiedToken, Upgrade, UsageCounter, Validity, Verdict, authorize_operation,
+    ActingKey, Action, ActionKind, ActionName, Actor, AuthenticatedKey, Authorization, Denial, DeniedKey, Gate, Grant,
+    Incarnation, InvalidText, Issued, Issuer, KeyId, KeyManager, KeyName, KeyRecord, Labels, ManageError, Membership,
+    MemoryDirectory, MemoryStore, NewKeySpec, NonEmptySet, OwnAction, OwnActions, Owner, Permission, PermissionLevel,
+    Randomness, RandomnessError, Reason, Request, RevocationCause, RotatedKey, Rotation, Scope, Status, System,
+    SystemRandomness, TeamRole, Token, Unauthenticated, Unavailable, UnixTime, UserStatus, Validity, Verdict,
+    audit::{Event, EventDraft, EventId, Principal, RefusalReason},
     legacy::{InvalidHash, InvalidLegacyKey, LegacyFormat, LegacyKey, StoredHash, UnverifiedLegacyKey},
+    manage::{Create, Import, ManageDenial, MintRules, Minted, MintedSecret, Permit, Revoke, Upgrade},
+    policy::{Allow, Decision},
+    scan::{RedactingWriter, Scanner, TokenMatch},
+    sink::{AuditSink, ChannelSink, NoSink, SinkCapacity, SinkReceivers, UsageCounter},
+    stages::{AcceptedKeys, MembershipQuery, PresentedKey},
+    store::{
+        Answer, Batch, BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed, Changes, Conflict,
+        KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, NewKey, RecordParts, Revision, RevokeAll,
+        SecretChange, SecretDigest, SecretSlot, Step, Touch,
+    },
+    verify::{DisplayToken, GenerateError, InvalidKey, MatchedKey, ParseTokenError, UnverifiedToken},
 };
 
 /// What is so where no inherent constant goes before it.
@@ -59,18 +68,24 @@ fn the_probe_tells_both() {
 /// Everything may go where the service's threads are.
 #[test]
 fn all_types_are_send_and_sync() {
-    assert_has!(Send: Token, UnverifiedToken, SecretDigest, KeyRecord, NewKey, SecretChange, MatchedKey);
-    assert_has!(Sync: Token, UnverifiedToken, SecretDigest, KeyRecord, NewKey, SecretChange, MatchedKey);
-    assert_has!(Send: Decision<'static>, Allow<'static>, Authorization, Denial, Permit<Revoke>, Actor<'static>, Issued);
-    assert_has!(Sync: Decision<'static>, Allow<'static>, Authorization, Denial, Permit<Revoke>, Actor<'static>, Issued);
-    assert_has!(Send: Gate, PresentedKey, MembershipQuery<'static>, Verdict, UsageCounter, Event, BoxedKeyStore, BoxedKeyManagementStore);
-    assert_has!(Sync: Gate, PresentedKey, MembershipQuery<'static>, Verdict, UsageCounter, Event, BoxedKeyStore, BoxedKeyManagementStore);
-    assert_has!(Send: MemoryStore, MemoryDirectory, KeyManager<MemoryStore>, RotatedKey, BoxError, Scope<KeyName>);
-    assert_has!(Sync: MemoryStore, MemoryDirectory, KeyManager<MemoryStore>, RotatedKey, BoxError, Scope<KeyName>);
-    assert_has!(Send: Scanner, TokenMatch<'static>, RedactingWriter<String>);
-    assert_has!(Sync: Scanner, TokenMatch<'static>, RedactingWriter<String>);
-    assert_has!(Send: LegacyFormat, UnverifiedLegacyKey, LegacyKey, StoredHash, Upgrade);
-    assert_has!(Sync: LegacyFormat, UnverifiedLegacyKey, LegacyKey, StoredHash, Upgrade);
+    macro_rules! assert_send_and_sync {
+        ($($type:ty),+ $(,)?) => {
+            assert_has!(Send: $($type),+);
+            assert_has!(Sync: $($type),+);
+        };
+    }
+    assert_send_and_sync!(Token, UnverifiedToken, SecretDigest, KeyRecord, NewKey, SecretChange, MatchedKey);
+    assert_send_and_sync!(Decision<'static>, Allow<'static>, Authorization, AuthenticatedKey, Denial, DeniedKey);
+    assert_send_and_sync!(Permit<Revoke>, Permit<Create>, Permit<Import>, Actor, ActingKey, System, Issued, Minted);
+    assert_send_and_sync!(Gate<MemoryStore, MemoryDirectory>, AcceptedKeys, PresentedKey, MembershipQuery<'static>);
+    assert_send_and_sync!(Verdict, UsageCounter, Event, EventDraft, KeyChange, RevokeAll, Step, MintedSecret);
+    assert_send_and_sync!(BoxedKeyStore, BoxedKeyManagementStore, BoxedDirectory, BoxError);
+    assert_send_and_sync!(MemoryStore, MemoryDirectory, KeyManager<MemoryStore>, RotatedKey, Scope<KeyName>);
+    assert_send_and_sync!(Scanner, TokenMatch<'static>, RedactingWriter<String>, MintRules, OwnActions, Labels);
+    assert_send_and_sync!(LegacyFormat, UnverifiedLegacyKey, LegacyKey, StoredHash, Upgrade, Import);
+    assert_send_and_sync!(ChannelSink, NoSink, dyn AuditSink, dyn Randomness, SystemRandomness);
+    // A receiver is for one thread at a time, and may go to any.
+    assert_has!(Send: SinkReceivers);
     assert_has!(UnwindSafe: Token, KeyRecord, MatchedKey, Decision<'static>, Authorization);
 }
 
@@ -78,11 +93,13 @@ fn all_types_are_send_and_sync() {
 #[test]
 fn what_secrets_and_proofs_are_not() {
     // A secret has one door out.
-    assert_has_not!(Clone: Token, UnverifiedToken, Issued, RotatedKey);
-    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, RotatedKey, MatchedKey, KeyRecord, TokenMatch<'static>);
-    assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, RotatedKey, NewKey, SecretChange);
-    // Nor has what was hashed elsewhere a way out but into a record.
-    assert_has_not!(Clone: UnverifiedLegacyKey, Upgrade);
+    assert_has_not!(Clone: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
+    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
+    assert_has_not!(core::fmt::Display: MatchedKey, AuthenticatedKey, KeyRecord, TokenMatch<'static>);
+    assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
+    assert_has_not!(serde::Serialize: NewKey, KeyChange, RevokeAll, SecretChange);
+    // A hash of another system has no way out but into a record.
+    assert_has_not!(Clone: UnverifiedLegacyKey);
     assert_has_not!(core::fmt::Display: UnverifiedLegacyKey, LegacyKey, StoredHash);
     assert_has_not!(serde::Serialize: UnverifiedLegacyKey, LegacyKey, StoredHash);
     assert_has_not!(PartialEq: UnverifiedLegacyKey, LegacyKey, StoredHash);
@@ -93,23 +110,34 @@ fn what_secrets_and_proofs_are_not() {
     // No order: comparing byte by byte would tell where two differ.
     assert_has_not!(PartialOrd: Token, SecretDigest, KeyRecord);
     // A proof is made by the check and read from nowhere; a permit is used by one.
-    assert_has_not!(serde::de::DeserializeOwned: MatchedKey, Authorization, Denial, Permit<Revoke>, Event, Token, NewKey);
-    assert_has_not!(serde::Serialize: MatchedKey, Authorization, Permit<Revoke>);
-    assert_has_not!(Clone: Permit<Revoke>, Permit<Create>, PresentedKey);
-    assert_has!(Clone: MatchedKey, Authorization, Allow<'static>, Decision<'static>, Verdict, NewKey);
-    // Whoever mints a key chooses.
+    assert_has_not!(serde::de::DeserializeOwned: MatchedKey, AuthenticatedKey, Authorization, Denial, DeniedKey);
+    assert_has_not!(serde::de::DeserializeOwned: Permit<Revoke>, Token, NewKey, KeyChange, RevokeAll, EventDraft);
+    assert_has_not!(serde::de::DeserializeOwned: Actor, System, ActingKey, Membership, UserStatus);
+    assert_has_not!(serde::Serialize: MatchedKey, AuthenticatedKey, Authorization, DeniedKey, Permit<Revoke>);
+    assert_has_not!(Clone: Permit<Revoke>, Permit<Create>, Permit<Import>, PresentedKey);
+    assert_has!(Clone: MatchedKey, AuthenticatedKey, Authorization, Allow<'static>, Decision<'static>, Verdict, NewKey);
+    // An event is what a log keeps, so it is written and read.
+    assert_has!(serde::Serialize: Event, EventId, KeyRecord, RecordParts, Grant, Labels, Incarnation);
+    assert_has!(serde::de::DeserializeOwned: Event, EventId, KeyRecord, RecordParts, Grant, Labels, Incarnation);
+    // The one who mints a key chooses.
     assert_has_not!(Default: Permission, PermissionLevel, Grant, Owner, Validity, Scope<KeyName>, Status, Membership);
-    assert_has_not!(Default: Token, KeyId, Issuer, UnixTime, SecretDigest, KeyRecord, RecordParts, Gate, Rotation);
+    assert_has_not!(Default: NonEmptySet<KeyName>, UserStatus, RevocationCause, OwnAction, OwnActions, ActionName);
+    assert_has_not!(Default: Token, KeyId, Issuer, UnixTime, SecretDigest, KeyRecord, RecordParts, Rotation);
+    assert_has_not!(Default: Gate<MemoryStore>, KeyManager<MemoryStore>, NewKeySpec, System, Actor, EventId);
 }
 
 #[test]
 fn values_are_what_maps_and_tests_need() {
     assert_has!(Copy: KeyId, Issuer, UnixTime, SecretDigest, Denial, ManageDenial, Decision<'static>, Allow<'static>);
-    assert_has!(Copy: LegacyFormat, LegacyKey, StoredHash);
-    assert_has!(Copy: Gate, Reason, ActionKind, PermissionLevel, Membership, Status, Validity, DisplayToken, SecretChange);
+    assert_has!(Copy: LegacyFormat, LegacyKey, StoredHash, MintRules, OwnAction, OwnActions, AcceptedKeys);
+    assert_has!(Copy: Reason, ActionKind, PermissionLevel, Membership, UserStatus, Status, Validity, DisplayToken);
+    assert_has!(Copy: SecretChange, Touch, RevocationCause, Incarnation, EventId, RefusalReason, Revision, ListQuery);
     assert_has!(Hash: KeyId, KeyName, Issuer, UnixTime, Owner, PermissionLevel, Reason, DisplayToken, Denial);
-    assert_has!(Ord: KeyId, KeyName, Issuer, UnixTime, Owner, PermissionLevel);
-    assert_has!(Eq: SecretDigest, KeyRecord, RecordParts, Grant, Event, Request);
+    assert_has!(Hash: ActionName, Labels, Incarnation, Membership, EventId, Principal, RefusalReason, Revision);
+    assert_has!(Ord: KeyId, KeyName, Issuer, UnixTime, Owner, PermissionLevel, ActionName, EventId, Incarnation);
+    assert_has!(Eq: SecretDigest, KeyRecord, RecordParts, Grant, Request, NewKeySpec, Conflict, Answer<Logged>);
+    // What an event keeps may be a fraction, which is not always equal to itself.
+    assert_has!(PartialEq: Event, NewKey, KeyChange, RevokeAll, Step, Batch<Logged>);
 }
 
 #[test]
@@ -120,10 +148,19 @@ fn errors_are_errors_that_may_go_anywhere() {
         };
     }
     errors!(InvalidText, ParseTokenError, GenerateError, InvalidKey, Denial, ManageDenial, Unauthenticated, Conflict);
-    errors!(keygate::InvalidDigest, keygate::UnknownKind, keygate::UnknownLevel, keygate::InvalidScope, BoxError);
-    errors!(InvalidLegacyKey, InvalidHash, keygate::ImportError);
-    errors!(keygate::InvalidValidity, keygate::InvalidRecord, keygate::RotateError, ManageError<BoxError>);
-    errors!(Unavailable<BoxError, core::convert::Infallible>);
+    errors!(
+        keygate::store::InvalidDigest,
+        keygate::UnknownKind,
+        keygate::UnknownLevel,
+        keygate::InvalidScope,
+        BoxError
+    );
+    errors!(InvalidLegacyKey, InvalidHash, keygate::manage::ImportError);
+    errors!(keygate::InvalidValidity, keygate::InvalidLabels, keygate::store::InvalidRecord, RandomnessError);
+    errors!(keygate::manage::RotateError, keygate::manage::MintError, keygate::manage::PermitError);
+    errors!(keygate::audit::InvalidEventId, keygate::audit::UnknownRefusal, keygate::audit::UnknownOperation);
+    errors!(ManageError<BoxError, core::convert::Infallible>, Unavailable<BoxError, core::convert::Infallible>);
+    errors!(keygate::AuthenticateError<BoxError, core::convert::Infallible>);
 }
 
 /// What each request makes or passes on stays small, and so does what stores keep by the million.
@@ -131,14 +168,15 @@ fn errors_are_errors_that_may_go_anywhere() {
 fn sizes() {
     let word = size_of::<usize>();
     let table = [
-        ("a reason and an action", size_of::<Denial>(), 2),
-        ("a denial, and whether there is an id, in words as the id is", size_of::<ManageDenial>(), 16 + 16),
-        ("two references, or a denial", size_of::<Decision<'_>>(), 2 * word),
-        ("two references", size_of::<Allow<'_>>(), 2 * word),
+        ("a reason, an action, and what it would show", size_of::<Denial>(), 3),
+        ("a reason and an operation", size_of::<ManageDenial>(), 2),
+        ("two references and a time, or a denial", size_of::<Decision<'_>>(), 2 * word + 8),
+        ("two references and a time", size_of::<Allow<'_>>(), 2 * word + 8),
         ("the symbols of an id, and no length", size_of::<KeyId>(), 16),
         ("28 bytes of hash, and the algorithm where the other four were", size_of::<SecretDigest>(), 32),
         ("one word: as an integer", size_of::<UnixTime>(), 8),
         ("a shared record, a slot, and where a digest is that may be saved", size_of::<MatchedKey>(), 3 * word),
+        ("a matched key, and when it was usable", size_of::<AuthenticatedKey>(), 3 * word + 8),
         ("ten symbols and their number", size_of::<Issuer>(), 11),
         ("its rule, in a word as what it stands beside", size_of::<ParseTokenError>(), 8),
         ("nothing: detail would be an oracle", size_of::<InvalidKey>(), 0),
@@ -152,9 +190,11 @@ fn sizes() {
     }
     // What `check` returns by value.
     assert!(size_of::<UnverifiedToken>() <= 72, "{}", size_of::<UnverifiedToken>());
-    assert!(size_of::<Authorization>() <= 80, "{}", size_of::<Authorization>());
-    assert!(size_of::<Verdict>() <= 80, "{}", size_of::<Verdict>());
-    assert!(size_of::<KeyRecord>() <= 256, "{}", size_of::<KeyRecord>());
+    // A request has the name of an own action in it, which a constant can hold: it is not on the heap.
+    assert!(size_of::<Request>() <= 120, "{}", size_of::<Request>());
+    assert!(size_of::<Authorization>() <= 152, "{}", size_of::<Authorization>());
+    assert!(size_of::<Verdict>() <= 168, "{}", size_of::<Verdict>());
+    assert!(size_of::<KeyRecord>() <= 312, "{}", size_of::<KeyRecord>());
     // An absent one costs nothing.
     assert_eq!(size_of::<Option<MatchedKey>>(), size_of::<MatchedKey>());
 }
@@ -167,52 +207,74 @@ fn elsewhere<F: Future<Output: Send + 'static> + Send>(future: F) -> F::Output {
 #[test]
 fn futures_may_move_between_threads() {
     let (store, directory) = (BoxedKeyManagementStore::new(MemoryStore::new()), MemoryDirectory::new());
-    directory.set_member(text("ada"), text("core"), Membership::Member);
-    let manager = KeyManager::new(KG, store.clone());
-    let now = at(100);
-    let mut source = rng(1);
+    directory.set_member(text("ada"), text("core"), TeamRole::Member);
+    let clock = TestClock::new(100);
+    let keys = KeyManager::with_parts(KG, store.clone(), clock.reader(), rng(1))
+        .with_directory(BoxedDirectory::new(directory.clone()));
+    let gate = Gate::with_clock(KG, store.clone(), clock.reader()).with_directory(directory);
+    let spec = |user, name| NewKeySpec::new(personal(user), text(name), Validity::NEVER_EXPIRES);
 
-    let permit = authorize_operation(&system(), Create(personal("ada")), None, now).unwrap();
-    let create = manager.create(permit, text("laptop"), Validity::NEVER_EXPIRES, &mut source, now);
-    let issued = elsewhere(create).unwrap();
-    let find = || elsewhere(store.find(issued.token.id())).unwrap().unwrap();
-
+    let issued = elsewhere(keys.create(&system(), spec("ada", "laptop"))).unwrap();
+    let (id, token) = (issued.id, issued.token.expose_secret());
+    assert!(elsewhere(store.find(id)).unwrap().is_some());
     let asked = request("core", Action::Deploy);
-    let gate = Gate::new(KG);
-    let verdict = elsewhere(gate.check(&store, &directory, issued.token.expose_secret(), &asked, now)).unwrap();
-    assert!(matches!(verdict, Verdict::Allowed(_)));
-    let key = elsewhere(gate.authenticate(&store, issued.token.expose_secret(), now)).unwrap().unwrap();
-    // A decision borrows, so it is looked at where it was made.
-    let authorize = async { gate.authorize(&directory, &key, &asked, now).await.map(|decision| decision.is_allowed()) };
-    assert!(elsewhere(authorize).unwrap());
-    assert!(elsewhere(gate.authorize_leak_revocation(&store, issued.token.expose_secret(), now)).unwrap().is_some());
+    let Verdict::Allowed(authorization) = elsewhere(gate.check(token, &asked)).unwrap() else { panic!("a member") };
+    let key = elsewhere(gate.authenticate(token)).unwrap();
+    assert!(matches!(elsewhere(gate.authorize(&key, &asked)).unwrap(), Verdict::Allowed(_)));
+    assert!(matches!(elsewhere(gate.check_again(&authorization)).unwrap(), Verdict::Allowed(_)));
+    assert!(!elsewhere(keys.upgrade(key.matched())).unwrap());
 
-    assert!(elsewhere(manager.upgrade(&key, now)).unwrap().is_none());
-    let legacy_key = LegacyFormat::custom("old", |_| None).stored(None, text(&"5c".repeat(32))).unwrap();
-    let import = Import { legacy_key, name: text("old"), validity: Validity::NEVER_EXPIRES, created_at: now };
-    let create = authorize_operation(&system(), Create(personal("bob")), None, now).unwrap();
-    elsewhere(manager.import(create, import, now)).unwrap();
+    let stored = LegacyFormat::custom("old", |_| None).stored(None, text(&"5c".repeat(32))).unwrap();
+    let import = Import::new(stored, personal("ada"), text("old"), clock.now());
+    elsewhere(keys.import(&root(), import)).unwrap();
 
-    let permit = |record: Arc<KeyRecord>| authorize_operation(&system(), Rotate(record), None, now).unwrap();
-    let rotate = manager.rotate(permit(find()), Rotation::CutOver, &mut source, now);
-    let rotated = elsewhere(rotate).unwrap();
-    assert_eq!(rotated.token.id(), issued.token.id());
-    elsewhere(manager.end_overlap(permit(find()), now)).unwrap();
-    let rename = authorize_operation(&system(), keygate::Rename(find()), None, now).unwrap();
-    elsewhere(manager.rename(rename, text("desktop"), now)).unwrap();
-    let disable = authorize_operation(&system(), keygate::Disable(find()), None, now).unwrap();
-    elsewhere(manager.disable(disable, now)).unwrap();
-    let enable = authorize_operation(&system(), keygate::Enable(find()), None, now).unwrap();
-    elsewhere(manager.enable(enable, now)).unwrap();
-    let page = PageRequest { after: None, limit: 1.try_into().unwrap() };
-    let list = authorize_operation(&system(), List(find().grant().owner()), None, now).unwrap();
-    assert_eq!(elsewhere(manager.list(list, page)).unwrap().records.len(), 1);
-    let revoke = authorize_operation(&system(), Revoke(find()), None, now).unwrap();
-    elsewhere(manager.revoke(revoke, now)).unwrap();
-    let root = keygate::System::new("a test").unwrap();
-    let created = elsewhere(manager.list_created_by(&root, keygate::Creator::System, page)).unwrap();
-    assert_eq!(created.records.len(), 1);
+    let rotated = elsewhere(keys.rotate(&system(), id, Rotation::CutOver)).unwrap();
+    assert_eq!(rotated.token.id(), id);
+    elsewhere(keys.end_overlap(&system(), id)).unwrap();
+    elsewhere(keys.rename(&system(), id, text("desktop"))).unwrap();
+    elsewhere(keys.set_labels(&system(), id, Labels::NONE)).unwrap();
+    elsewhere(keys.disable(&system(), id)).unwrap();
+    elsewhere(keys.enable(&system(), id)).unwrap();
     let owner = || Owner::Personal(text("ada"));
-    assert_eq!(elsewhere(manager.revoke_all_dry_run(&root, owner(), now)).unwrap(), []);
-    assert_eq!(elsewhere(manager.revoke_all(&root, owner(), now)).unwrap(), []);
+    assert_eq!(elsewhere(keys.list(&system(), owner(), ListQuery::new())).unwrap().records.len(), 2);
+    assert_eq!(elsewhere(keys.list_all(&root(), KeysOf::All, ListQuery::new())).unwrap().records.len(), 2);
+    elsewhere(keys.revoke(&system(), id, RevocationCause::Requested)).unwrap();
+    assert_eq!(elsewhere(keys.revoke_leaked([rotated.token.expose_secret()])).len(), 0);
+    assert_eq!(elsewhere(keys.revoke_all(&root(), owner(), RevocationCause::Replaced)).unwrap().len(), 1);
+    assert_eq!(elsewhere(keys.deprovision(&root(), &text("bob"))).unwrap(), []);
+
+    let touch = Touch::new(id, SecretSlot::Current, clock.now());
+    elsewhere(store.touch(vec![touch], clock.now())).unwrap();
+    assert!(matches!(elsewhere(MemoryStore::new().changes_since(None)).unwrap(), Changes::Everything { .. }));
+    let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
+    let gate = gate.with_sink(sink);
+    assert!(matches!(elsewhere(gate.check("no token", &asked)).unwrap(), Verdict::Unauthenticated(_)));
+    assert_eq!(receivers.strangers.try_iter().count(), 1);
+}
+
+/// A generator of another crate is a `Randomness` behind a lock, and one that failed or panicked is not used.
+#[cfg(feature = "rand_core")]
+#[test]
+fn a_locked_generator_is_a_randomness() {
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+    use std::sync::{Arc, Mutex};
+
+    let generator = || Arc::new(Mutex::new(ChaCha20Rng::from_seed([1; 32])));
+    let fill = |generator: &dyn Randomness| {
+        let mut bytes = [0; 16];
+        generator.fill(&mut bytes).map(|()| bytes)
+    };
+    assert_eq!(fill(&generator()), fill(&rng(1)), "equal seeds give equal bytes");
+    let (poisoned, other) = (generator(), generator());
+    let result = std::thread::spawn({
+        let poisoned = Arc::clone(&poisoned);
+        move || {
+            let _guard = poisoned.lock().unwrap();
+            panic!("in the middle of its work");
+        }
+    })
+    .join();
+    assert!(result.is_err());
+    assert_eq!(fill(&poisoned), Err(RandomnessError::new()));
+    assert!(fill(&other).is_ok());
 }

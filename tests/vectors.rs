@@ -6,7 +6,10 @@
     reason = "a helper that fails is a test that fails"
 )]
 
-use keygate::{Issuer, ParseTokenError, UnverifiedToken};
+use keygate::{
+    Issuer,
+    verify::{ParseTokenError, UnverifiedToken},
+};
 use serde_json::Value;
 
 const VECTORS: &str = include_str!("vectors/token-v1.json");

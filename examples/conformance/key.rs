@@ -1,15 +1,16 @@
-//! Keys made to order, the way a service makes them: issue, store, change, find, verify.
+//! Keys made to order: the parts of a record with a generated token's digest, and the token verified.
 
 use core::{error::Error, str::FromStr};
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Create, Disable, EnvironmentScope, Gate, Grant, Issuer, KeyManager, KeyRecord, KeyStore, MatchedKey,
-    MemoryStore, ModelScope, Owner, Permission, Revoke, Status, SysRng, System, Token, UnixTime, Validity,
-    authorize_operation,
+    EnvironmentScope, Grant, Issuer, KeyRecord, Labels, ModelScope, Owner, Permission, ResourceScope, RevocationCause,
+    Scope, Status, SystemRandomness, Token, UnixTime, Validity,
+    store::{Creator, RecordParts},
+    verify::{MatchedKey, UnverifiedToken, verify},
 };
 
-use crate::line::{KeyLine, LevelName, OwnerLine, StatusName};
+use crate::line::{KeyLine, LevelName, OwnerLine, StatusName, TargetLine};
 
 /// A key as a line asks for it, its grant checked.
 pub(crate) struct WantedKey {
@@ -30,6 +31,25 @@ impl OwnerLine {
     }
 }
 
+/// What is created, listed or changed: what it may do decides nothing about managing it.
+pub(crate) struct Target {
+    pub(crate) grant: Grant,
+    pub(crate) validity: Validity,
+}
+
+impl TargetLine {
+    pub(crate) fn read(&self) -> Option<Target> {
+        let (grant, expires_at) = match self {
+            Self::Personal { user, expires_at } => (Grant::personal(user.parse().ok()?), expires_at),
+            Self::Team { team, expires_at } => {
+                (Grant::team(team.parse().ok()?, Permission::full(EnvironmentScope::All)), expires_at)
+            }
+        };
+        let validity = expires_at.map_or(Validity::NEVER_EXPIRES, |end| Validity::until(UnixTime::from_secs(end)));
+        Some(Target { grant, validity })
+    }
+}
+
 impl KeyLine {
     /// Returns nothing if the owner is none, and an error if the grant cannot be.
     pub(crate) fn read(self) -> Option<Result<WantedKey, InvalidGrant>> {
@@ -38,104 +58,107 @@ impl KeyLine {
     }
 
     fn wanted(self, owner: Owner) -> Result<WantedKey, InvalidGrant> {
-        let Self { status, not_before, expires_at, level, environments, models, .. } = self;
+        let Self { status, not_before, expires_at, owner: _, level, environments, models, actions, resources } = self;
         let time = |seconds: Option<i64>| seconds.map(UnixTime::from_secs);
         let validity = Validity::new(time(not_before), time(expires_at)).map_err(|_| InvalidGrant)?;
-        let grant = match (owner, level, environments, models) {
-            (Owner::Personal(user), None, None, None) => Grant::Personal { user },
-            (Owner::Team(team), Some(level), environments, models) => {
-                Grant::Team { team, permission: permission(level, environments, models)? }
-            }
-            (Owner::Personal(_), ..) | (Owner::Team(_), None, ..) => return Err(InvalidGrant),
+        let lists = Lists { environments, models, actions, resources };
+        let grant = match (owner, level) {
+            (Owner::Personal(user), None) if lists.are_absent() => Grant::personal(user),
+            (Owner::Team(team), Some(level)) => Grant::team(team, lists.permission(level)?),
+            _ => return Err(InvalidGrant),
         };
         Ok(WantedKey { status, validity, grant })
     }
 }
 
-fn permission(
-    level: LevelName,
+/// What a team key is restricted to; what is null is not restricted.
+struct Lists {
     environments: Option<Vec<String>>,
     models: Option<Vec<String>>,
-) -> Result<Permission, InvalidGrant> {
-    let is_restricted = (environments.is_some(), models.is_some());
-    let environments = environments
-        .map_or(Ok(EnvironmentScope::All), |names| EnvironmentScope::only(parsed(&names)?).map_err(|_| InvalidGrant))?;
-    let models = models.map_or(Ok(ModelScope::All), |ids| ModelScope::only(parsed(&ids)?).map_err(|_| InvalidGrant))?;
-    match (level, is_restricted) {
-        (LevelName::Full, (_, false)) => Ok(Permission::Full { environments }),
-        (LevelName::InferenceOnly, _) => Ok(Permission::InferenceOnly { environments, models }),
-        (LevelName::MetricsOnly, (false, _)) => Ok(Permission::MetricsOnly { models }),
-        (LevelName::Full, (_, true)) | (LevelName::MetricsOnly, (true, _)) => Err(InvalidGrant),
+    actions: Option<Vec<String>>,
+    resources: Option<Vec<String>>,
+}
+
+impl Lists {
+    const fn are_absent(&self) -> bool {
+        let Self { environments, models, actions, resources } = self;
+        environments.is_none() && models.is_none() && actions.is_none() && resources.is_none()
     }
+
+    fn permission(self, level: LevelName) -> Result<Permission, InvalidGrant> {
+        match (level, self) {
+            (LevelName::Custom, Self { environments, models: None, actions: Some(actions), resources }) => {
+                let (environments, resources): (EnvironmentScope, ResourceScope) =
+                    (scope(environments)?, scope(resources)?);
+                Permission::custom(parsed(&actions)?, environments, resources).map_err(|_| InvalidGrant)
+            }
+            (LevelName::Full, Self { environments, models: None, actions: None, resources: None }) => {
+                Ok(Permission::full(scope(environments)?))
+            }
+            (LevelName::InferenceOnly, Self { environments, models, actions: None, resources: None }) => {
+                let models: ModelScope = scope(models)?;
+                Ok(Permission::inference_only(scope(environments)?, models))
+            }
+            (LevelName::MetricsOnly, Self { environments: None, models, actions: None, resources: None }) => {
+                Ok(Permission::metrics_only(scope(models)?))
+            }
+            _ => Err(InvalidGrant),
+        }
+    }
+}
+
+fn scope<T: FromStr + AsRef<str> + Ord>(members: Option<Vec<String>>) -> Result<Scope<T>, InvalidGrant> {
+    members.map_or(Ok(Scope::All), |members| Scope::only(parsed(&members)?).map_err(|_| InvalidGrant))
 }
 
 fn parsed<T: FromStr>(texts: &[String]) -> Result<Vec<T>, InvalidGrant> {
     texts.iter().map(|text| text.parse().map_err(|_| InvalidGrant)).collect()
 }
 
-/// A grant of no importance: what is managed is looked at for its owner only.
-pub(crate) fn some_grant(owner: Owner) -> Grant {
-    match owner {
-        Owner::Personal(user) => Grant::Personal { user },
-        Owner::Team(team) => Grant::Team { team, permission: Permission::Full { environments: EnvironmentScope::All } },
-    }
+/// Makes the key and presents its token.
+pub(crate) fn matched(wanted: WantedKey) -> Result<MatchedKey, Box<dyn Error>> {
+    matched_with_record(wanted).map(|(key, _)| key)
 }
 
-/// Where keys are made.
-pub(crate) struct Workshop {
-    operator: System,
+/// Makes the key, presents its token, and returns what would be stored of it as well.
+pub(crate) fn matched_with_record(wanted: WantedKey) -> Result<(MatchedKey, Arc<KeyRecord>), Box<dyn Error>> {
+    let WantedKey { status, validity, grant } = wanted;
+    let status = match status {
+        StatusName::Active => Status::Active,
+        StatusName::Disabled => Status::Disabled,
+        StatusName::Revoked => Status::Revoked { at: CREATED_AT, cause: RevocationCause::Requested },
+    };
+    let (token, record) = made(grant, validity, status)?;
+    let presented = UnverifiedToken::parse(ISSUER, token.expose_secret())?;
+    Ok((verify(&presented, Some(Arc::clone(&record)), CREATED_AT)?, record))
 }
 
-impl Workshop {
-    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
-        Ok(Self { operator: System::new("conformance")? })
-    }
+/// Makes an active key that nobody presents.
+pub(crate) fn some_record(grant: Grant, validity: Validity) -> Result<Arc<KeyRecord>, Box<dyn Error>> {
+    made(grant, validity, Status::Active).map(|(_, record)| record)
+}
 
-    /// Makes the key and presents its token.
-    pub(crate) fn verified(&self, wanted: WantedKey) -> Result<MatchedKey, Box<dyn Error>> {
-        let WantedKey { status, validity, grant } = wanted;
-        let manager = KeyManager::new(ISSUER, MemoryStore::new());
-        let (token, record) = self.create(&manager, grant, validity)?;
-        match status {
-            StatusName::Active => {}
-            StatusName::Disabled => {
-                let permit = authorize_operation(&self.actor(), Disable(record), None, CREATED_AT)?;
-                pollster::block_on(manager.disable(permit, CREATED_AT))?;
-            }
-            StatusName::Revoked => {
-                let permit = authorize_operation(&self.actor(), Revoke(record), None, CREATED_AT)?;
-                pollster::block_on(manager.revoke(permit, CREATED_AT))?;
-            }
-        }
-        let gate = Gate::new(ISSUER);
-        let key = gate.authenticate(manager.store(), token.expose_secret(), CREATED_AT);
-        Ok(pollster::block_on(key)??)
-    }
-
-    /// Makes a key of no importance.
-    pub(crate) fn some_record(&self, grant: Grant) -> Result<KeyRecord, Box<dyn Error>> {
-        let manager = KeyManager::new(ISSUER, MemoryStore::new());
-        let (_, record) = self.create(&manager, grant, Validity::NEVER_EXPIRES)?;
-        debug_assert_eq!(record.status(), Status::Active);
-        Ok(Arc::unwrap_or_clone(record))
-    }
-
-    fn create(
-        &self,
-        manager: &KeyManager<MemoryStore>,
-        grant: Grant,
-        validity: Validity,
-    ) -> Result<(Token, Arc<KeyRecord>), Box<dyn Error>> {
-        let permit = authorize_operation(&self.actor(), Create(grant), None, CREATED_AT)?;
-        let issued = pollster::block_on(manager.create(permit, "key".parse()?, validity, &mut SysRng, CREATED_AT))?;
-        let record = pollster::block_on(manager.store().find(issued.token.id()))?;
-        Ok((issued.token, record.ok_or("a stored key is found")?))
-    }
-
-    fn actor(&self) -> Actor<'static> {
-        Actor::System(self.operator.clone())
-    }
+fn made(grant: Grant, validity: Validity, status: Status) -> Result<(Token, Arc<KeyRecord>), Box<dyn Error>> {
+    let token = Token::generate(ISSUER, grant.kind(), &SystemRandomness)?;
+    let record = KeyRecord::try_from(RecordParts {
+        issuer: ISSUER,
+        id: token.id(),
+        name: "key".parse()?,
+        labels: Labels::NONE,
+        grant,
+        incarnation: None,
+        created_at: CREATED_AT,
+        created_by: Creator::System,
+        not_before: validity.not_before(),
+        expires_at: validity.expires_at(),
+        last_used_at: None,
+        status,
+        current: token.digest(),
+        previous: None,
+    })?;
+    Ok((token, Arc::new(record)))
 }
 
 const CREATED_AT: UnixTime = UnixTime::from_secs(0);
-const ISSUER: Issuer = Issuer::from_static("kg");
+/// Managing is asked about keys of one issuer only.
+pub(crate) const ISSUER: Issuer = Issuer::from_static("kg");

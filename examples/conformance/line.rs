@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use keygate::Membership;
+use keygate::{Membership, TeamRole};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -31,7 +31,7 @@ pub(crate) enum Line {
     Manage {
         actor: Map<ActorLine>,
         operation: OperationName,
-        target: Map<OwnerLine>,
+        target: Map<TargetLine>,
         #[serde(deserialize_with = "required")]
         standing: Option<StandingName>,
         now: i64,
@@ -65,17 +65,23 @@ pub(crate) struct KeyLine {
     pub(crate) environments: Option<Vec<String>>,
     #[serde(deserialize_with = "required")]
     pub(crate) models: Option<Vec<String>>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) actions: Option<Vec<String>>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) resources: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestLine {
     pub(crate) team: String,
-    pub(crate) action: ActionName,
+    pub(crate) action: String,
     #[serde(deserialize_with = "required")]
     pub(crate) model: Option<String>,
     #[serde(deserialize_with = "required")]
     pub(crate) environment: Option<String>,
+    #[serde(deserialize_with = "required")]
+    pub(crate) resource: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,8 +93,23 @@ pub(crate) enum OwnerLine {
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum TargetLine {
+    Personal {
+        user: String,
+        #[serde(deserialize_with = "required")]
+        expires_at: Option<i64>,
+    },
+    Team {
+        team: String,
+        #[serde(deserialize_with = "required")]
+        expires_at: Option<i64>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ActorLine {
-    System {},
+    Operator {},
     User {
         user: String,
     },
@@ -124,10 +145,9 @@ macro_rules! names {
 }
 
 names! {
-    ActionName { Call, Deploy, Manage, ExportMetrics }
-    LevelName { Full, InferenceOnly, MetricsOnly }
-    NameKind { Issuer, Key, Environment, Model, Team, User }
-    OperationName { Create, List, Rename, Rotate, Disable, Enable, Revoke }
+    LevelName { Full, InferenceOnly, MetricsOnly, Custom }
+    NameKind { Issuer, Key, Environment, Model, Resource, Team, User, Action, Label }
+    OperationName { Create, List, Rename, SetLabels, Rotate, EndOverlap, Disable, Enable, Revoke }
     StandingName { Admin, Member, Outsider, Deprovisioned }
     StatusName { Active, Disabled, Revoked }
 }
@@ -145,12 +165,13 @@ fn snake_case(name: &str) -> String {
 
 impl From<StandingName> for Membership {
     fn from(name: StandingName) -> Self {
-        match name {
-            StandingName::Admin => Self::Admin,
-            StandingName::Member => Self::Member,
-            StandingName::Outsider => Self::Outsider,
-            StandingName::Deprovisioned => Self::Deprovisioned,
-        }
+        let role = match name {
+            StandingName::Admin => TeamRole::Admin,
+            StandingName::Member => TeamRole::Member,
+            StandingName::Outsider => TeamRole::Outsider,
+            StandingName::Deprovisioned => TeamRole::Deprovisioned,
+        };
+        role.into()
     }
 }
 

@@ -1,94 +1,78 @@
 //! One key of every sort, made by the service itself.
 
-use core::error::Error;
-use std::{collections::BTreeMap, sync::Arc};
+use core::{error::Error, time::Duration};
+use std::collections::BTreeMap;
 
 use keygate::{
-    Actor, Create, Disable, EnvironmentScope, Grant, Issuer, KeyManager, KeyRecord, KeyStore, MemoryStore, ModelScope,
-    Permission, Revoke, Rotate, Rotation, SysRng, System, Token, UnixTime, Validity, authorize_operation,
+    Actor, EnvironmentScope, Grant, Issuer, KeyManager, MemoryDirectory, MemoryStore, ModelScope, NewKeySpec,
+    Permission, RevocationCause, Rotation, Token, UnixTime, Validity,
 };
 
 pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 
+/// The key `expired` is valid for so long.
+pub(crate) const SHORT: Duration = Duration::from_secs(60);
+
 /// The keys by the names that the table uses, and their tokens as their holders got them.
 pub(crate) struct Keys {
-    pub(crate) manager: KeyManager<MemoryStore>,
-    system: System,
+    pub(crate) manager: KeyManager<MemoryStore, MemoryDirectory>,
+    system: Actor,
     tokens: BTreeMap<&'static str, Token>,
 }
 
 impl Keys {
-    pub(crate) async fn create(now: UnixTime) -> Result<Self, Box<dyn Error>> {
-        let mut keys = Self {
-            manager: KeyManager::new(ACME, MemoryStore::new()),
-            system: System::new("quick start")?,
-            tokens: BTreeMap::new(),
-        };
-        let production = || EnvironmentScope::only(["production".parse().ok()].into_iter().flatten());
+    pub(crate) async fn create(store: MemoryStore, directory: MemoryDirectory) -> Result<Self, Box<dyn Error>> {
+        let manager = KeyManager::new(ACME, store).with_directory(directory);
+        let mut keys = Self { manager, system: Actor::system("quick start")?, tokens: BTreeMap::new() };
+        let production = EnvironmentScope::only(["production".parse()?])?;
         let both = EnvironmentScope::only(["production".parse()?, "staging".parse()?])?;
         let one_model = ModelScope::only(["abcd1234".parse()?])?;
-        let inference = |environments, models| Permission::InferenceOnly { environments, models };
+        let (full, inference) = (Permission::full, Permission::inference_only);
 
-        keys.add("personal", Grant::Personal { user: "ada".parse()? }, Validity::NEVER_EXPIRES, now).await?;
+        keys.add("personal", Grant::personal("ada".parse()?), Validity::NEVER_EXPIRES).await?;
         for (name, permission) in [
-            ("full", Permission::Full { environments: EnvironmentScope::All }),
-            ("full-production", Permission::Full { environments: production()? }),
+            ("full", full(EnvironmentScope::All)),
+            ("full-production", full(production.clone())),
             ("inference", inference(EnvironmentScope::All, ModelScope::All)),
             ("inference-prod-staging", inference(both, ModelScope::All)),
-            ("inference-one-model", inference(production()?, one_model)),
-            ("metrics", Permission::MetricsOnly { models: ModelScope::All }),
-            ("revoked", Permission::Full { environments: EnvironmentScope::All }),
-            ("disabled", Permission::Full { environments: EnvironmentScope::All }),
+            ("inference-one-model", inference(production, one_model)),
+            ("metrics", Permission::metrics_only(ModelScope::All)),
+            ("revoked", full(EnvironmentScope::All)),
+            ("disabled", full(EnvironmentScope::All)),
         ] {
-            keys.add(name, team_grant(permission)?, Validity::NEVER_EXPIRES, now).await?;
+            keys.add(name, Grant::team("core".parse()?, permission), Validity::NEVER_EXPIRES).await?;
         }
-        let full = Permission::Full { environments: EnvironmentScope::All };
-        keys.add("expired", team_grant(full)?, Validity::until(now), now).await?;
+        let soon = Validity::until(UnixTime::now().saturating_add(SHORT));
+        keys.add("expired", Grant::team("core".parse()?, full(EnvironmentScope::All)), soon).await?;
         Ok(keys)
     }
 
-    async fn add(
-        &mut self,
-        name: &'static str,
-        grant: Grant,
-        validity: Validity,
-        now: UnixTime,
-    ) -> Result<(), Box<dyn Error>> {
-        let permit = authorize_operation(&self.actor(), Create(grant), None, now)?;
-        let issued = self.manager.create(permit, name.parse()?, validity, &mut SysRng, now).await?;
-        self.tokens.insert(name, issued.token);
+    async fn add(&mut self, name: &'static str, grant: Grant, validity: Validity) -> Result<(), Box<dyn Error>> {
+        let spec = NewKeySpec::new(grant, name.parse()?, validity);
+        self.tokens.insert(name, self.manager.create(&self.system, spec).await?.token);
         Ok(())
     }
 
     /// Changes the keys whose names say what is wrong with them, and returns the secret that was rotated out.
-    pub(crate) async fn spoil(&mut self, now: UnixTime) -> Result<Token, Box<dyn Error>> {
-        self.revoke("revoked", now).await?;
-        let permit = authorize_operation(&self.actor(), Disable(self.record("disabled").await?), None, now)?;
-        self.manager.disable(permit, now).await?;
-        self.rotate("full", Rotation::CutOver, now).await
+    pub(crate) async fn spoil(&mut self) -> Result<Token, Box<dyn Error>> {
+        self.revoke("revoked").await?;
+        self.manager.disable(&self.system, self.token("disabled")?.id()).await?;
+        self.rotate("full", Rotation::CutOver).await
     }
 
     /// Gives a key another secret, and returns the one that it had.
-    pub(crate) async fn rotate(
-        &mut self,
-        name: &'static str,
-        rotation: Rotation,
-        now: UnixTime,
-    ) -> Result<Token, Box<dyn Error>> {
-        let permit = authorize_operation(&self.actor(), Rotate(self.record(name).await?), None, now)?;
-        let next = self.manager.rotate(permit, rotation, &mut SysRng, now).await?;
-        self.tokens.insert(name, next.token).ok_or_else(|| "no such key".into())
+    pub(crate) async fn rotate(&mut self, name: &'static str, rotation: Rotation) -> Result<Token, Box<dyn Error>> {
+        let rotated = self.manager.rotate(&self.system, self.token(name)?.id(), rotation).await?;
+        self.tokens.insert(name, rotated.token).ok_or_else(|| "no such key".into())
     }
 
-    pub(crate) async fn end_overlap(&self, name: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let permit = authorize_operation(&self.actor(), Rotate(self.record(name).await?), None, now)?;
-        self.manager.end_overlap(permit, now).await?;
+    pub(crate) async fn end_overlap(&self, name: &str) -> Result<(), Box<dyn Error>> {
+        self.manager.end_overlap(&self.system, self.token(name)?.id()).await?;
         Ok(())
     }
 
-    pub(crate) async fn revoke(&self, name: &str, now: UnixTime) -> Result<(), Box<dyn Error>> {
-        let permit = authorize_operation(&self.actor(), Revoke(self.record(name).await?), None, now)?;
-        self.manager.revoke(permit, now).await?;
+    pub(crate) async fn revoke(&self, name: &str) -> Result<(), Box<dyn Error>> {
+        self.manager.revoke(&self.system, self.token(name)?.id(), RevocationCause::Requested).await?;
         Ok(())
     }
 
@@ -99,17 +83,4 @@ impl Keys {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &Token)> {
         self.tokens.iter().map(|(name, token)| (*name, token))
     }
-
-    pub(crate) async fn record(&self, name: &str) -> Result<Arc<KeyRecord>, Box<dyn Error>> {
-        let record = self.manager.store().find(self.token(name)?.id()).await?;
-        record.ok_or_else(|| "no such key".into())
-    }
-
-    fn actor(&self) -> Actor<'static> {
-        Actor::System(self.system.clone())
-    }
-}
-
-pub(crate) fn team_grant(permission: Permission) -> Result<Grant, Box<dyn Error>> {
-    Ok(Grant::Team { team: "core".parse()?, permission })
 }

@@ -61,13 +61,13 @@ impl Platform {
             (None, ["deployment", deployment, "predict" | "async_predict" | "wake"]) => {
                 self.environment_of(deployment, model)?
             }
-            // A job belongs to the deployment that serves it, whoever submitted it.
+            // A job belongs to the deployment that serves it, no matter who submitted it.
             (None, ["async_request", job]) => self.environment_of(self.jobs.get(job)?, model)?,
             _ => return None,
         };
         let environment = environment.map(str::parse::<EnvironmentName>).transpose().ok()?;
         let team = self.models.get(model)?;
-        request(team, Action::Call { model: model.parse().ok()?, environment }).ok()
+        request(team, Action::call(model.parse().ok()?, environment)).ok()
     }
 
     /// Returns the environment of a deployment of this very model.
@@ -80,10 +80,10 @@ impl Platform {
         match (method.as_str(), path) {
             ("POST", ["v1", "models", model, "deployments"]) => request(self.models.get(model)?, Action::Deploy).ok(),
             ("GET", ["v1", "teams", team, "secrets"]) => request(team, Action::Manage).ok(),
-            ("GET", ["v1", "teams", team, "metrics"]) => request(team, Action::ExportMetrics { model: None }).ok(),
+            ("GET", ["v1", "teams", team, "metrics"]) => request(team, Action::export_metrics(None)).ok(),
             ("GET", ["v1", "models", model, "metrics"]) => {
                 let id: ModelId = model.parse().ok()?;
-                request(self.models.get(model)?, Action::ExportMetrics { model: Some(id) }).ok()
+                request(self.models.get(model)?, Action::export_metrics(Some(id))).ok()
             }
             _ => None,
         }

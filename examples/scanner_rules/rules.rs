@@ -4,8 +4,23 @@
 //! Kingfisher compares the checksum, so that a chance hit is none. Python has look-around. GitHub's engine, Hyperscan,
 //! has no look-around; what stands beside a token is a field of its own there.
 
-use keygate::{GenerateError, Issuer, KeyKind, Token, scan::Pattern};
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use std::sync::Mutex;
+
+use keygate::{Issuer, KeyKind, Randomness, RandomnessError, Token, scan::Pattern, verify::GenerateError};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+
+/// A generator that gives the same in each run.
+struct Repeating(Mutex<ChaCha20Rng>);
+
+impl Randomness for Repeating {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError> {
+        self.0.lock().map_err(|_| RandomnessError::new())?.fill_bytes(bytes);
+        Ok(())
+    }
+}
 
 /// A file to write.
 pub(crate) struct File {
@@ -16,7 +31,7 @@ pub(crate) struct File {
 /// Returns the rules of all scanners.
 pub(crate) fn all(issuer: Issuer) -> Result<[File; 5], GenerateError> {
     // A token that opens nothing, the same in each run, for scanners that ask for one to try the rule with.
-    let sample = Token::generate(issuer, KeyKind::Team, &mut ChaCha20Rng::from_seed([0; 32]))?;
+    let sample = Token::generate(issuer, KeyKind::Team, &Repeating(Mutex::new(ChaCha20Rng::from_seed([0; 32]))))?;
     let file = |name: &str, text: String| File { name: name.to_owned(), text };
     Ok([
         file("gitleaks.toml", gitleaks(issuer)),

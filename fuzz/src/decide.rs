@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use keygate::{
-    Action, Attribution, Creator, Decision, DenialClass, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord,
-    Membership, ModelScope, Permission, PreviousSecret, RecordParts, Request, SecretSlot, Status, UnixTime,
-    UnverifiedToken, verify,
+    Action, Attribution, DenialClass, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord, Labels, Membership,
+    ModelScope, Permission, Request, RevocationCause, Status, TeamRole, UnixTime,
+    policy::Decision,
+    store::{Creator, PreviousSecret, RecordParts, SecretSlot},
+    verify::{UnverifiedToken, verify},
 };
 
 use crate::parse::hash;
@@ -72,9 +74,7 @@ impl World {
 
     /// What must come out.
     fn outcome(&self) -> &'static str {
-        let is_bad = |scope: &Option<Vec<String>>| {
-            scope.as_ref().is_some_and(|list| list.is_empty() || list.contains(&"development".into()))
-        };
+        let is_bad = |scope: &Option<Vec<String>>| scope.as_ref().is_some_and(Vec::is_empty);
         let (in_environments, of_models) = (self.level != "metrics_only", self.level != "full");
         let ends = self.expires_at.unwrap_or(i64::MAX);
         let faults = [
@@ -133,9 +133,12 @@ impl World {
         let (Ok(grant), now) = (self.grant(), UnixTime::from_secs(self.now)) else { return "invalid_scope" };
         let [current, previous, other] = ["current", "previous", "other"].map(|secret| self.token(secret));
         let Ok(record) = KeyRecord::try_from(RecordParts {
+            issuer: Issuer::from_static("kg"),
             id: current.id(),
             name: "fuzz".parse().expect("a name"),
+            labels: Labels::NONE,
             grant,
+            incarnation: None,
             created_at: UnixTime::MIN,
             created_by: Creator::System,
             not_before: self.not_before.map(UnixTime::from_secs),
@@ -144,12 +147,14 @@ impl World {
             status: match self.status {
                 "active" => Status::Active,
                 "disabled" => Status::Disabled,
-                _ => Status::Revoked { at: UnixTime::MIN },
+                _ => Status::Revoked { at: UnixTime::MIN, cause: RevocationCause::Requested },
             },
             current: current.digest(),
-            previous: self
-                .previous_ends_at
-                .map(|ends_at| PreviousSecret { digest: previous.digest(), ends_at: UnixTime::from_secs(ends_at) }),
+            previous: self.previous_ends_at.map(|ends_at| PreviousSecret {
+                digest: previous.digest(),
+                ends_at: UnixTime::from_secs(ends_at),
+                last_used_at: None,
+            }),
         }) else {
             return "invalid_record";
         };
@@ -163,7 +168,7 @@ impl World {
         assert_eq!(key.slot(), slot);
 
         let (request, membership) = (self.request(), self.membership.map(membership));
-        match keygate::decide(&key, membership, &request, now) {
+        match keygate::policy::decide(&key, membership, &request, now) {
             Decision::Allow(allow) => {
                 assert_eq!(allow.request(), &request);
                 let is_the_users = matches!(allow.attribution(), Attribution::User(user) if user.as_str() == "ada");
@@ -200,14 +205,14 @@ impl World {
             Some(list) => ModelScope::only(list.iter().map(|id| id.parse().expect("a model"))),
         };
         if self.is_personal {
-            return Ok(Grant::Personal { user: "ada".parse().expect("a user") });
+            return Ok(Grant::personal("ada".parse().expect("a user")));
         }
         let permission = match self.level {
-            "full" => Permission::Full { environments: environments()? },
-            "inference_only" => Permission::InferenceOnly { environments: environments()?, models: models()? },
-            _ => Permission::MetricsOnly { models: models()? },
+            "full" => Permission::full(environments()?),
+            "inference_only" => Permission::inference_only(environments()?, models()?),
+            _ => Permission::metrics_only(models()?),
         };
-        Ok(Grant::Team { team: "core".parse().expect("a team"), permission })
+        Ok(Grant::team("core".parse().expect("a team"), permission))
     }
 
     /// A token of the key, with a secret that anybody can guess.
@@ -223,23 +228,24 @@ impl World {
         let action = match (self.action, model) {
             ("call", Some(model)) => {
                 let environment = self.environment.map(|name| name.parse().expect("an environment"));
-                Action::Call { model, environment }
+                Action::call(model, environment)
             }
             ("deploy", _) => Action::Deploy,
             ("manage", _) => Action::Manage,
-            (_, model) => Action::ExportMetrics { model },
+            (_, model) => Action::export_metrics(model),
         };
         Request::new(self.team.parse().expect("a team"), action)
     }
 }
 
 fn membership(name: &str) -> Membership {
-    match name {
-        "admin" => Membership::Admin,
-        "member" => Membership::Member,
-        "outsider" => Membership::Outsider,
-        _ => Membership::Deprovisioned,
-    }
+    let role = match name {
+        "admin" => TeamRole::Admin,
+        "member" => TeamRole::Member,
+        "outsider" => TeamRole::Outsider,
+        _ => TeamRole::Deprovisioned,
+    };
+    role.into()
 }
 
 fn choose<T: Copy>(bytes: &mut impl Iterator<Item = u8>, all: &[T]) -> T {

@@ -1,6 +1,6 @@
 //! Tokens, read a second time.
 
-use keygate::{Issuer, SecretDigest, UnverifiedToken};
+use keygate::{Issuer, store::SecretDigest, verify::UnverifiedToken};
 use sha2::{Digest, Sha256};
 
 /// Reads a token: the input is an issuer, a line feed, and the text to read.

@@ -1,6 +1,6 @@
 //! Records, read and written.
 
-use keygate::{KeyRecord, RecordParts};
+use keygate::{KeyRecord, store::RecordParts};
 use serde_json::Value;
 
 /// Reads JSON as a record, and writes what was read.
@@ -48,30 +48,30 @@ fn one_order(mut record: Value) -> Value {
 fn check(record: &Value) {
     let seconds = |pointer| record.pointer(pointer).and_then(Value::as_i64);
     let expires_at = seconds("/expires_at").unwrap_or(i64::MAX);
-    assert!(seconds("/not_before").is_none_or(|start| start < expires_at) || record["expires_at"].is_null());
+    assert!(seconds("/not_before").is_none_or(|start| start < expires_at) || record["expires_at"] == "none");
     assert!(seconds("/previous/ends_at").is_none_or(|end| end <= expires_at));
 
     let fields: Vec<&str> = record.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(fields.len(), 11);
+    assert_eq!(fields.len(), 15);
     let grant = &record["grant"];
     match grant["kind"].as_str() {
         Some("personal") => assert_eq!(grant.as_object().map(serde_json::Map::len), Some(2), "a user and no more"),
         Some("team") => {
-            let (environments, models) = match grant["permission"]["level"].as_str() {
-                Some("full") => (true, false),
-                Some("inference_only") => (true, true),
-                Some("metrics_only") => (false, true),
+            let taken: &[&str] = match grant["permission"]["level"].as_str() {
+                Some("custom") => &["actions", "environments", "resources"],
+                Some("full") => &["environments"],
+                Some("inference_only") => &["environments", "models"],
+                Some("metrics_only") => &["models"],
                 other => panic!("there is no level {other:?}"),
             };
-            for (scope, is_taken) in [("environments", environments), ("models", models)] {
+            for scope in ["actions", "environments", "models", "resources"] {
+                let is_taken = taken.contains(&scope);
                 let scope = grant["permission"].get(scope);
                 assert_eq!(scope.is_some(), is_taken);
                 let is_spelled_out =
                     |scope: &Value| scope == "all" || scope.as_array().is_some_and(|all| !all.is_empty());
                 assert!(scope.is_none_or(is_spelled_out), "nothing is everything unless it says so");
             }
-            let environments = grant["permission"]["environments"].as_array();
-            assert!(environments.is_none_or(|all| !all.contains(&"development".into())));
         }
         other => panic!("there is no kind {other:?}"),
     }

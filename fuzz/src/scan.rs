@@ -5,7 +5,7 @@ mod model;
 
 use std::io::Write as _;
 
-use keygate::{Issuer, Scanner};
+use keygate::{Issuer, scan::Scanner};
 
 use crate::parse::hash;
 

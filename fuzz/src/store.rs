@@ -14,7 +14,8 @@ mod sequence;
 /// If store and model answer differently.
 pub fn store(input: &[u8]) -> &'static str {
     let store = MemoryStore::new();
-    match pollster::block_on(sequence::run(&store, input.iter().copied(), MOST_STEPS)) {
+    let log = async |store: &MemoryStore| store.events();
+    match pollster::block_on(sequence::run(&store, log, input.iter().copied(), MOST_STEPS)) {
         Ok(0) => "nothing_refused",
         Ok(_) => "something_refused",
         Err(difference) => panic!("{difference}"),

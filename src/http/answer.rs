@@ -9,8 +9,8 @@ use ::http::{
 
 use super::CredentialError;
 use crate::{
+    decision::{Denial, sufficient_levels},
     manage::ManageDenial,
-    policy::{Denial, sufficient_levels},
     reason::{DenialClass, Reason},
 };
 
@@ -145,7 +145,7 @@ impl Responses {
     ///
     /// A redirect would invite the client to do it again; a reply that depends on the key would say something about
     /// it in the clear (draft-ietf-httpapi-privacy). A key that came that way is exposed: see
-    /// [`Gate::authorize_leak_revocation`](crate::Gate::authorize_leak_revocation).
+    /// [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked).
     #[must_use]
     pub fn plaintext(&self) -> Response<String> {
         reply(StatusCode::FORBIDDEN, problem(403, "plaintext", "Use an encrypted connection", ""))

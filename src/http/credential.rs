@@ -6,6 +6,7 @@ use ::http::{
 };
 
 use crate::{
+    audit::RefusalReason,
     encoding::{beyond_alphanumeric, beyond_range},
     token::Token,
 };
@@ -149,6 +150,12 @@ impl CredentialError {
             Self::Multiple => "multiple",
         }
     }
+
+    /// Returns the reason, for an audit event.
+    #[must_use]
+    pub const fn refusal(self) -> RefusalReason {
+        RefusalReason::of(self.as_str())
+    }
 }
 
 /// Makes the `Authorization` value of an outgoing request, marked sensitive so that it is not logged.
@@ -162,10 +169,9 @@ impl CredentialError {
 /// The secret is in the value: `HeaderValue`'s `Debug` hides it as long as it is marked, a copy of its bytes is not.
 ///
 /// ```
-/// use keygate::{Issuer, KeyKind, Token, http::outgoing};
-/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// use keygate::{Issuer, KeyKind, SystemRandomness, Token, http::bearer_header};
 ///
-/// let token = Token::generate(Issuer::from_static("acme"), KeyKind::Team, &mut ChaCha20Rng::from_seed([7; 32]))?;
+/// let token = Token::generate(Issuer::from_static("acme"), KeyKind::Team, &SystemRandomness)?;
 /// assert_eq!(format!("{:?}", bearer_header(&token)?), "Sensitive");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```

@@ -28,7 +28,7 @@ use crate::{
 /// A legacy key to import: the id that it has here, and what is stored of its secret.
 ///
 /// ```
-/// use keygate::{DigestAlgorithm, legacy::{LegacyFormat, LegacyHash}};
+/// use keygate::{legacy::{LegacyFormat, LegacyHash}, store::DigestAlgorithm};
 ///
 /// const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha256);
 /// let stored = OLD.stored(Some("Xj6zVG9w"), "5c".repeat(32).parse()?)?;
@@ -72,11 +72,11 @@ impl LegacyKey {
 /// It holds digests and nothing of the text.
 ///
 /// ```
-/// use keygate::{UnixTime, legacy::{LegacyFormat, LegacyHash}, verify_legacy};
+/// use keygate::{Issuer, UnixTime, legacy::{LegacyFormat, LegacyHash}, verify::verify_legacy};
 ///
 /// let format = LegacyFormat::prefix_secret(LegacyHash::Sha512);
 /// let presented = format.parse("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK")?;
-/// assert!(verify_legacy(&presented, None, UnixTime::MIN).is_err());
+/// assert!(verify_legacy(&presented, Issuer::from_static("acme"), None, UnixTime::MIN).is_err());
 /// # Ok::<(), keygate::legacy::InvalidLegacyKey>(())
 /// ```
 #[derive(Debug)]

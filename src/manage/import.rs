@@ -1,86 +1,114 @@
-//! Imported keys: taking them in under a permit, and saving a better digest once the text was seen.
+//! Legacy keys: taking them in under a permit, and saving a better digest once the text was seen.
 
-use super::{Create, Permit};
+use super::{MintError, MintRules, Permit, PermitError, mint::Minting};
 use crate::{
-    event::{Event, EventKind, Principal},
-    grant::Validity,
-    issue,
+    audit::{EventDraft, EventId, OperationKind},
+    grant::{Grant, Owner, Validity},
+    labels::Labels,
     legacy::LegacyKey,
-    name::KeyName,
+    name::{Issuer, KeyName},
     policy::check_usable,
-    record::{NewKey, SecretChange},
+    randomness::{Randomness, RandomnessError},
+    record::KeyRecord,
+    store::{KeyChange, NewKey, Operation, PreviousChange, SecretChange},
     time::UnixTime,
     verify::MatchedKey,
 };
 
-/// An imported key, as it is to be here. What it may do is in the permit.
+/// A legacy key, as it is to be here.
+///
+/// ```
+/// use keygate::{Grant, UnixTime, Validity, legacy::{LegacyFormat, Symbols}, manage::Import};
+///
+/// const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
+/// let key = OLD.stored(None, "5c".repeat(32).parse()?)?;
+/// let import = Import::new(key, Grant::personal("ada".parse()?), "laptop".parse()?, UnixTime::from_secs(100));
+/// assert_eq!(import.validity, Validity::NEVER_EXPIRES);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "who imports a key says each of these")]
+#[non_exhaustive]
 pub struct Import {
     /// Its id and its digest, of what the old system [stored](crate::legacy::LegacyFormat::stored), or of the
     /// [text](crate::legacy::UnverifiedLegacyKey::legacy_key).
-    pub legacy_key: LegacyKey,
+    pub key: LegacyKey,
+    /// Its owner, and what it may do.
+    pub grant: Grant,
     /// Its name here.
     pub name: KeyName,
     /// When it is valid. An old system's keys are often without end: importing is a good time to give them one.
     pub validity: Validity,
     /// When the old system made it, or now if that is not known.
     pub created_at: UnixTime,
+    /// Its labels.
+    pub labels: Labels,
 }
 
-impl Permit<Create> {
-    /// Imports a legacy key: a record to [insert](crate::KeyManagementStore::insert).
-    ///
-    /// Owner, permission and creator come from the permit, as for [`Permit::issue`]. The creator is who imports the key.
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError::CreatedInFuture`] if the key was made after `now`.
-    ///
-    /// ```
-    /// use keygate::{
-    ///     Actor, Create, Grant, Import, ImportError, UnixTime, Validity,
-    ///     legacy::{LegacyFormat, Symbols}, authorize_operation,
-    /// };
-    ///
-    /// const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
-    /// let mut import = Import {
-    ///     legacy_key: OLD.stored(None, "5c".repeat(32).parse()?)?,
-    ///     name: "laptop".parse()?,
-    ///     validity: Validity::NEVER_EXPIRES,
-    ///     created_at: UnixTime::from_secs(100),
-    /// };
-    /// let system = Actor::system("import of the old keys")?;
-    /// let now = UnixTime::from_secs(200);
-    /// let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
-    /// let imported = permit.import(import.clone(), now)?;
-    /// assert_eq!(imported.key.record().id(), import.legacy_key.id());
-    ///
-    /// import.created_at = UnixTime::from_secs(201);
-    /// assert_eq!(permit.import(import, now).unwrap_err(), ImportError::CreatedInFuture);
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
-    pub fn import(&self, import: Import, now: UnixTime) -> Result<Imported, ImportError> {
-        let Import { legacy_key, name, validity, created_at } = import;
-        if created_at > now {
-            return Err(ImportError::CreatedInFuture);
-        }
-        let grant = self.operation().0.clone();
-        let imported = EventKind::Imported { name: name.clone(), owner: grant.owner(), created_at };
-        let key = issue::import(legacy_key, (name, grant, validity), self.creator(), created_at);
-        Ok(Imported { key, event: Event::new(now, self.by.clone(), Some(legacy_key.id()), imported) })
+impl Import {
+    /// A legacy key without expiry and labels.
+    #[must_use]
+    pub const fn new(key: LegacyKey, grant: Grant, name: KeyName, created_at: UnixTime) -> Self {
+        Self { key, grant, name, validity: Validity::NEVER_EXPIRES, created_at, labels: Labels::NONE }
+    }
+
+    /// Says when it is valid.
+    #[must_use]
+    pub fn with_validity(self, validity: Validity) -> Self {
+        Self { validity, ..self }
+    }
+
+    /// Adds labels.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
     }
 }
 
-/// A key that was just taken in.
-#[derive(Debug)]
-#[must_use = "the key does not exist until it is stored"]
-#[non_exhaustive]
-pub struct Imported {
-    /// What a store holds.
-    pub key: NewKey,
-    /// What the audit log is told, when the store has acknowledged.
-    pub event: Event,
+impl super::Operation for Import {}
+
+impl super::sealed::Operation for Import {
+    const KIND: OperationKind = OperationKind::Import;
+
+    fn owner(&self) -> Owner {
+        self.grant.owner()
+    }
+
+    fn record(&self) -> Option<&KeyRecord> {
+        None
+    }
+
+    fn expires_at(&self) -> Option<UnixTime> {
+        self.validity.expires_at()
+    }
+}
+
+impl Permit<Import> {
+    /// Imports the legacy key: makes a record to [insert](crate::store::KeyManagementStore::insert).
+    ///
+    /// Of the rules, only those about dates hold: the key exists already.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] if a date is wrong, or the permit cannot be used.
+    pub fn import(
+        self,
+        issuer: Issuer,
+        rules: &MintRules,
+        randomness: &dyn Randomness,
+        now: UnixTime,
+    ) -> Result<NewKey, ImportError> {
+        let (creator, incarnation) = (self.creator.clone(), self.incarnation);
+        let (Import { key, grant, name, validity, created_at, labels }, used) = self.use_up(issuer, now)?;
+        if created_at > now {
+            return Err(ImportError::CreatedInFuture);
+        }
+        rules.check_dates(grant.kind(), validity, now).map_err(|error| match error {
+            MintError::ExpiresInPast => ImportError::ExpiresInPast,
+            error => ImportError::Date(error),
+        })?;
+        let minting = Minting { issuer, name, labels, grant, validity, creator, incarnation, used };
+        Ok(minting.adopt((key.id(), key.digest()), created_at, randomness)?)
+    }
 }
 
 /// Why a key cannot be imported.
@@ -88,84 +116,70 @@ pub struct Imported {
 #[non_exhaustive]
 pub enum ImportError {
     /// It would have been made after it is imported.
-    #[error("the key was made in the future")]
+    #[error("`created_at` is after the time of the import")]
     CreatedInFuture,
+    /// A date breaks a rule of the service.
+    #[error("a date of the key cannot be taken over")]
+    Date(#[source] MintError),
+    /// It has expired, or a number that means "never" was taken for a time.
+    #[error(
+        "`expires_at` is not after now: if the old table means \"never\" by 0 or -1, import the key without an expiry"
+    )]
+    ExpiresInPast,
+    /// The permit cannot be used.
+    #[error("the permit cannot be used")]
+    Permit(#[from] PermitError),
 }
 
 impl ImportError {
-    /// Returns the name used in logs, which is stable.
+    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
     ///
     /// ```
-    /// assert_eq!(keygate::ImportError::CreatedInFuture.as_str(), "created_in_future");
+    /// assert_eq!(keygate::manage::ImportError::CreatedInFuture.as_str(), Some("created_in_future"));
     /// ```
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> Option<&'static str> {
         match self {
-            Self::CreatedInFuture => "created_in_future",
+            Self::CreatedInFuture => Some("created_in_future"),
+            Self::Date(error) => error.as_str(),
+            Self::ExpiresInPast => MintError::ExpiresInPast.as_str(),
+            Self::Permit(error) => error.as_str(),
         }
     }
 }
 
-/// A better digest of a secret that was imported by its hash and has been presented since.
+/// Saves a better digest of a secret that was imported by its hash and has been presented since.
 ///
 /// What is saved is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and all else:
 /// nobody notices. After it, nothing rests on the old hash any more, be it SHA-512 or the MD5 of a custom format.
 ///
-/// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a verified key gives it.
+/// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a matched key gives it.
 ///
 /// # Security
 ///
-/// The store makes the change only if the digest is still the one that was verified, and only of an active key, in one
-/// step ([`KeyManagementStore::rotate`](crate::KeyManagementStore::rotate)). So no rotation or revocation is ever undone by it.
-/// Nobody else can make one:
-///
-/// ```compile_fail
-/// use keygate::{Event, SecretChange, Upgrade};
-/// fn forge(change: SecretChange, event: Event) -> Upgrade {
-///     Upgrade { change, event }
-/// }
-/// ```
-///
-/// ```
-/// # use keygate::*;
-/// use keygate::legacy::{LegacyFormat, LegacyHash};
-///
-/// const OLD: LegacyFormat = LegacyFormat::prefix_secret(LegacyHash::Sha256);
-/// let text = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
-/// let sha256 = "6eed3c343d3edee0d458a34a875a78969a449fe0b706d3dcb2dae6955471f630";
-/// # let now = UnixTime::from_secs(100);
-/// # let system = Actor::system("example")?;
-/// # let permit = authorize_operation(&system, Create(Grant::Personal { user: "ada".parse()? }), None, now)?;
-/// # let (name, validity) = ("laptop".parse()?, Validity::NEVER_EXPIRES);
-/// let legacy_key = OLD.stored(Some("Xj6zVG9w"), sha256.parse()?)?;
-/// let imported = permit.import(Import { legacy_key, name, validity, created_at: now }, now)?;
-///
-/// let record = imported.key.record().clone();
-/// let key = verify_legacy(&OLD.parse(text)?, Some(record.into()), now)?;
-/// let upgrade = Upgrade::of(&key, now).ok_or("an upgrade is due")?;
-/// assert_eq!(upgrade.change.expected().algorithm(), DigestAlgorithm::LegacySha256);
-/// assert_eq!(upgrade.change.current().algorithm(), DigestAlgorithm::LegacyText);
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "nothing is upgraded until it is stored"]
-#[non_exhaustive]
-pub struct Upgrade {
-    /// What a store is asked to change.
-    pub change: SecretChange,
-    /// What the audit log is told, when the store has acknowledged.
-    pub event: Event,
-}
+/// The store makes the change only if the digest is still the one that was matched, and only of an active key, in one
+/// step. So no rotation or revocation is ever undone by it.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a name for an operation that needs no permit")]
+pub struct Upgrade;
 
 impl Upgrade {
-    /// Returns the upgrade that is due, if one is.
+    /// Returns the change that is due, if one is.
     ///
-    /// None is due of a token, of a secret whose text was seen before, of one that a rotation has replaced already, and
-    /// of a key that may not be used.
-    #[must_use]
-    pub fn of(key: &MatchedKey, now: UnixTime) -> Option<Self> {
-        check_usable(key, now).ok()?;
-        let change = issue::rehash(key.record(), key.upgraded()?);
-        Some(Self { change, event: Event::new(now, Principal::key(key), Some(key.id()), EventKind::Upgraded) })
+    /// None is due for a token, for a key that was upgraded already, for a previous secret, and for a key that may not be
+    /// used.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomnessError`] if there are no random bytes for the id of the event.
+    pub fn due(
+        key: &MatchedKey,
+        randomness: &dyn Randomness,
+        now: UnixTime,
+    ) -> Result<Option<KeyChange>, RandomnessError> {
+        let (Ok(()), Some(upgraded)) = (check_usable(key, now), key.upgraded()) else { return Ok(None) };
+        let secrets = SecretChange::new(key.record().current, upgraded, PreviousChange::Keep);
+        let draft = EventDraft::new(EventId::generate(randomness)?, now, key.principal());
+        Ok(Some(KeyChange::new(key.id(), Operation::Upgrade(secrets), draft)))
     }
 }

@@ -19,7 +19,7 @@ impl Scanner {
     /// So a word that is joined to a public part by a `_` goes too: join it by something else.
     ///
     /// ```
-    /// # use keygate::{Issuer, Scanner};
+    /// # use keygate::{Issuer, scan::Scanner};
     /// # let scanner = Scanner::new(Issuer::from_static("kg"));
     /// assert_eq!(scanner.redact("mykgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrz..."), "mykgt1_wk59pfKL0jFi2YYv_[redacted]...");
     /// assert!(matches!(scanner.redact("kgt1_wk59pfKL0jFi2YYv did it"), std::borrow::Cow::Borrowed(_)));

@@ -22,7 +22,7 @@ use super::{Scanner, is_word, redact::MARK, shape::Shape};
 ///
 /// ```
 /// use core::fmt::Write;
-/// use keygate::{Issuer, Scanner};
+/// use keygate::{Issuer, scan::Scanner};
 ///
 /// let scanner = Scanner::new(Issuer::from_static("kg"));
 /// let mut log = scanner.writer(String::new());

@@ -3,17 +3,19 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, future::Future, pin::Pin};
 
-use super::{Changed, Directory, KeyManagementStore, KeyStore, ListBy, Page, PageRequest, Run};
+use super::{
+    Answer, Batch, BoxedReceipt, Conflict, Directory, KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery,
+    NewKey, Page, RevokeAll, Touch,
+};
 use crate::{
-    grant::Owner,
     id::{KeyId, TeamId, UserId},
-    membership::Membership,
-    name::KeyName,
-    record::{KeyRecord, NewKey, SecretChange},
+    membership::{Membership, UserStatus},
+    record::KeyRecord,
     time::UnixTime,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+type Found = Option<Arc<KeyRecord>>;
 
 /// The failure of a boxed store; [`BoxError::source`](Error::source) returns the store's own.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +28,9 @@ impl BoxError {
     }
 }
 
-/// Declares an object-safe twin of a store trait, and a cheaply cloned box that is a store again.
+/// Declares a cheaply cloned box around an object-safe twin of a trait.
 macro_rules! boxed {
-    ($(#[$doc:meta])* $boxed:ident, $object:ident, $bound:ident, [$($store:ident {
-        $(fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
-        $(now fn $now:ident($now_argument:ident: $now_type:ty) -> $now_answer:ty;)?
-    })*]) => {
+    ($(#[$doc:meta])* $boxed:ident, $object:ident, $bound:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
         pub struct $boxed(Arc<dyn $object>);
@@ -48,103 +47,166 @@ macro_rules! boxed {
                 f.debug_struct(stringify!($boxed)).finish_non_exhaustive()
             }
         }
-
-        trait $object: Send + Sync {
-            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer>;)*
-            $(fn $now(&self, $now_argument: $now_type) -> $now_answer;)?)*
-        }
-
-        impl<S: $bound> $object for S {
-            $($(fn $method(&self, $($argument: $type),*) -> BoxFuture<'_, $answer> {
-                Box::pin(async move { $store::$method(self, $($argument),*).await.map_err(BoxError::new) })
-            })*
-            $(fn $now(&self, $now_argument: $now_type) -> $now_answer {
-                $store::$now(self, $now_argument)
-            })?)*
-        }
-
-        $(impl $store for $boxed {
-            boxed!(@error $store);
-
-            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, BoxError> {
-                (*self.0).$method($($argument),*).await
-            })*
-            $(fn $now(&self, $now_argument: $now_type) -> $now_answer {
-                (*self.0).$now($now_argument)
-            })?
-        })*
     };
-    (@error KeyStore) => { type Error = BoxError; };
-    (@error KeyManagementStore) => {};
-    (@error Directory) => { type Error = BoxError; };
 }
 
 boxed! {
     /// Any [`KeyStore`], its type hidden.
     ///
     /// ```
-    /// use keygate::{BoxedKeyStore, KeyStore, MemoryStore};
+    /// use keygate::{MemoryStore, store::{BoxedKeyStore, KeyStore}};
     ///
     /// let stores: Vec<BoxedKeyStore> = vec![BoxedKeyStore::new(MemoryStore::new())];
     /// let found = pollster::block_on(stores[0].find("wk59pfKL0jFi2YYv".parse()?))?;
     /// assert_eq!(found, None);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    BoxedKeyStore, ObjectKeyStore, KeyStore, [
-        KeyStore {
-            fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
-            fn find_current(id: KeyId) -> Option<Arc<KeyRecord>>;
-            now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
-        }
-    ]
+    BoxedKeyStore, ObjectKeyStore, KeyStore
+}
+
+trait ObjectKeyStore: Send + Sync {
+    fn find_boxed(&self, id: KeyId) -> BoxFuture<'_, Found>;
+}
+
+impl<S: KeyStore> ObjectKeyStore for S {
+    fn find_boxed(&self, id: KeyId) -> BoxFuture<'_, Found> {
+        Box::pin(async move { self.find(id).await.map_err(BoxError::new) })
+    }
+}
+
+impl KeyStore for BoxedKeyStore {
+    type Error = BoxError;
+
+    async fn find(&self, id: KeyId) -> Result<Found, BoxError> {
+        self.0.find_boxed(id).await
+    }
 }
 
 boxed! {
-    /// Any [`KeyManagementStore`], its type hidden.
+    /// Any [`KeyManagementStore`], its type hidden, and with it whether it keeps a log.
     ///
     /// ```
-    /// use keygate::{BoxedKeyManagementStore, KeyManagementStore, MemoryStore, Conflict};
+    /// use keygate::{MemoryStore, store::{BoxedKeyManagementStore, KeyManagementStore, KeysOf, ListQuery}};
     ///
     /// let store = BoxedKeyManagementStore::new(MemoryStore::new());
-    /// let answer = pollster::block_on(store.disable("wk59pfKL0jFi2YYv".parse()?))?;
-    /// assert_eq!(answer, Err(Conflict::Absent));
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// let page = pollster::block_on(store.list(KeysOf::All, ListQuery::new()))?;
+    /// assert_eq!(page.records, []);
+    /// # Ok::<(), keygate::store::BoxError>(())
     /// ```
-    BoxedKeyManagementStore, ObjectKeyManagementStore, KeyManagementStore, [
-        KeyStore {
-            fn find(id: KeyId) -> Option<Arc<KeyRecord>>;
-            fn find_current(id: KeyId) -> Option<Arc<KeyRecord>>;
-            now fn find_now(id: KeyId) -> Option<Option<Arc<KeyRecord>>>;
-        }
-        KeyManagementStore {
-            fn insert(new: NewKey) -> Changed;
-            fn rename(id: KeyId, name: KeyName) -> Changed;
-            fn disable(id: KeyId) -> Changed;
-            fn enable(id: KeyId) -> Changed;
-            fn revoke(id: KeyId, at: UnixTime) -> Changed<UnixTime>;
-            fn rotate(change: SecretChange) -> Changed;
-            fn end_overlap(id: KeyId) -> Changed;
-            fn touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
-            fn list(by: ListBy, page: PageRequest) -> Page;
-            fn revoke_all(owner: Owner, at: UnixTime, run: Run) -> Vec<KeyId>;
-        }
-    ]
+    BoxedKeyManagementStore, ObjectKeyManagementStore, KeyManagementStore
+}
+
+trait ObjectKeyManagementStore: ObjectKeyStore {
+    fn insert_boxed(&self, new: NewKey) -> BoxFuture<'_, Result<BoxedReceipt, Conflict>>;
+    fn change_boxed(&self, change: KeyChange) -> BoxFuture<'_, Answer<BoxedReceipt>>;
+    fn touch_boxed(&self, touches: Vec<Touch>, now: UnixTime) -> BoxFuture<'_, ()>;
+    fn list_boxed(&self, keys_of: KeysOf, query: ListQuery) -> BoxFuture<'_, Page>;
+    fn revoke_all_boxed(&self, revoke: RevokeAll) -> BoxFuture<'_, Batch<BoxedReceipt>>;
+}
+
+impl<S: KeyManagementStore> ObjectKeyManagementStore for S {
+    fn insert_boxed(&self, new: NewKey) -> BoxFuture<'_, Result<BoxedReceipt, Conflict>> {
+        Box::pin(async move {
+            let answer = self.insert(new).await.map_err(BoxError::new)?;
+            Ok(answer.map(BoxedReceipt::of))
+        })
+    }
+
+    fn change_boxed(&self, change: KeyChange) -> BoxFuture<'_, Answer<BoxedReceipt>> {
+        Box::pin(async move {
+            Ok(match self.change(change).await.map_err(BoxError::new)? {
+                Answer::Changed(receipt) => Answer::Changed(BoxedReceipt::of(receipt)),
+                Answer::Refused(conflict) => Answer::Refused(conflict),
+                Answer::Unchanged(record) => Answer::Unchanged(record),
+            })
+        })
+    }
+
+    fn touch_boxed(&self, touches: Vec<Touch>, now: UnixTime) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.touch(touches, now).await.map_err(BoxError::new) })
+    }
+
+    fn list_boxed(&self, keys_of: KeysOf, query: ListQuery) -> BoxFuture<'_, Page> {
+        Box::pin(async move { self.list(keys_of, query).await.map_err(BoxError::new) })
+    }
+
+    fn revoke_all_boxed(&self, revoke: RevokeAll) -> BoxFuture<'_, Batch<BoxedReceipt>> {
+        Box::pin(async move {
+            let Batch { ids, has_more, receipt } = self.revoke_all(revoke).await.map_err(BoxError::new)?;
+            Ok(Batch { ids, has_more, receipt: BoxedReceipt::of(receipt) })
+        })
+    }
+}
+
+impl KeyStore for BoxedKeyManagementStore {
+    type Error = BoxError;
+
+    async fn find(&self, id: KeyId) -> Result<Found, BoxError> {
+        self.0.find_boxed(id).await
+    }
+}
+
+impl KeyManagementStore for BoxedKeyManagementStore {
+    type Receipt = BoxedReceipt;
+
+    async fn insert(&self, new: NewKey) -> Result<Result<BoxedReceipt, Conflict>, BoxError> {
+        self.0.insert_boxed(new).await
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<BoxedReceipt>, BoxError> {
+        self.0.change_boxed(change).await
+    }
+
+    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), BoxError> {
+        self.0.touch_boxed(touches, now).await
+    }
+
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, BoxError> {
+        self.0.list_boxed(keys_of, query).await
+    }
+
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<BoxedReceipt>, BoxError> {
+        self.0.revoke_all_boxed(revoke).await
+    }
 }
 
 boxed! {
     /// Any [`Directory`], its type hidden.
     ///
     /// ```
-    /// use keygate::{BoxedDirectory, MemoryDirectory, Membership, Directory};
+    /// use keygate::{MemoryDirectory, UserStatus, store::{BoxedDirectory, Directory}};
     ///
     /// let directory = BoxedDirectory::new(MemoryDirectory::new());
-    /// let membership = pollster::block_on(directory.membership("ada".parse()?, "core".parse()?))?;
-    /// assert_eq!(membership, Membership::Deprovisioned);
+    /// let status = pollster::block_on(directory.user(&"ada".parse()?))?;
+    /// assert_eq!(status, UserStatus::Deprovisioned);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    BoxedDirectory, ObjectDirectory, Directory, [
-        Directory {
-            fn membership(user: UserId, team: TeamId) -> Membership;
-        }
-    ]
+    BoxedDirectory, ObjectDirectory, Directory
+}
+
+trait ObjectDirectory: Send + Sync {
+    fn user_boxed<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, UserStatus>;
+    fn membership_boxed<'a>(&'a self, user: &'a UserId, team: &'a TeamId) -> BoxFuture<'a, Membership>;
+}
+
+impl<D: Directory> ObjectDirectory for D {
+    fn user_boxed<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, UserStatus> {
+        Box::pin(async move { self.user(user).await.map_err(BoxError::new) })
+    }
+
+    fn membership_boxed<'a>(&'a self, user: &'a UserId, team: &'a TeamId) -> BoxFuture<'a, Membership> {
+        Box::pin(async move { self.membership(user, team).await.map_err(BoxError::new) })
+    }
+}
+
+impl Directory for BoxedDirectory {
+    type Error = BoxError;
+
+    async fn user(&self, user: &UserId) -> Result<UserStatus, BoxError> {
+        self.0.user_boxed(user).await
+    }
+
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, BoxError> {
+        self.0.membership_boxed(user, team).await
+    }
 }

@@ -1,106 +1,102 @@
-//! Who calls: from the header to a verified key, before the body is read.
+//! Who calls: from the header to an authenticated key, before the body is read.
 
 use alloc::{boxed::Box, string::String, sync::Arc};
-use core::task::{Context, Poll};
+use core::{
+    fmt,
+    task::{Context, Poll},
+};
 
 use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{AuditSink, LayerConfig, Reply, checked::ResponseFuture};
+use super::{Reply, response_future::ResponseFuture};
 use crate::{
-    event::Principal,
-    gate::PresentedKey,
-    http::{CredentialError, CredentialHeaders, X_API_KEY, extract_credential},
-    policy::{Authorization, check_usable},
-    record::KeyRecord,
-    store::KeyStore,
-    time::UnixTime,
-    verify::MatchedKey,
+    audit::RefusalReason,
+    decision::{AuthenticatedKey, Authorization},
+    gate::{AuthenticateError, Gate},
+    http::{CredentialError, CredentialHeaders, Responses, X_API_KEY, extract_credential},
+    stages::PresentedKey,
+    store::{Directory, KeyLookup},
 };
 
-/// Authenticates each request, and puts the [`MatchedKey`] into its extensions.
+/// Authenticates each request, and puts the [`AuthenticatedKey`] into its extensions.
 ///
 /// The credential is removed from the request, so that no handler, log or upstream sees it. A key that is revoked,
-/// disabled or out of its time is refused here already; what it may do is [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
-#[derive(Debug)]
-pub struct AuthenticateLayer<S, K> {
-    config: Arc<Config<S, K>>,
+/// disabled or outside its time, and one whose user is deprovisioned, is refused here already; what it may do is
+/// [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
+pub struct AuthenticateLayer<S, D, M> {
+    config: Arc<Config<S, D, M>>,
 }
 
-#[derive(Debug)]
-struct Config<S, K> {
-    edge: LayerConfig<K>,
-    store: S,
-    fields: CredentialHeaders,
+struct Config<S, D, M> {
+    gate: Arc<Gate<S, D, M>>,
+    settings: Settings,
+}
+
+#[derive(Clone)]
+struct Settings {
+    responses: Responses,
+    headers: CredentialHeaders,
     passes_foreign: bool,
-    is_plaintext: fn(&Parts) -> bool,
+    is_plaintext: Arc<dyn Fn(&Parts) -> bool + Send + Sync>,
 }
 
-impl<S: KeyStore, K: AuditSink> AuthenticateLayer<S, K> {
-    /// Looks keys up in `store`; the credential is in `Authorization`.
+impl<S: KeyLookup<M>, D: Directory, M> AuthenticateLayer<S, D, M> {
+    /// Authenticates by `gate`; the credential is in `Authorization`.
     #[must_use]
-    pub fn new(edge: LayerConfig<K>, store: S) -> Self {
-        let config = Config {
-            edge,
-            store,
-            fields: CredentialHeaders::Authorization,
+    pub fn new(gate: Arc<Gate<S, D, M>>, responses: Responses) -> Self {
+        let settings = Settings {
+            responses,
+            headers: CredentialHeaders::Authorization,
             passes_foreign: false,
-            is_plaintext: |_| false,
+            is_plaintext: Arc::new(|_| false),
         };
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(Config { gate, settings }) }
     }
-}
 
-impl<S: KeyStore + Clone, K: AuditSink> AuthenticateLayer<S, K> {
     /// Says which header fields may hold the credential.
     #[must_use]
-    pub fn fields(self, fields: CredentialHeaders) -> Self {
-        self.with(|config| config.fields = fields)
+    pub fn headers(self, headers: CredentialHeaders) -> Self {
+        self.with(|settings| settings.headers = headers)
     }
 
-    /// Passes requests with another system's credential on, untouched and without a [`MatchedKey`]: another scheme, or
-    /// a token that does not begin as ours do, such as a JWT. Whoever stands behind must authenticate them.
+    /// Passes requests with another system's credential on, untouched and without an [`AuthenticatedKey`]: another
+    /// scheme, or a token that does not begin as ours do, such as a JWT. Whatever comes after must authenticate them.
     #[must_use]
     pub fn pass_foreign_on(self) -> Self {
-        self.with(|config| config.passes_foreign = true)
+        self.with(|settings| settings.passes_foreign = true)
     }
 
-    /// Says how to tell that a request came over a transport that is not encrypted: it is refused before anything of
-    /// it is parsed.
+    /// Says how to tell that a request came over a transport that is not encrypted: it is refused before anything of it
+    /// is parsed.
     #[must_use]
-    pub fn refuse_plaintext(self, is_plaintext: fn(&Parts) -> bool) -> Self {
-        self.with(|config| config.is_plaintext = is_plaintext)
+    pub fn refuse_plaintext(self, is_plaintext: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.is_plaintext = Arc::new(is_plaintext))
     }
 
-    fn with(self, change: impl FnOnce(&mut Config<S, K>)) -> Self {
-        let mut config = Arc::unwrap_or_clone(self.config);
-        change(&mut config);
-        Self { config: Arc::new(config) }
-    }
-}
-
-impl<S: Clone, K: Clone> Clone for Config<S, K> {
-    fn clone(&self) -> Self {
-        let Self { edge, store, fields, passes_foreign, is_plaintext } = self;
-        Self {
-            edge: edge.clone(),
-            store: store.clone(),
-            fields: *fields,
-            passes_foreign: *passes_foreign,
-            is_plaintext: *is_plaintext,
-        }
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let Config { gate, settings } = &*self.config;
+        let (gate, mut settings) = (Arc::clone(gate), settings.clone());
+        change(&mut settings);
+        Self { config: Arc::new(Config { gate, settings }) }
     }
 }
 
-impl<S, K> Clone for AuthenticateLayer<S, K> {
+impl<S, D, M> Clone for AuthenticateLayer<S, D, M> {
     fn clone(&self) -> Self {
         Self { config: Arc::clone(&self.config) }
     }
 }
 
-impl<S, K, I> Layer<I> for AuthenticateLayer<S, K> {
-    type Service = Authenticate<I, S, K>;
+impl<S, D, M> fmt::Debug for AuthenticateLayer<S, D, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, D, M, I> Layer<I> for AuthenticateLayer<S, D, M> {
+    type Service = Authenticate<I, S, D, M>;
 
     fn layer(&self, inner: I) -> Self::Service {
         Authenticate { inner, config: Arc::clone(&self.config) }
@@ -108,23 +104,29 @@ impl<S, K, I> Layer<I> for AuthenticateLayer<S, K> {
 }
 
 /// The service of [`AuthenticateLayer`].
-#[derive(Debug)]
-pub struct Authenticate<I, S, K> {
+pub struct Authenticate<I, S, D, M> {
     inner: I,
-    config: Arc<Config<S, K>>,
+    config: Arc<Config<S, D, M>>,
 }
 
-impl<I: Clone, S, K> Clone for Authenticate<I, S, K> {
+impl<I: Clone, S, D, M> Clone for Authenticate<I, S, D, M> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
     }
 }
 
-impl<I, S, K, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, K>
+impl<I, S, D, M> fmt::Debug for Authenticate<I, S, D, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate").finish_non_exhaustive()
+    }
+}
+
+impl<I, S, D, M, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, D, M>
 where
     I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
-    S: KeyStore + 'static,
-    K: AuditSink,
+    S: KeyLookup<M> + 'static,
+    D: Directory + 'static,
+    M: 'static,
     ResponseBody: From<String>,
 {
     type Response = I::Response;
@@ -137,88 +139,69 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let config = &self.config;
-        let now = (config.edge.clock)();
-        let lookup = match config.read(&mut parts, now) {
-            Ok(Some(lookup)) => lookup,
+        let presented = match self.config.read(&mut parts) {
+            Ok(Some(presented)) => presented,
             Ok(None) => return ResponseFuture::done(Ok(()), parts, body, &mut self.inner),
             Err(reply) => return ResponseFuture::done(Err(reply), parts, body, &mut self.inner),
         };
-        if let Some(found) = config.store.find_now(lookup.id()) {
-            let check = config.admit(&mut parts, &lookup, Ok(found), now);
-            return ResponseFuture::done(check, parts, body, &mut self.inner);
-        }
-        let config = Arc::clone(config);
+        let config = Arc::clone(&self.config);
         let check = async move {
-            let found = config.store.find(lookup.id()).await;
-            // Not as it was before the look-up: a secret or a key may have ended meanwhile.
-            let now = (config.edge.clock)();
-            config.admit(&mut parts, &lookup, found, now)?;
+            let key = config.authenticate(&presented).await?;
+            config.remove_credential(&mut parts);
+            parts.extensions.insert(key);
             Ok(parts)
         };
         ResponseFuture::later(Box::pin(check), body, &mut self.inner)
     }
 }
 
-impl<S: KeyStore, K: AuditSink> Config<S, K> {
+impl<S: KeyLookup<M>, D: Directory, M> Config<S, D, M> {
     /// Before the look-up: what is presented, if it is not somebody else's to authenticate.
-    fn read(&self, parts: &mut Parts, now: UnixTime) -> Result<Option<PresentedKey>, Reply> {
+    fn read(&self, parts: &mut Parts) -> Result<Option<PresentedKey>, Reply> {
         // What came from outside is no proof, whoever put it there.
-        parts.extensions.remove::<MatchedKey>();
+        parts.extensions.remove::<AuthenticatedKey>();
         parts.extensions.remove::<Authorization>();
-        let LayerConfig { gate, responses, sink, .. } = &self.edge;
-        let nobody = Principal::Unverified { claimed: None };
-        if (self.is_plaintext)(parts) {
-            self.edge.refused(nobody, "plaintext", now);
+        let Settings { responses, headers, passes_foreign, is_plaintext } = &self.settings;
+        if is_plaintext(parts) {
+            self.gate.stranger_refused(None, RefusalReason::PLAINTEXT);
             return Err(responses.plaintext().into());
         }
-        let text = match extract_credential(&parts.headers, self.fields) {
+        let text = match extract_credential(&parts.headers, *headers) {
             Ok(text) => text,
             // A line that counts and holds no credential of ours has another scheme.
-            Err(CredentialError::Missing) if self.passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
+            Err(CredentialError::Missing) if *passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
                 return Ok(None);
             }
             Err(error) => {
-                self.edge.refused(nobody, error.as_str(), now);
+                self.gate.stranger_refused(None, error.refusal());
                 return Err(responses.no_credential(error).into());
             }
         };
-        match gate.parse(text) {
-            Ok(lookup) => Ok(Some(lookup)),
-            Err(unauthenticated) if self.passes_foreign && unauthenticated.is_foreign() => Ok(None),
+        match self.gate.accepted_keys().parse(text) {
+            Ok(presented) => Ok(Some(presented)),
+            Err(unauthenticated) if *passes_foreign && unauthenticated.is_other_issuer() => Ok(None),
             Err(unauthenticated) => {
-                sink.refused(unauthenticated.to_event(now));
+                self.gate.stranger_refused(unauthenticated.claimed(), unauthenticated.refusal());
                 Err(responses.invalid_key().into())
             }
         }
     }
 
-    /// After the look-up: the key goes into the request, and its credential out of it.
-    fn admit(
-        &self,
-        parts: &mut Parts,
-        lookup: &PresentedKey,
-        found: Result<Option<Arc<KeyRecord>>, S::Error>,
-        now: UnixTime,
-    ) -> Result<(), Reply> {
-        let LayerConfig { responses, sink, .. } = &self.edge;
-        let found = found.map_err(|error| {
-            sink.failed(&error);
-            Reply::new(responses.unavailable())
-        })?;
-        let key = lookup.verify(found, now).map_err(|unauthenticated| {
-            sink.refused(unauthenticated.to_event(now));
-            Reply::new(responses.invalid_key())
-        })?;
-        if let Err(reason) = check_usable(&key, now) {
-            self.edge.refused(Principal::key(&key), reason.as_str(), now);
-            return Err(responses.unusable_key(reason).into());
-        }
+    async fn authenticate(&self, presented: &PresentedKey) -> Result<AuthenticatedKey, Reply> {
+        let responses = &self.settings.responses;
+        self.gate.authenticate_presented(presented).await.map_err(|error| {
+            Reply::new(match error {
+                AuthenticateError::Unauthenticated(_) => responses.invalid_key(),
+                AuthenticateError::Unavailable(_) => responses.unavailable(),
+                AuthenticateError::Unusable(reason) => responses.unusable_key(reason),
+            })
+        })
+    }
+
+    fn remove_credential(&self, parts: &mut Parts) {
         parts.headers.remove(AUTHORIZATION);
-        if self.fields == CredentialHeaders::AuthorizationOrXApiKey {
+        if self.settings.headers == CredentialHeaders::AuthorizationOrXApiKey {
             parts.headers.remove(X_API_KEY);
         }
-        parts.extensions.insert(key);
-        Ok(())
     }
 }

@@ -3,30 +3,26 @@
 use core::convert::Infallible;
 
 use http::{Request, Response, StatusCode};
-use keygate::{
-    http::Responses,
-    tower::{AuthenticateLayer, LayerConfig, Message, channel_sink},
-};
+use keygate::{AuthenticatedKey, audit::Event, http::Responses, tower::AuthenticateLayer};
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::*;
 
-/// What comes back for a credential; a handler that is reached says which key it was shown.
-fn ask(world: &World, passes_foreign: bool, credential: &str) -> (Response<String>, Vec<Message>) {
-    let (outbox, notes) = channel_sink(10);
-    let edge = LayerConfig::new(GATE, Responses::new("models").unwrap(), outbox, || at(200));
-    let layer = AuthenticateLayer::new(edge, Arc::clone(world.manager.store()));
+/// What comes back for a credential, and what is told; a handler that is reached says which key it was shown.
+fn ask(world: &World, passes_foreign: bool, credential: &str) -> (Response<String>, Vec<Event>) {
+    world.told.take();
+    let gate = Arc::new(world.at(at(200)).gate.clone());
+    let layer = AuthenticateLayer::new(gate, Responses::new("models").unwrap());
     let layer = if passes_foreign { layer.pass_foreign_on() } else { layer };
     let handler = service_fn(async |request: Request<()>| {
-        let key = request.extensions().get::<MatchedKey>();
-        assert_eq!(key.is_none(), request.headers().contains_key(AUTHORIZATION), "what is verified is taken away");
-        Ok::<_, Infallible>(Response::new(
-            key.map_or("nobody".into(), |key| format!("{} {}", key.id(), key.algorithm())),
-        ))
+        let key = request.extensions().get::<AuthenticatedKey>();
+        assert_eq!(key.is_none(), request.headers().contains_key(AUTHORIZATION), "what is ours is taken away");
+        let said = key.map_or("nobody".into(), |key| format!("{} {}", key.id(), key.matched().algorithm()));
+        Ok::<_, Infallible>(Response::new(said))
     });
     let request = Request::builder().header(AUTHORIZATION, format!("Api-Key {credential}")).body(()).unwrap();
     let response = block_on(ServiceBuilder::new().layer(layer).service(handler).oneshot(request)).unwrap();
-    (response, notes.try_iter().collect())
+    (response, world.told.take_events())
 }
 
 #[test]
@@ -34,7 +30,7 @@ fn both_are_let_through_and_the_rest_gets_one_answer() {
     let world = World::new();
     let old = prefix_secret(1);
     let id = world.import(&old, "old", batch());
-    let token = world.issue("batch", batch(), 1);
+    let token = world.issue("batch", batch());
     for passes_foreign in [false, true] {
         assert_eq!(*ask(&world, passes_foreign, &old).0.body(), format!("{id} sha512-v1"));
         assert_eq!(*ask(&world, passes_foreign, &token).0.body(), format!("{} v1", &token[5..21]));
@@ -63,8 +59,8 @@ fn both_are_let_through_and_the_rest_gets_one_answer() {
         assert!(refused.iter().all(|text| answer(text) == first));
     }
     world.revoke(id, at(150));
-    let (response, notes) = ask(&world, true, &old);
+    let (response, events) = ask(&world, true, &old);
     assert!(response.body().contains("\"reason\":\"revoked\""), "told to who has the secret");
-    let [Message::Refused(event)] = &notes[..] else { panic!("{notes:?}") };
-    assert_eq!(event.by, Principal::Key { id, slot: SecretSlot::Current });
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert!(matches!(event.by, Principal::Key { id: by, slot: SecretSlot::Current, .. } if by == id));
 }

@@ -3,8 +3,10 @@
 use super::formats::{BASE64, HEX, NUMBERED, OPAQUE, PREFIX_256, PREFIX_512, hex};
 use super::{KG, common::text};
 use keygate::{
-    Gate, ParseTokenError, Unauthenticated,
+    Unauthenticated,
     legacy::{InvalidHash, InvalidLegacyKey, LegacyFormat, LegacyParts, StoredHash, Symbols},
+    stages::AcceptedKeys,
+    verify::ParseTokenError,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -269,7 +271,7 @@ fn anything(text: &str) -> Option<LegacyParts<'_>> {
 #[test]
 fn a_token_is_a_token_whatever_the_formats() {
     static GREEDY: [LegacyFormat; 1] = [LegacyFormat::custom("greedy", anything)];
-    let gate = Gate::new(KG).accepting(&GREEDY);
+    let keys = AcceptedKeys::new(KG).with_legacy(&GREEDY);
     let body = "_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_";
     for (text, expected) in [
         (format!("kgp1{body}2845041d"), None),
@@ -278,15 +280,15 @@ fn a_token_is_a_token_whatever_the_formats() {
         (format!("kgp1{body}2845041"), Some(ParseTokenError::Malformed)),
         ("kgt1_malformed_malformed".to_owned(), Some(ParseTokenError::Malformed)),
     ] {
-        assert_eq!(gate.parse(&text).err(), expected.map(Unauthenticated::NotAToken), "{text}");
+        assert_eq!(keys.parse(&text).err(), expected.map(Unauthenticated::NotAToken), "{text}");
     }
-    let id = gate.parse(&format!("kgp1{body}2845041d")).unwrap().id();
+    let id = keys.parse(&format!("kgp1{body}2845041d")).unwrap().id();
     assert_eq!(id.as_str(), "wk59pfKL0jFi2YYv", "and not that of the format");
     // What begins otherwise is the format's, unless it is too short or too long for any.
-    assert!(gate.parse(&format!("kgx1{body}2845041d")).is_ok());
-    assert!(gate.parse(&"x".repeat(18)).is_ok() && gate.parse(&"x".repeat(256)).is_ok());
+    assert!(keys.parse(&format!("kgx1{body}2845041d")).is_ok());
+    assert!(keys.parse(&"x".repeat(18)).is_ok() && keys.parse(&"x".repeat(256)).is_ok());
     for none in ["x".repeat(17), "x".repeat(257), "\u{e9}".repeat(20), format!("{} ", "x".repeat(20)), String::new()] {
-        assert_eq!(gate.parse(&none).err(), Some(Unauthenticated::NotAToken(ParseTokenError::ForeignIssuer)), "{none}");
+        assert_eq!(keys.parse(&none).err(), Some(Unauthenticated::NotAToken(ParseTokenError::ForeignIssuer)), "{none}");
     }
 }
 
@@ -295,14 +297,14 @@ fn the_first_format_that_reads_a_text_counts() {
     const WIDE: LegacyFormat = LegacyFormat::opaque("", Symbols::Base64Url, 19, 64);
     static NARROW_FIRST: [LegacyFormat; 2] = [NUMBERED, WIDE];
     let (key, numbered) = (super::prefix_secret(1), format!("7~{}", "a".repeat(40)));
-    let gate = Gate::new(KG).accepting(&NARROW_FIRST);
+    let keys = AcceptedKeys::new(KG).with_legacy(&NARROW_FIRST);
     let wide = "old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf";
-    assert_eq!(gate.parse(wide).unwrap().id(), WIDE.parse(wide).unwrap().id());
-    assert_eq!(gate.parse(&numbered).unwrap().id(), NUMBERED.parse(&numbered).unwrap().id());
-    assert!(gate.parse(&key).unwrap_err().is_foreign(), "none reads it");
+    assert_eq!(keys.parse(wide).unwrap().id(), WIDE.parse(wide).unwrap().id());
+    assert_eq!(keys.parse(&numbered).unwrap().id(), NUMBERED.parse(&numbered).unwrap().id());
+    assert!(keys.parse(&key).unwrap_err().is_other_issuer(), "none reads it");
     // Both read this one.
     static BOTH: [LegacyFormat; 2] = [LegacyFormat::custom("first", anything), WIDE];
-    let first = Gate::new(KG).accepting(&BOTH).parse(wide).unwrap().id();
+    let first = AcceptedKeys::new(KG).with_legacy(&BOTH).parse(wide).unwrap().id();
     assert_eq!(first, BOTH[0].parse(wide).unwrap().id());
     assert_ne!(first, WIDE.parse(wide).unwrap().id());
 }

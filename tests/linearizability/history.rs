@@ -2,7 +2,8 @@
 //!
 //! Each operation is stamped when it starts and when its answer is there. The answers are linearizable (Herlihy and Wing
 //! 1990) if there is an order that heeds the stamps in which a naive sequential store gives the same responses; it is looked
-//! for as Wing and Gong (1993) do, and what was tried is remembered. Shared by the tests of all stores.
+//! for as Wing and Gong (1993) do, and what was tried is remembered. And the log has the event of each change that was
+//! acknowledged, once, and no other. Shared by the tests of all stores.
 
 use core::{
     fmt::Write as _,
@@ -18,13 +19,21 @@ use std::{
 };
 
 use keygate::{
-    Actor, Changed, Create, Gate, Grant, Issued, Issuer, KeyManagementStore, KeyRecord, Owner, PreviousSecret,
-    RecordParts, Rotate, RotatedKey, Rotation, Run, SecretSlot, Status, UnixTime, Validity, authorize_operation,
+    Grant, Issuer, KeyId, KeyManager, KeyRecord, Labels, ManageError, Owner, Randomness, RandomnessError,
+    RevocationCause, Rotation, Status, System, UnixTime, Validity, audit,
+    manage::{
+        Acting, Create, Disable as DisableKey, Enable as EnableKey, EndOverlap as EndOverlapOf, MintRules, Minted,
+        MintedSecret, Permit, Rename as RenameKey, Revoke as RevokeKey, Rotate, authorize_operation,
+    },
+    stages::AcceptedKeys,
     store::conformance::{Race, Task},
+    store::{
+        Answer, KeyChange, KeyManagementStore, PreviousSecret, RecordParts, SecretDigest, SecretSlot, Touch as Use,
+    },
 };
 use rand_chacha::{
     ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
+    rand_core::{Rng as _, SeedableRng as _},
 };
 
 const ISSUER: Issuer = Issuer::from_static("acme");
@@ -112,15 +121,17 @@ fn below(dice: &mut ChaCha20Rng, bound: usize) -> usize {
     dice.next_u32() as usize % bound
 }
 
-/// Races `rounds` times each mix on stores that `fresh` makes, and returns how many operations that were.
+/// Races `rounds` times each mix on stores that `fresh` makes, and returns how many operations that were. `log` reads the
+/// audit log of such a store.
 ///
 /// # Errors
 ///
-/// A history that is not linearizable.
-pub(crate) async fn check<S, F, R>(fresh: F, race: &R, rounds: u64) -> Result<usize, String>
+/// A history that is not linearizable, or a log that is not its own.
+pub(crate) async fn check<S, F, L, R>(fresh: F, log: L, race: &R, rounds: u64) -> Result<usize, String>
 where
     S: KeyManagementStore + Clone + 'static,
     F: AsyncFn() -> S,
+    L: AsyncFn(&S) -> Vec<audit::Event>,
     R: Race,
 {
     let mut count = 0;
@@ -129,7 +140,7 @@ where
             let mut dice = ChaCha20Rng::seed_from_u64(round);
             let (store, keys) = (fresh().await, Arc::new(Keys::new(&mut dice)));
             for key in [0, 1] {
-                store.insert(keys.0[key].issued.key.clone()).await.map_err(text)?.map_err(text)?;
+                store.insert(keys.keys[key].minted.key.clone()).await.map_err(text)?.map_err(text)?;
             }
             let events = Arc::new(Mutex::new(Vec::new()));
             let clock = Arc::new(AtomicUsize::new(0));
@@ -143,19 +154,24 @@ where
                         arrived.fetch_add(1, Ordering::SeqCst);
                         meet(&arrived, step * TASKS).await;
                         let start = clock.fetch_add(1, Ordering::SeqCst);
-                        let answer = ask(&store, &keys, operation).await;
+                        let (answer, drafts) = ask(&store, &keys, operation).await;
                         let end = clock.fetch_add(1, Ordering::SeqCst);
-                        events.lock().unwrap().push(Event { operation, answer, start, end });
+                        events.lock().unwrap().push(Event { operation, answer, drafts, start, end });
                     }
                 }) as Task
             });
             let tasks = tasks.collect();
             race.race(tasks).await;
+            let log = log(&store).await;
             let events = core::mem::take(&mut *events.lock().unwrap());
             if events.len() != TASKS * OPERATIONS_EACH {
                 return Err(format!("{name}, round {round}: a task did not come to its end"));
             }
-            examine(&events).map_err(|fault| format!("{name}, round {round}: {fault}"))?;
+            let examined = examine(&events).and_then(|()| {
+                let inserted = [0, 1].map(|key| keys.keys[key].minted.key.event().id);
+                examine_log(&log, inserted, &events)
+            });
+            examined.map_err(|fault| format!("{name}, round {round}: {fault}"))?;
             count += events.len();
         }
     }
@@ -207,10 +223,28 @@ fn examine(events: &[Event]) -> Result<(), String> {
     }
 }
 
+/// The ids of the log are those of the changes that were acknowledged, each once.
+fn examine_log(log: &[audit::Event], inserted: [Option<audit::EventId>; 2], events: &[Event]) -> Result<(), String> {
+    let ids = |ids: &mut dyn Iterator<Item = Option<audit::EventId>>| {
+        let mut ids: Vec<_> = ids.map(|id| id.map_or("none".into(), |id| id.to_string())).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let of_changes = events.iter().flat_map(|event| event.drafts.iter().copied().map(Some));
+    let (expected, found) =
+        (ids(&mut inserted.into_iter().chain(of_changes)), ids(&mut log.iter().map(|event| event.id)));
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("the log has {found:?} and not {expected:?}, of {log:?} and {events:?}"))
+}
+
 #[derive(Debug)]
 struct Event {
     operation: Operation,
     answer: String,
+    /// The ids that the events of this change have in the log.
+    drafts: Vec<audit::EventId>,
     start: usize,
     end: usize,
 }
@@ -235,14 +269,14 @@ struct State([Option<Row>; 4]);
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Row {
     name: usize,
-    status: Membership,
+    status: Stage,
     current: usize,
     previous: Option<usize>,
     last_used: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Membership {
+enum Stage {
     Active,
     Disabled,
     Revoked(i64),
@@ -250,12 +284,12 @@ enum Membership {
 
 impl State {
     fn start() -> Self {
-        let row = |name| Row { name, status: Membership::Active, current: 0, previous: None, last_used: None };
+        let row = |name| Row { name, status: Stage::Active, current: 0, previous: None, last_used: None };
         Self([Some(row(0)), Some(row(1)), None, None])
     }
 
     fn is_taken(&self, name: usize, except: usize) -> bool {
-        let holds = |row: &Row| row.name == name && !matches!(row.status, Membership::Revoked(_));
+        let holds = |row: &Row| row.name == name && !matches!(row.status, Stage::Revoked(_));
         self.0.iter().enumerate().any(|(key, row)| key != except && row.as_ref().is_some_and(holds))
     }
 
@@ -275,30 +309,30 @@ impl State {
                 None => {
                     let name = first_name(key);
                     self.0[key] =
-                        Some(Row { name, status: Membership::Active, current: 0, previous: None, last_used: None });
+                        Some(Row { name, status: Stage::Active, current: 0, previous: None, last_used: None });
                     "done".into()
                 }
             },
             Revoke(key, at) => match &mut self.0[key] {
                 None => "absent".into(),
-                Some(Row { status: Membership::Revoked(first), .. }) => format!("done {first}"),
+                Some(Row { status: Stage::Revoked(first), .. }) => format!("unchanged, of {first}"),
                 Some(row) => {
-                    row.status = Membership::Revoked(at);
-                    format!("done {at}")
+                    row.status = Stage::Revoked(at);
+                    "done".into()
                 }
             },
             RevokeAll(at) => {
                 let mut ended = Vec::new();
                 for (key, row) in self.0.iter_mut().enumerate() {
-                    if let Some(row) = row.as_mut().filter(|row| !matches!(row.status, Membership::Revoked(_))) {
-                        row.status = Membership::Revoked(at);
+                    if let Some(row) = row.as_mut().filter(|row| !matches!(row.status, Stage::Revoked(_))) {
+                        row.status = Stage::Revoked(at);
                         ended.push(key);
                     }
                 }
                 format!("{ended:?}")
             }
             Touch(key, at) => {
-                if let Some(row) = self.0[key].as_mut().filter(|row| !matches!(row.status, Membership::Revoked(_))) {
+                if let Some(row) = self.0[key].as_mut().filter(|row| !matches!(row.status, Stage::Revoked(_))) {
                     row.last_used = row.last_used.max(Some(at));
                 }
                 "done".into()
@@ -312,17 +346,20 @@ impl State {
     fn change(&mut self, key: usize, operation: Operation) -> &'static str {
         let is_taken = matches!(operation, Rename(_, name) if self.is_taken(name, key));
         let Some(row) = &mut self.0[key] else { return "absent" };
-        if let Membership::Revoked(_) = row.status {
+        if let Stage::Revoked(_) = row.status {
             return "revoked";
         }
         match operation {
             Rename(..) if is_taken => return "name_taken",
+            Rename(_, name) if row.name == name => return "unchanged",
             Rename(_, name) => row.name = name,
-            Disable(_) => row.status = Membership::Disabled,
-            Enable(_) if row.status != Membership::Disabled => return "not_disabled",
-            Enable(_) => row.status = Membership::Active,
+            Disable(_) if row.status == Stage::Disabled => return "unchanged",
+            Disable(_) => row.status = Stage::Disabled,
+            Enable(_) if row.status != Stage::Disabled => return "not_disabled",
+            Enable(_) => row.status = Stage::Active,
+            EndOverlap(_) if row.previous.is_none() => return "unchanged",
             EndOverlap(_) => row.previous = None,
-            Rotates(..) if row.status == Membership::Disabled => return "disabled",
+            Rotates(..) if row.status == Stage::Disabled => return "disabled",
             Rotates(_, change) if row.current != expects(change) => return "changed",
             Rotates(_, change) => {
                 row.previous = if change == 3 { None } else { Some(row.current) };
@@ -348,58 +385,101 @@ fn makes(change: usize) -> usize {
 }
 
 /// Keys of one owner, with what can be asked of them.
-struct Keys(Vec<Key>);
+struct Keys {
+    keys: Vec<Key>,
+    dice: Dice,
+}
 
 struct Key {
-    issued: Issued,
-    changes: Vec<RotatedKey>,
+    minted: Minted,
+    changes: Vec<MintedSecret>,
+}
+
+/// A generator that repeats itself.
+struct Dice(Mutex<ChaCha20Rng>);
+
+impl Randomness for Dice {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError> {
+        self.0.lock().unwrap().fill_bytes(bytes);
+        Ok(())
+    }
 }
 
 impl Keys {
     fn new(dice: &mut ChaCha20Rng) -> Self {
-        Self((0..4).map(|key| Key::new(key, dice)).collect())
+        let mut seed = [0; 32];
+        dice.fill_bytes(&mut seed);
+        let dice = Dice(Mutex::new(ChaCha20Rng::from_seed(seed)));
+        Self { keys: (0..4).map(|key| Key::new(key, &dice)).collect(), dice }
     }
 
-    fn grant() -> Grant {
-        Grant::Personal { user: "ada".parse().unwrap() }
+    fn owner() -> Owner {
+        Grant::personal("ada".parse().unwrap()).owner()
+    }
+
+    fn id(&self, key: usize) -> KeyId {
+        self.keys[key].minted.token.id()
+    }
+
+    /// Makes one of the changes that need no plan.
+    fn change(&self, key: usize, operation: Operation) -> KeyChange {
+        let (target, now) = (Arc::new(self.keys[key].minted.key.record().clone()), at(NOW));
+        match operation {
+            Rename(_, name) => permit(RenameKey(target)).rename(ISSUER, NAMES[name].parse().unwrap(), &self.dice, now),
+            Disable(_) => permit(DisableKey(target)).disable(ISSUER, &self.dice, now),
+            Enable(_) => permit(EnableKey(target)).enable(ISSUER, &self.dice, now),
+            EndOverlap(_) => permit(EndOverlapOf(target)).end_overlap(ISSUER, &self.dice, now),
+            Revoke(_, when) => {
+                // Given and used at its own time, which is the one that is stored.
+                let acting = System::new("a race").unwrap();
+                let acting = Acting::System(&acting);
+                let permit = authorize_operation(ISSUER, acting, RevokeKey(target), None, at(when)).unwrap();
+                permit.revoke(ISSUER, RevocationCause::Unused, &self.dice, at(when))
+            }
+            other => panic!("{other:?} is no such change"),
+        }
+        .unwrap()
     }
 }
 
+fn permit<O: keygate::manage::Operation>(operation: O) -> Permit<O> {
+    authorize_operation(ISSUER, Acting::System(&System::new("a race").unwrap()), operation, None, at(NOW)).unwrap()
+}
+
 impl Key {
-    fn new(key: usize, dice: &mut ChaCha20Rng) -> Self {
-        let system = Actor::system("a race").unwrap();
-        let permit = authorize_operation(&system, Create(Keys::grant()), None, at(NOW)).unwrap();
-        let name = NAMES[first_name(key)].parse().unwrap();
-        let issued = permit.issue(ISSUER, name, Validity::until(at(ENDS)), dice, at(NOW)).unwrap();
-        let mut rotate = |record: KeyRecord, rotation| {
-            let permit = authorize_operation(&system, Rotate(Arc::new(record)), None, at(NOW)).unwrap();
-            permit.rotate(ISSUER, rotation, dice, at(NOW)).unwrap()
+    fn new(key: usize, dice: &Dice) -> Self {
+        let grant = Grant::personal("ada".parse().unwrap());
+        let (validity, name) = (Validity::until(at(ENDS)), NAMES[first_name(key)].parse().unwrap());
+        let permitted = permit(Create { grant, validity });
+        let minted = permitted.issue(ISSUER, (name, Labels::NONE), &MintRules::new(), dice, at(NOW)).unwrap();
+        let rotate = |record: KeyRecord, rotation| {
+            permit(Rotate(Arc::new(record))).rotate(ISSUER, rotation, &MintRules::new(), dice, at(NOW)).unwrap()
         };
-        let first = issued.key.record().clone();
+        let first = minted.key.record().clone();
         let start = Rotation::Start { overlap: Duration::from_secs(100) };
         let mut changes: Vec<_> = (0..3).map(|_| rotate(first.clone(), start)).collect();
         let mut parts = RecordParts::from(first);
-        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(NOW + 100) });
+        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(NOW + 100), last_used_at: None });
         parts.current = changes[0].token.digest();
         changes.push(rotate(parts.try_into().unwrap(), Rotation::CutOver));
-        Self { issued, changes }
+        Self { minted, changes }
     }
 
     /// The number of a secret, by its digest.
-    fn number(&self, digest: keygate::SecretDigest) -> usize {
+    fn number(&self, digest: SecretDigest) -> usize {
         let made = self.changes.iter().map(|change| change.token.digest());
-        core::iter::once(self.issued.token.digest()).chain(made).position(|one| one == digest).unwrap()
+        core::iter::once(self.minted.token.digest()).chain(made).position(|one| one == digest).unwrap()
     }
 
     fn token(&self, secret: usize) -> &str {
         let change = secret.checked_sub(1).map(|change| &self.changes[change].token);
-        change.unwrap_or(&self.issued.token).expose_secret()
+        change.unwrap_or(&self.minted.token).expose_secret()
     }
 
     fn row(&self, record: &KeyRecord) -> Row {
         Row {
             name: NAMES.iter().position(|name| record.name().as_str() == *name).unwrap(),
-            status: membership(record.status()),
+            status: status(record.status()),
             current: self.number(record.current()),
             previous: record.previous().map(|previous| self.number(previous.digest)),
             last_used: record.last_used_at().map(UnixTime::as_secs),
@@ -407,56 +487,105 @@ impl Key {
     }
 }
 
-fn membership(status: Status) -> Membership {
+fn status(status: Status) -> Stage {
     match status {
-        Status::Active => Membership::Active,
-        Status::Disabled => Membership::Disabled,
-        Status::Revoked { at } => Membership::Revoked(at.as_secs()),
+        Status::Active => Stage::Active,
+        Status::Disabled => Stage::Disabled,
+        Status::Revoked { at, .. } => Stage::Revoked(at.as_secs()),
     }
 }
 
-async fn ask<S: KeyManagementStore>(store: &S, keys: &Keys, operation: Operation) -> String {
-    let id = |key: usize| keys.0[key].issued.token.id();
-    let answer = match operation {
-        Find(key) => store.find(id(key)).await.map(|found| match found {
+/// Asks for an operation, and returns what was answered, and the ids of the events that the log must have of it.
+async fn ask<S: KeyManagementStore>(store: &S, keys: &Keys, operation: Operation) -> (String, Vec<audit::EventId>) {
+    match try_ask(store, keys, operation).await {
+        Ok(told) => told,
+        Err(error) => (format!("failed: {error}"), Vec::new()),
+    }
+}
+
+async fn try_ask<S: KeyManagementStore>(
+    store: &S,
+    keys: &Keys,
+    operation: Operation,
+) -> Result<(String, Vec<audit::EventId>), S::Error> {
+    let said = |answer: String| Ok((answer, Vec::new()));
+    match operation {
+        Find(key) => said(match store.find(keys.id(key)).await? {
             None => "absent".into(),
-            Some(record) => format!("{:?}", keys.0[key].row(&record)),
+            Some(record) => format!("{:?}", keys.keys[key].row(&record)),
         }),
         Verify(key, secret) => {
-            let verified = Gate::new(ISSUER).authenticate(store, keys.0[key].token(secret), at(NOW)).await;
-            verified.map(|verified| match verified {
-                Ok(key) => format!("opens by {:?}: {:?}", key.slot(), membership(key.status())),
+            let presented = AcceptedKeys::new(ISSUER).parse(keys.keys[key].token(secret)).unwrap();
+            let verified = presented.verify(store.find(presented.id()).await?, at(NOW));
+            said(match verified {
+                Ok(key) => format!("opens by {:?}: {:?}", key.slot(), status(key.status())),
                 Err(_) => "opens nothing".into(),
             })
         }
-        Insert(key) => store.insert(keys.0[key].issued.key.clone()).await.map(changed),
-        Rename(key, name) => store.rename(id(key), NAMES[name].parse().unwrap()).await.map(changed),
-        Disable(key) => store.disable(id(key)).await.map(changed),
-        Enable(key) => store.enable(id(key)).await.map(changed),
-        EndOverlap(key) => store.end_overlap(id(key)).await.map(changed),
-        Rotates(key, change) => store.rotate(keys.0[key].changes[change].change).await.map(changed),
-        Revoke(key, when) => store.revoke(id(key), at(when)).await.map(|first| match first {
-            Ok(first) => format!("done {first}"),
-            Err(refusal) => refusal.as_str().into(),
-        }),
-        RevokeAll(when) => {
-            let owner: Owner = Keys::grant().owner();
-            store.revoke_all(owner, at(when), Run::Real).await.map(|ids| {
-                let mut ended: Vec<_> = (0..4).filter(|key| ids.contains(&id(*key))).collect();
-                ended.sort_unstable();
-                format!("{ended:?}")
+        Insert(key) => {
+            let new = keys.keys[key].minted.key.clone();
+            let id = new.event().id;
+            Ok(match store.insert(new).await? {
+                Ok(_) => ("done".into(), id.into_iter().collect()),
+                Err(conflict) => (conflict.as_str().into(), Vec::new()),
             })
         }
-        Touch(key, when) => store.touch(id(key), at(when), at(NOW)).await.map(|()| "done".into()),
-    };
-    answer.unwrap_or_else(|error| format!("failed: {error}"))
+        Rename(key, _) | Disable(key) | Enable(key) | EndOverlap(key) | Revoke(key, _) => {
+            changed(store, keys.change(key, operation), matches!(operation, Revoke(..))).await
+        }
+        Rotates(key, change) => changed(store, keys.keys[key].changes[change].change.clone(), false).await,
+        RevokeAll(when) => {
+            let mut draft = [0; 16];
+            keys.dice.fill(&mut draft).unwrap();
+            let manager = KeyManager::with_parts(ISSUER, store, move || at(when), Known(draft));
+            let system = System::new("a race").unwrap();
+            let ids = match manager.revoke_all(&system, Keys::owner(), RevocationCause::Unused).await {
+                Ok(ids) => ids,
+                Err(ManageError::Store(error)) => return Err(error),
+                Err(other) => panic!("{other}"),
+            };
+            let mut ended: Vec<_> = (0..4).filter(|key| ids.contains(&keys.id(*key))).collect();
+            ended.sort_unstable();
+            Ok((format!("{ended:?}"), parts(draft, ended.len())))
+        }
+        Touch(key, when) => {
+            store.touch(vec![Use::new(keys.id(key), SecretSlot::Current, at(when))], at(NOW)).await?;
+            said("done".into())
+        }
+    }
 }
 
-fn changed(answer: Changed) -> String {
-    match answer {
-        Ok(()) => "done".into(),
-        Err(refusal) => refusal.as_str().into(),
+/// Gives the bytes that it was made of: the id of the one draft that a sweep makes is known then.
+struct Known([u8; 16]);
+
+impl Randomness for Known {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError> {
+        bytes.copy_from_slice(&self.0);
+        Ok(())
     }
+}
+
+/// The ids of the events of so many keys that one draft ends.
+fn parts(draft: [u8; 16], count: usize) -> Vec<audit::EventId> {
+    let hex = draft.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let part = |part: usize| if part == 0 { hex.clone() } else { format!("{hex}-{part}") };
+    (0..count).map(|number| part(number).parse().unwrap()).collect()
+}
+
+async fn changed<S: KeyManagementStore>(
+    store: &S,
+    change: KeyChange,
+    is_revocation: bool,
+) -> Result<(String, Vec<audit::EventId>), S::Error> {
+    let id = change.draft().id();
+    Ok(match store.change(change).await? {
+        Answer::Changed(_) => ("done".into(), vec![id]),
+        Answer::Refused(conflict) => (conflict.as_str().into(), Vec::new()),
+        Answer::Unchanged(record) => match record.status() {
+            Status::Revoked { at, .. } if is_revocation => (format!("unchanged, of {at}"), Vec::new()),
+            _ => ("unchanged".into(), Vec::new()),
+        },
+    })
 }
 
 const fn at(seconds: i64) -> UnixTime {

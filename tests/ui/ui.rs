@@ -1,6 +1,6 @@
 //! Misuses that must not compile: each file in `cases` is one, and the `.stderr` beside it says what the compiler says.
 //!
-//! Texts of the compiler change from release to release, so they are compared on one release only. To write them anew:
+//! Texts of the compiler change from release to release, so they are compared on one release only. To write them again:
 //! `TRYBUILD=overwrite cargo test -p keygate-ui`.
 
 use std::{
@@ -18,7 +18,7 @@ fn misuses_do_not_compile() {
     if !version.starts_with(RELEASE) || version.contains('-') {
         assert!(
             env::var_os("CI").is_none(),
-            "the texts are of {RELEASE}x stable, and this is {version}: write them anew"
+            "the texts are of {RELEASE}x stable, and this is {version}: write them again"
         );
         // Not `eprintln!`, whose text the test harness hides when the test passes.
         writeln!(stderr(), "skipped misuses_do_not_compile: its texts are of {RELEASE}x stable, this is {version}")

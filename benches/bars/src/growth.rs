@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use keygate::{Gate, MemoryStore, decide};
+use keygate::{Gate, MemoryStore, Verdict};
 use keygate_bench_instructions::{
     Scenario, Work,
     scenario::{self, KG, NOW, ready},
@@ -38,10 +38,10 @@ pub fn point(what: &str, at: impl core::fmt::Display, work: &mut Work) {
 fn among(keys: u32) -> Work {
     let (store, mut tokens) = (MemoryStore::new(), Vec::new());
     threads::fill(&store, &mut tokens, keys.try_into().unwrap());
-    let (gate, request, mut place) = (Gate::new(KG), scenario::call(0), 0);
+    let (gate, request, mut place) = (Gate::with_clock(KG, store, || NOW), scenario::call(0), 0);
     Box::new(move || {
         place = (place + 611_953) % tokens.len();
-        let key = ready(gate.authenticate(&store, black_box(&tokens[place]), NOW)).unwrap().unwrap();
-        assert!(decide(&key, None, &request, NOW).is_allowed());
+        let verdict = ready(gate.check(black_box(&tokens[place]), &request)).unwrap();
+        assert!(matches!(verdict, Verdict::Allowed(_)));
     })
 }

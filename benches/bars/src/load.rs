@@ -2,12 +2,12 @@
 
 use std::hint::black_box;
 
-use keygate::{Issued, KeyRecord};
+use keygate::{KeyRecord, manage::Minted};
 use keygate_bench_instructions::{Work, scenario};
 
 /// A whole record, with all of its checks, and its set of models ready to be asked.
 pub fn record(models: u32) -> Work {
-    let Issued { key, .. } = scenario::issue(scenario::caller_of(models));
+    let Minted { key, .. } = scenario::mint(scenario::caller_of(models));
     let text = serde_json::to_string(key.record()).unwrap();
     Box::new(move || {
         let record: KeyRecord = serde_json::from_str(black_box(&text)).unwrap();

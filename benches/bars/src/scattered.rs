@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, hint::black_box};
 
-use keygate::{ModelId, Request, decide};
+use keygate::{ModelId, Request, policy::decide};
 use keygate_bench_instructions::{
     Work,
     scenario::{self, NOW},

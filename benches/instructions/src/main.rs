@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release -p keygate-bench-instructions              # prints the counts
 //! cargo run --release -p keygate-bench-instructions -- check     # fails if one grew by more than 5 %
-//! cargo run --release -p keygate-bench-instructions -- write     # writes them down anew
+//! cargo run --release -p keygate-bench-instructions -- write     # writes them down
 //! ```
 
 use std::{collections::BTreeMap, env, error::Error, fmt::Write as _, fs, process::ExitCode};

@@ -4,23 +4,23 @@ use std::{
     collections::HashMap,
     hint::black_box,
     pin::pin,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, RwLock},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, Create, EnvironmentScope, Gate, Grant, Issued, Issuer, KeyKind, KeyManager, KeyRecord, MatchedKey,
-    MemoryStore, ModelId, ModelScope, ParseTokenError, Permission, PreviousSecret, RecordParts, Request, SecretSlot,
-    Token, UnixTime, UnverifiedToken, Validity, authorize_operation, decide,
+    Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyKind, KeyManager, KeyRecord, Labels, MemoryStore, ModelId,
+    ModelScope, NewKeySpec, Permission, Randomness, Request, ResourceScope, System, Token, UnixTime, Validity, Verdict,
     http::{CredentialHeaders, extract_credential},
-    verify,
+    manage::{Acting, Create, MintRules, Minted, authorize_operation},
+    policy::decide,
+    stages::AcceptedKeys,
+    store::{KeyStore as _, PreviousSecret, RecordParts, SecretSlot},
+    verify::{MatchedKey, ParseTokenError, UnverifiedToken, verify},
 };
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _},
-};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::usual;
@@ -70,10 +70,15 @@ pub const DECISIONS: [Scenario; 4] = [
     Scenario { name: "decide/1000", prepare: || decision(1000) },
     Scenario { name: "decide/100000", prepare: || decision(100_000) },
 ];
+/// The same limits, by a list of actions and resources.
+pub const CUSTOM: Scenario = Scenario { name: "decide/custom", prepare: || custom_decision(10) };
 pub const RANDOM_AND_HASH: Scenario = Scenario { name: "generate/floor", prepare: random_and_hash };
 pub const GENERATE: Scenario = Scenario { name: "generate", prepare: generate };
+/// From the header to a decision, by the stages.
 pub const PIPELINE: Scenario = Scenario { name: "pipeline", prepare: pipeline };
-/// The same, built straight on the usual crates.
+/// The same by the front door, which makes a proof that outlives the request, and tells a sink.
+pub const GATE: Scenario = Scenario { name: "pipeline/gate", prepare: gate };
+/// As [`PIPELINE`], built straight on the usual crates.
 pub const USUAL_PIPELINE: Scenario = Scenario { name: "pipeline/usual_crates", prepare: usual_pipeline };
 
 /// All of them.
@@ -84,7 +89,8 @@ pub fn all() -> Vec<Scenario> {
         &MALFORMED,
         &SCOPES,
         &DECISIONS,
-        &[RANDOM_AND_HASH, GENERATE, PIPELINE, USUAL_PIPELINE],
+        &[CUSTOM],
+        &[RANDOM_AND_HASH, GENERATE, PIPELINE, GATE, USUAL_PIPELINE],
     ]
     .concat()
 }
@@ -126,11 +132,11 @@ fn parse() -> Work {
 }
 
 fn parse_and_verify(slot: SecretSlot) -> Work {
-    let Issued { token, key, .. } = issue(caller_of(1));
-    let previous = Token::generate_secret(KG, token.kind(), token.id(), &mut rng(2)).unwrap();
+    let Minted { token, key, .. } = mint(caller_of(1));
+    let previous = Token::generate_secret(KG, token.kind(), token.id(), &rng(2)).unwrap();
     let mut parts = RecordParts::from(key.record().clone());
     let ends_at = NOW.saturating_add(Duration::from_secs(60));
-    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at });
+    parts.previous = Some(PreviousSecret { digest: previous.digest(), ends_at, last_used_at: None });
     let record = Arc::new(KeyRecord::try_from(parts).unwrap());
     let presented = if slot == SecretSlot::Current { token } else { previous };
     Box::new(move || {
@@ -168,9 +174,9 @@ fn reject(text: String, expected: ParseTokenError) -> Work {
 
 /// The look-ups in both scopes without the decision around them.
 fn scope(size: u32) -> Work {
-    let (Grant::Team { permission, .. }, request) = (caller_of(size), call(size.midpoint(0))) else { unreachable!() };
+    let (grant, request) = (caller_of(size), call(size.midpoint(0)));
     Box::new(move || {
-        let (permission, action) = (black_box(&permission), &black_box(&request).action);
+        let (permission, action) = (black_box(&grant).permission().unwrap(), &black_box(&request).action);
         let environment = action.environment().unwrap();
         assert!(permission.environments().contains(environment));
         assert!(permission.models().contains(action.model().unwrap()));
@@ -184,14 +190,27 @@ pub fn decision(size: u32) -> Work {
     Box::new(move || assert!(decide(black_box(&key), None, black_box(&request), black_box(NOW)).is_allowed()))
 }
 
+/// A decision for a key that lists `call`, and as many resources.
+#[must_use]
+pub fn custom_decision(size: u32) -> Work {
+    let environments = ["production", "staging"].map(|name| name.parse().unwrap());
+    let permission = Permission::custom(
+        ["call".parse().unwrap()],
+        EnvironmentScope::only(environments).unwrap(),
+        ResourceScope::only((0..size).map(|number| model(number).as_str().parse().unwrap())).unwrap(),
+    );
+    let (key, request) = (key(Grant::team("core".parse().unwrap(), permission.unwrap())), call(size.midpoint(0)));
+    Box::new(move || assert!(decide(black_box(&key), None, black_box(&request), black_box(NOW)).is_allowed()))
+}
+
 /// What making a token cannot do without: the random bytes, and the hash.
 fn random_and_hash() -> Work {
-    let mut rng = rng(3);
+    let rng = rng(3);
     Box::new(move || {
         for _ in 0..GENERATED {
             let (mut id, mut body) = ([0; 12], [0; 55]);
-            rng.fill_bytes(&mut id);
-            rng.fill_bytes(&mut body[..24]);
+            rng.fill(&mut id).unwrap();
+            rng.fill(&mut body[..24]).unwrap();
             black_box(id);
             let hash: [u8; 32] = Sha256::digest(black_box(&body)).into();
             black_box(hash);
@@ -200,10 +219,10 @@ fn random_and_hash() -> Work {
 }
 
 fn generate() -> Work {
-    let mut rng = rng(3);
+    let rng = rng(3);
     Box::new(move || {
         for _ in 0..GENERATED {
-            let token = Token::generate(KG, KeyKind::Team, &mut rng).unwrap();
+            let token = Token::generate(KG, KeyKind::Team, &rng).unwrap();
             assert_eq!(token.expose_secret().len(), 63);
         }
     })
@@ -214,11 +233,25 @@ fn pipeline() -> Work {
     let store = MemoryStore::new();
     let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
     let headers = headers(&tokens[STORED / 2]);
-    let (gate, request) = (Gate::new(KG), call(0));
+    let (keys, request) = (AcceptedKeys::new(KG), call(0));
     Box::new(move || {
-        let presented = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
-        let key = ready(gate.authenticate(&store, presented, black_box(NOW))).unwrap().unwrap();
+        let credential = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
+        let presented = keys.parse(credential).unwrap();
+        let record = ready(store.find(presented.id())).unwrap();
+        let key = presented.verify(record, black_box(NOW)).unwrap();
         assert!(decide(&key, None, black_box(&request), black_box(NOW)).is_allowed());
+    })
+}
+
+fn gate() -> Work {
+    let store = MemoryStore::new();
+    let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
+    let headers = headers(&tokens[STORED / 2]);
+    let (gate, request) = (Gate::with_clock(KG, store, || black_box(NOW)), call(0));
+    Box::new(move || {
+        let credential = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
+        let verdict = ready(gate.check(credential, black_box(&request))).unwrap();
+        assert!(matches!(verdict, Verdict::Allowed(_)));
     })
 }
 
@@ -261,16 +294,14 @@ pub fn stored(store: &MemoryStore, number: usize) -> Token {
 
 /// Adds a key to a store, one that may do everything.
 pub fn stored_unrestricted(store: &MemoryStore, number: usize) -> Token {
-    let permission = Permission::Full { environments: EnvironmentScope::All };
-    store_key(store, number, Grant::Team { team: "core".parse().unwrap(), permission })
+    let permission = Permission::full(EnvironmentScope::All);
+    store_key(store, number, Grant::team("core".parse().unwrap(), permission))
 }
 
 fn store_key(store: &MemoryStore, number: usize, grant: Grant) -> Token {
-    let system = Actor::system("a benchmark").unwrap();
-    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
-    let name = format!("key-{number}").parse().unwrap();
-    let mut rng = rng(number.try_into().unwrap());
-    ready(KeyManager::new(KG, store).create(permit, name, Validity::NEVER_EXPIRES, &mut rng, NOW)).unwrap().token
+    let keys = KeyManager::with_parts(KG, store.clone(), || NOW, rng(number.try_into().unwrap()));
+    let spec = NewKeySpec::new(grant, format!("key-{number}").parse().unwrap(), Validity::NEVER_EXPIRES);
+    ready(keys.create(&Actor::system("a benchmark").unwrap(), spec)).unwrap().token
 }
 
 /// Runs a future that never waits.
@@ -289,17 +320,17 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
 #[must_use]
 pub fn caller_of(size: u32) -> Grant {
     let environments = ["production", "staging"].map(|name| name.parse().unwrap());
-    let permission = Permission::InferenceOnly {
-        environments: EnvironmentScope::only(environments).unwrap(),
-        models: ModelScope::only((0..size).map(model)).unwrap(),
-    };
-    Grant::Team { team: "core".parse().unwrap(), permission }
+    let permission = Permission::inference_only(
+        EnvironmentScope::only(environments).unwrap(),
+        ModelScope::only((0..size).map(model)).unwrap(),
+    );
+    Grant::team("core".parse().unwrap(), permission)
 }
 
 /// A request for one of the models.
 #[must_use]
 pub fn call(number: u32) -> Request {
-    let action = Action::Call { model: model(number), environment: Some("production".parse().unwrap()) };
+    let action = Action::call(model(number), Some("production".parse().unwrap()));
     Request::new("core".parse().unwrap(), action)
 }
 
@@ -311,28 +342,29 @@ pub fn model(number: u32) -> ModelId {
 
 /// A key that was just verified.
 pub fn key(grant: Grant) -> MatchedKey {
-    let Issued { token, key, .. } = issue(grant);
+    let Minted { token, key, .. } = mint(grant);
     let presented = UnverifiedToken::parse(KG, token.expose_secret()).unwrap();
     verify(&presented, Some(Arc::new(key.record().clone())), NOW).unwrap()
 }
 
 /// A key that was just made, and that ends.
-pub fn issue(grant: Grant) -> Issued {
+pub fn mint(grant: Grant) -> Minted {
     let (start, end) = (UnixTime::from_secs(1_700_000_000), UnixTime::from_secs(1_800_000_000));
     let validity = Validity::new(Some(start), Some(end)).unwrap();
-    let system = Actor::system("a benchmark").unwrap();
-    let permit = authorize_operation(&system, Create(grant), None, NOW).unwrap();
-    permit.issue(KG, "a-key".parse().unwrap(), validity, &mut rng(1), NOW).unwrap()
+    let system = System::new("a benchmark").unwrap();
+    let permit = authorize_operation(KG, Acting::System(&system), Create { grant, validity }, None, NOW).unwrap();
+    let rules = MintRules::new().with_max_scope_members(usize::MAX);
+    permit.issue(KG, ("a-key".parse().unwrap(), Labels::NONE), &rules, &rng(1), NOW).unwrap()
 }
 
 fn token() -> Token {
-    Token::generate(KG, KeyKind::Team, &mut rng(1)).unwrap()
+    Token::generate(KG, KeyKind::Team, &rng(1)).unwrap()
 }
 
 fn token_text() -> String {
     token().expose_secret().to_owned()
 }
 
-fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
+fn rng(seed: u64) -> Mutex<ChaCha20Rng> {
+    Mutex::new(ChaCha20Rng::seed_from_u64(seed))
 }

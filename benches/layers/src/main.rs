@@ -31,10 +31,11 @@ use axum::{
     routing::get,
 };
 use keygate::{
-    Action, Actor, Authorization, Create, EnvironmentScope, Event, Gate, Grant, Issuer, KeyId, KeyManager,
-    MemoryDirectory, MemoryStore, Permission, SysRng, Token, UnixTime, Validity, authorize_operation,
+    Action, Actor, Authorization, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, NewKeySpec,
+    Permission, Token, UnixTime, Validity,
     http::Responses,
-    tower::{AuditSink, AuthenticateLayer, AuthorizeLayer, LayerConfig, Resolve, Unresolved},
+    store::{Current, NoDirectory},
+    tower::{AuthenticateLayer, AuthorizeLayer, Resolve, Unresolved},
 };
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer as _, Service, ServiceExt as _, make::Shared, util::MapRequestLayer};
@@ -155,7 +156,8 @@ async fn proven(Extension(authorization): Extension<Authorization>) -> &'static 
     "hello"
 }
 
-type Layers<R> = (AuthenticateLayer<Arc<MemoryStore>, Discard>, AuthorizeLayer<MemoryDirectory, R, Discard>);
+type Layers<R> =
+    (AuthenticateLayer<MemoryStore, NoDirectory, Current>, AuthorizeLayer<MemoryStore, NoDirectory, Current, R>);
 
 fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
     let request = keygate::Request::new("core".parse()?, Action::Deploy);
@@ -163,9 +165,9 @@ fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
         Some(path) if path.as_str() == "/hello" => Ok(request.clone()),
         _ => Err(Unresolved::NoRule),
     };
-    let edge = LayerConfig::new(Gate::new(ISSUER), Responses::new("bench")?, Discard, || NOW);
-    let authorize = AuthorizeLayer::new(edge.clone(), MemoryDirectory::new(), resolve, not_found);
-    Ok((AuthenticateLayer::new(edge, Arc::new(store)), authorize))
+    let (gate, responses) = (Arc::new(Gate::with_clock(ISSUER, store, || NOW)), Responses::new("bench")?);
+    let authorize = AuthorizeLayer::new(Arc::clone(&gate), responses.clone(), resolve, not_found);
+    Ok((AuthenticateLayer::new(gate, responses), authorize))
 }
 
 /// Two layers where the others stand, which do nothing but put a value into the extensions.
@@ -195,26 +197,15 @@ fn not_found() -> Response<String> {
     Response::new(String::new())
 }
 
-#[derive(Clone)]
-struct Discard;
-
-impl AuditSink for Discard {
-    fn touch(&self, _: KeyId, _: UnixTime) {}
-    fn refused(&self, _: Event) {}
-    fn failed(&self, _: &(dyn Error + 'static)) {}
-}
-
 async fn keys() -> Result<(MemoryStore, Token), Box<dyn Error>> {
     let store = MemoryStore::new();
-    let manager = KeyManager::new(ISSUER, &store);
+    let keys = KeyManager::new(ISSUER, store.clone());
     let system = Actor::system("bench")?;
     let mut last = None;
     for number in 0..KEYS {
-        let permission = Permission::Full { environments: EnvironmentScope::All };
-        let grant = Grant::Team { team: "core".parse()?, permission };
-        let permit = authorize_operation(&system, Create(grant), None, NOW)?;
-        let name = format!("key-{number}").parse()?;
-        last = Some(manager.create(permit, name, Validity::NEVER_EXPIRES, &mut SysRng, NOW).await?.token);
+        let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+        let spec = NewKeySpec::new(grant, format!("key-{number}").parse()?, Validity::NEVER_EXPIRES);
+        last = Some(keys.create(&system, spec).await?.token);
     }
     Ok((store, last.ok_or("at least one key")?))
 }

@@ -25,20 +25,20 @@ const TIME_BARS: [(&str, f64); 1] = [(decide::CEDAR, 100.0)];
 const INSTRUCTION_BARS: [(&str, f64); 2] = [(authenticate::PREFIXED, 4.0), (authenticate::JWT, 30.0)];
 
 /// What is asked, and who answers it.
-struct MembershipQuery {
+struct Question {
     name: &'static str,
     /// The first is keygate.
-    responses: Vec<Scenario>,
+    answers: Vec<Scenario>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let questions = [
-        MembershipQuery { name: "does this token open a key?", responses: authenticate::accept() },
-        MembershipQuery { name: "is this token mistyped?", responses: authenticate::reject() },
-        MembershipQuery { name: "may it call one of 10 models in production?", responses: decide::among_10() },
-        MembershipQuery { name: "may it call one of 1,000 models in production?", responses: decide::among_1000() },
+        Question { name: "does this token open a key?", answers: authenticate::accept() },
+        Question { name: "is this token mistyped?", answers: authenticate::reject() },
+        Question { name: "may it call one of 10 models in production?", answers: decide::among_10() },
+        Question { name: "may it call one of 1,000 models in production?", answers: decide::among_1000() },
     ];
-    let all: Vec<_> = questions.iter().flat_map(|question| question.responses.iter().copied()).collect();
+    let all: Vec<_> = questions.iter().flat_map(|question| question.answers.iter().copied()).collect();
     if run_if_asked(&all)? {
         return Ok(());
     }
@@ -55,9 +55,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn times(question: &MembershipQuery) {
+fn times(question: &Question) {
     println!("\n{:52}{:>12}{:>10}{:>8}{:>12}", question.name, "ns", "ratio", "allocs", "bytes");
-    let mut works: Vec<Work> = question.responses.iter().map(|answer| (answer.prepare)()).collect();
+    let mut works: Vec<Work> = question.answers.iter().map(|answer| (answer.prepare)()).collect();
     let calls: Vec<u32> = works.iter_mut().map(calls).collect();
     let mut fastest = vec![f64::MAX; works.len()];
     for _ in 0..ROUNDS {
@@ -65,7 +65,7 @@ fn times(question: &MembershipQuery) {
             *fastest = fastest.min(time(work, *calls));
         }
     }
-    for ((answer, work), seconds) in question.responses.iter().zip(&mut works).zip(&fastest) {
+    for ((answer, work), seconds) in question.answers.iter().zip(&mut works).zip(&fastest) {
         let allocated = measure(&mut **work);
         let (nanoseconds, ratio) = (seconds * 1e9, seconds / fastest[0]);
         let (count, bytes) = (allocated.count_total, allocated.bytes_total);
@@ -74,10 +74,10 @@ fn times(question: &MembershipQuery) {
     }
 }
 
-fn instructions(question: &MembershipQuery, counter: &Counter) -> Result<(), Box<dyn Error>> {
+fn instructions(question: &Question, counter: &Counter) -> Result<(), Box<dyn Error>> {
     println!("\n{:52}{:>12}{:>10}", question.name, "instructions", "ratio");
     let mut ours = None;
-    for answer in question.responses.iter().filter(|answer| answer.name != authenticate::ARGON2) {
+    for answer in question.answers.iter().filter(|answer| answer.name != authenticate::ARGON2) {
         let count = counter.count(answer.name)?;
         let ours = *ours.get_or_insert(count);
         let ratio = count as f64 / ours as f64;

@@ -1,6 +1,6 @@
 //! What handlers share, and how the routes are put behind keygate.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use axum::{
     Router,
@@ -8,20 +8,22 @@ use axum::{
     http::request::Parts,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{delete, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post},
 };
 use keygate::{
-    Authorization, BoxedKeyManagementStore, Gate, Issuer, KeyManager, TeamId, UnixTime, UsageCounter,
+    Authorization, Gate, Issuer, KeyManager,
     http::{CredentialHeaders, Responses},
-    tower::{AuthenticateLayer, AuthorizeLayer, ChannelSink, LayerConfig},
+    sink::ChannelSink,
+    store::{BoxedKeyManagementStore, Remembered},
+    tower::{AuthenticateLayer, AuthorizeLayer},
 };
-use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 use tower::Layer;
 
 use crate::{
+    audit::Uses,
     caller, chat,
-    database::{Database, Members},
+    database::{Database, Lookup},
     keys, leaks, models,
     platform::Platform,
     problem::{Problem, not_found},
@@ -31,70 +33,54 @@ use crate::{
 
 pub(crate) const ACME: Issuer = Issuer::from_static("acme");
 
-/// Any store, with or without a cache in front: which, is chosen when the server starts.
-pub(crate) type Store = BoxedKeyManagementStore;
+/// Manages keys in any database, with or without a cache in front: which, is chosen when the server starts.
+pub(crate) type Keys = KeyManager<BoxedKeyManagementStore, Database>;
 
 /// What handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate<Lookup, Database, Remembered>>,
+    pub(crate) keys: Keys,
     pub(crate) responses: Responses,
-    pub(crate) manager: KeyManager<Store>,
-    pub(crate) members: Members,
-    /// For questions about a user that are not about a team.
-    pub(crate) any_team: TeamId,
     pub(crate) platform: Arc<Platform>,
-    pub(crate) outbox: ChannelSink,
-    pub(crate) uses: Arc<Mutex<UsageCounter>>,
-    pub(crate) authenticate: AuthenticateLayer<Store, ChannelSink>,
+    pub(crate) uses: Uses,
+    pub(crate) authenticate: AuthenticateLayer<Lookup, Database, Remembered>,
     /// Places for reports of leaked tokens.
     pub(crate) reports: Semaphore,
     /// Where a credential may be.
-    pub(crate) fields: CredentialHeaders,
+    pub(crate) headers: CredentialHeaders,
     /// Whether `X-Dev-User` is believed.
     pub(crate) dev_login: bool,
     /// Becomes true when the server is about to end.
     pub(crate) stop: watch::Receiver<bool>,
-    edge: LayerConfig<ChannelSink>,
-    /// Goes with the last who uses the database.
-    _directory: Option<TempDir>,
 }
 
 impl App {
     pub(crate) fn new(
-        database: Database,
-        outbox: ChannelSink,
-        fields: CredentialHeaders,
+        (database, lookup): (Database, Lookup),
+        (sink, uses): (ChannelSink, Uses),
+        headers: CredentialHeaders,
         dev_login: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
-        let Database { store, members, directory } = database;
-        let (gate, responses) = (Gate::new(ACME), Responses::new("models")?);
+        let keys = KeyManager::new(ACME, lookup.store()).with_directory(database.clone()).with_sink(sink.clone());
+        let gate = Arc::new(Gate::new(ACME, lookup).with_directory(database).with_sink(sink));
+        let responses = Responses::new("models")?;
         // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it
         // how to read the proxy's word on the transport.
-        let edge = LayerConfig::new(gate, responses.clone(), outbox.clone(), UnixTime::now);
+        let authenticate = AuthenticateLayer::new(Arc::clone(&gate), responses.clone()).headers(headers);
         Ok(Self {
             gate,
+            keys,
             responses,
-            manager: KeyManager::new(ACME, store.clone()),
-            members,
-            any_team: "core".parse()?,
             platform: Arc::new(Platform::new()?),
-            outbox,
-            uses: Arc::default(),
-            authenticate: AuthenticateLayer::new(edge.clone(), store).fields(fields),
+            uses,
+            authenticate,
             reports: Semaphore::new(leaks::MAX_REPORTS),
-            fields,
+            headers,
             dev_login,
             stop,
-            edge,
-            _directory: directory,
         })
-    }
-
-    /// Returns a reference to the store.
-    pub(crate) const fn store(&self) -> &Store {
-        self.manager.store()
     }
 }
 
@@ -102,23 +88,25 @@ impl App {
 ///
 /// ```text
 /// /health, /leaks                open
-/// keys                           signed-in user or verified key; each handler asks `authorize_operation`
+/// keys                           signed-in user or authenticated key; the manager decides
 /// everything else                AuthenticateLayer, then the router, then AuthorizeLayer at the matched route
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let authorize =
-        AuthorizeLayer::concealing(app.edge.clone(), app.members.clone(), Routes(Arc::clone(&app.platform)), not_found);
+    let (gate, routes) = (Arc::clone(&app.gate), Routes(Arc::clone(&app.platform)));
+    let authorize = AuthorizeLayer::hiding(gate, app.responses.clone(), routes, not_found);
+    // On the methods of a route and not on the router: another method gets its 405 then, and not the layer's 403.
+    let decided = |methods: MethodRouter<Arc<App>>| methods.route_layer(authorize.clone());
     let serving = Router::new()
-        .route(resolve::CHAT, post(chat::completions))
-        .route(resolve::DEPLOYMENTS, post(models::deploy))
-        .route(resolve::LOGS, get(models::logs))
-        .route(resolve::MODEL_METRICS, get(models::metrics))
-        .route(resolve::PREDICT, post(models::predict))
-        .route(resolve::PREDICT_DEPLOYMENT, post(models::predict))
-        .route(resolve::SECRETS, get(models::secrets))
-        .route(resolve::TEAM_METRICS, get(models::metrics))
-        .route(resolve::TICKS, get(stream::ticks))
-        .route_layer(authorize)
+        .route(resolve::CHAT, decided(post(chat::completions)))
+        .route(resolve::DEPLOYMENTS, decided(post(models::deploy)))
+        .route(resolve::LOGS, decided(get(models::logs)))
+        .route(resolve::MODEL_METRICS, decided(get(models::metrics)))
+        .route(resolve::PREDICT, decided(post(models::predict)))
+        .route(resolve::PREDICT_DEPLOYMENT, decided(post(models::predict)))
+        .route(resolve::SECRETS, decided(get(models::secrets)))
+        .route(resolve::TEAM_METRICS, decided(get(models::metrics)))
+        .route(resolve::TICKS, decided(get(stream::ticks)))
+        .method_not_allowed_fallback(async || Problem::method())
         .fallback(async || Problem::not_found())
         .with_state(Arc::clone(app));
 
@@ -159,7 +147,7 @@ impl FromRequestParts<Arc<App>> for Allowed {
             return Err(app.responses.closed().into_response());
         };
         let mut uses = app.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.record(authorization.key(), UnixTime::now());
+        uses.record(authorization.key().matched(), authorization.decided_at());
         Ok(Self(authorization))
     }
 }

@@ -1,110 +1,96 @@
 //! One key of every sort, for tests and for trying out; made by the service itself.
 
-use core::error::Error;
-use core::num::NonZeroU16;
+use core::{error::Error, time::Duration};
 use std::sync::Arc;
 
 use keygate::{
-    Actor, Conflict, Create, Disable, EnvironmentScope, Grant, InvalidText, KeyManager, KeyName, KeyRecord, KeyStore,
-    List, ManageError, ModelScope, PageRequest, Permission, Revoke, Status, SysRng, Token, UnixTime, Validity,
-    authorize_operation,
+    Actor, EnvironmentScope, Grant, InvalidText, KeyId, KeyManager, KeyName, KeyRecord, Labels, ManageError,
+    ModelScope, NewKeySpec, Permission, RevocationCause, SystemRandomness, Token, UnixTime, Validity,
+    store::{Conflict, ListQuery, StatusFilter},
 };
 
-use crate::{app::Store, audit};
+use crate::app::{ACME, Keys};
 
 /// Makes the keys, and hands each token to `show` once.
-pub(crate) async fn bootstrap(
-    manager: &KeyManager<Store>,
-    mut show: impl FnMut(&'static str, &Token),
-) -> Result<(), Box<dyn Error>> {
-    let now = UnixTime::now();
-    let maker = Maker { manager, system: Actor::system("bootstrap")?, now };
-    for (name, grant, validity) in sorts(now)? {
-        let token = maker.make(name, grant, validity).await?;
-        show(name, &token);
+pub(crate) async fn bootstrap(keys: &Keys, mut show: impl FnMut(&str, &Token)) -> Result<(), Box<dyn Error>> {
+    let system = Actor::system("bootstrap")?;
+    for (name, grant) in sorts()? {
+        show(name, &make(keys, &system, name, grant).await?);
     }
     Ok(())
 }
 
-fn sorts(now: UnixTime) -> Result<Vec<Sort>, Box<dyn Error>> {
+fn sorts() -> Result<Vec<(&'static str, Grant)>, Box<dyn Error>> {
     let production = EnvironmentScope::only(["production".parse()?])?;
     let both = EnvironmentScope::only(["production".parse()?, "staging".parse()?])?;
     let one = ModelScope::only(["abcd1234".parse()?])?;
-    let full = || Permission::Full { environments: EnvironmentScope::All };
-    let inference = |environments, models| Permission::InferenceOnly { environments, models };
-    let team = |team: &str, permission| Ok::<_, InvalidText>(Grant::Team { team: team.parse()?, permission });
-    let unlimited = Validity::NEVER_EXPIRES;
+    let full = || Permission::full(EnvironmentScope::All);
+    let inference = Permission::inference_only;
+    let team = |team: &str, permission| Ok::<_, InvalidText>(Grant::team(team.parse()?, permission));
     Ok(vec![
-        ("personal", Grant::Personal { user: "ada".parse()? }, unlimited),
-        ("full", team("core", full())?, unlimited),
-        ("full-production", team("core", Permission::Full { environments: production.clone() })?, unlimited),
-        ("inference", team("core", inference(EnvironmentScope::All, ModelScope::All))?, unlimited),
-        ("inference-prod-staging", team("core", inference(both, ModelScope::All))?, unlimited),
-        ("inference-one-model", team("core", inference(production, one.clone()))?, unlimited),
-        ("metrics", team("core", Permission::MetricsOnly { models: ModelScope::All })?, unlimited),
-        ("metrics-one-model", team("core", Permission::MetricsOnly { models: one })?, unlimited),
-        ("other-team", team("labs", full())?, unlimited),
-        ("expired", team("core", full())?, Validity::until(now)),
-        ("disabled", team("core", full())?, unlimited),
-        ("revoked", team("core", full())?, unlimited),
+        ("personal", Grant::personal("ada".parse()?)),
+        ("full", team("core", full())?),
+        ("full-production", team("core", Permission::full(production.clone()))?),
+        ("inference", team("core", inference(EnvironmentScope::All, ModelScope::All))?),
+        ("inference-prod-staging", team("core", inference(both, ModelScope::All))?),
+        ("inference-one-model", team("core", inference(production, one.clone()))?),
+        ("metrics", team("core", Permission::metrics_only(ModelScope::All))?),
+        ("metrics-one-model", team("core", Permission::metrics_only(one))?),
+        ("other-team", team("labs", full())?),
+        ("expired", team("core", full())?),
+        ("disabled", team("core", full())?),
+        ("revoked", team("core", full())?),
     ])
 }
 
-type Sort = (&'static str, Grant, Validity);
-
-struct Maker<'a> {
-    manager: &'a KeyManager<Store>,
-    system: Actor<'a>,
-    now: UnixTime,
+async fn make(keys: &Keys, system: &Actor, text: &str, grant: Grant) -> Result<Token, Box<dyn Error>> {
+    let name: KeyName = text.parse()?;
+    let labels = Labels::new([(MADE_BY.parse()?, BOOTSTRAP.parse()?)])?;
+    let spec = |validity| NewKeySpec::new(grant.clone(), name.clone(), validity).with_labels(labels.clone());
+    if let Some(earlier) = earlier(keys, system, &grant, &name).await? {
+        // Its token cannot be shown again.
+        keys.revoke(system, earlier, RevocationCause::Replaced).await?;
+    }
+    if text == "expired" {
+        // No key is made that has expired already: this one comes from a manager whose clock is an hour behind.
+        const HOUR: Duration = Duration::from_secs(3600);
+        let past = || UnixTime::now().saturating_sub(HOUR);
+        let keys = KeyManager::with_parts(ACME, keys.store().clone(), past, SystemRandomness);
+        let soon = Validity::until(past().saturating_add(Duration::from_secs(60)));
+        return Ok(keys.create(system, spec(soon)).await?.token);
+    }
+    let issued = match keys.create(system, spec(Validity::NEVER_EXPIRES)).await {
+        Err(ManageError::Conflict(Conflict::NameTaken)) => {
+            return Err(format!("the key `{name}` was not made by --bootstrap, and is left as it is").into());
+        }
+        result => result?,
+    };
+    match text {
+        "disabled" => drop(keys.disable(system, issued.id).await?),
+        "revoked" => drop(keys.revoke(system, issued.id, RevocationCause::Requested).await?),
+        _ => {}
+    }
+    Ok(issued.token)
 }
 
-impl Maker<'_> {
-    async fn make(&self, text: &'static str, grant: Grant, validity: Validity) -> Result<Token, Box<dyn Error>> {
-        let name: KeyName = text.parse()?;
-        let token = loop {
-            let permit = authorize_operation(&self.system, Create(grant.clone()), None, self.now)?;
-            match self.manager.create(permit, name.clone(), validity, &mut SysRng, self.now).await {
-                Ok(issued) => {
-                    audit::tell(&issued.event);
-                    break issued.token;
-                }
-                // An earlier start made it. Its token cannot be shown again, so the old key ends.
-                Err(ManageError::Conflict(Conflict::NameTaken)) => {
-                    self.revoke(&self.named(&name, &grant).await?).await?
-                }
-                Err(error) => return Err(error.into()),
-            }
+/// Finds the key of this name that an earlier start made. One that somebody else made is nobody's to end.
+async fn earlier(keys: &Keys, system: &Actor, grant: &Grant, name: &KeyName) -> Result<Option<KeyId>, Box<dyn Error>> {
+    let mut query = ListQuery::new();
+    query.filter.status = Some(StatusFilter::NotRevoked);
+    loop {
+        let page = keys.list(system, grant.owner(), query).await?;
+        let is_it = |record: &&Arc<KeyRecord>| {
+            record.name() == name && record.labels().get(MADE_BY).is_some_and(|by| by.as_str() == BOOTSTRAP)
         };
-        let record = self.manager.store().find(token.id()).await?.ok_or("the key was just made")?;
-        match text {
-            "disabled" => {
-                let permit = authorize_operation(&self.system, Disable(record), None, self.now)?;
-                audit::tell(&self.manager.disable(permit, self.now).await?);
-            }
-            "revoked" => self.revoke(&record).await?,
-            _ => {}
+        if let Some(record) = page.records.iter().find(is_it) {
+            return Ok(Some(record.id()));
         }
-        Ok(token)
-    }
-
-    async fn revoke(&self, record: &Arc<KeyRecord>) -> Result<(), Box<dyn Error>> {
-        let permit = authorize_operation(&self.system, Revoke(Arc::clone(record)), None, self.now)?;
-        audit::tell(&self.manager.revoke(permit, self.now).await?);
-        Ok(())
-    }
-
-    /// Finds the owner's key that has the name and is not revoked: the one that stands in the way.
-    async fn named(&self, name: &KeyName, grant: &Grant) -> Result<Arc<KeyRecord>, Box<dyn Error>> {
-        let mut after = None;
-        loop {
-            let permit = authorize_operation(&self.system, List(grant.owner()), None, self.now)?;
-            let page = self.manager.list(permit, PageRequest { after, limit: NonZeroU16::MAX }).await?;
-            let is_it =
-                |record: &&Arc<KeyRecord>| record.name() == name && !matches!(record.status(), Status::Revoked { .. });
-            if let Some(record) = page.records.iter().find(is_it) {
-                return Ok(Arc::clone(record));
-            }
-            after = Some(page.next.ok_or("the name is taken by a key that is not listed")?);
+        if page.next.is_none() {
+            return Ok(None);
         }
+        query.after = page.next;
     }
 }
+
+const MADE_BY: &str = "made-by";
+const BOOTSTRAP: &str = "bootstrap";

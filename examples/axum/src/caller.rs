@@ -1,31 +1,36 @@
-//! Who manages keys: a user who is signed in, or a verified key.
+//! Who manages keys: a user who is signed in, or an authenticated key.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderName, request::Parts},
+    http::{HeaderMap, HeaderName, Method, header::HOST, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use keygate::{
-    Actor, MatchedKey, UserId,
+    Actor, AuthenticatedKey, UserId,
     http::{CredentialError, extract_credential},
 };
 use tower::{Layer, ServiceExt};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    problem::{Problem, is_json},
+};
 
 /// For development only, and believed only with `--dev-login`.
 ///
-/// In production this would be no login at all: whoever can send a header could be any user, an admin included. A real
+/// In production this would be no login at all: everybody who can send a header could be any user, an admin included. A real
 /// service puts its own session check (a cookie, single sign-on) where [`sign_in`] reads this header, and makes sure
 /// that no proxy lets a header through that claims who somebody is.
 const DEV_USER: HeaderName = HeaderName::from_static("x-dev-user");
 
 /// Lets signed-in users by, and everybody else only with a key.
 ///
-/// Both at once are refused as two credentials are: which of them is meant, must not be guessed.
+/// Both at once are refused as two credentials are: which of them is meant, must not be guessed. Where a cookie stands
+/// for a user, a page of another site can send a request with it, but no JSON without being asked first (CORS): so every
+/// change by a user has that content type.
 pub(crate) async fn sign_in(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     // What came from outside is no proof.
     request.extensions_mut().remove::<SignedIn>();
@@ -36,16 +41,33 @@ pub(crate) async fn sign_in(State(app): State<Arc<App>>, mut request: Request, n
             Err(error) => match error {},
         },
         (true, Some(claim), None)
-            if extract_credential(request.headers(), app.fields) == Err(CredentialError::Missing) =>
+            if extract_credential(request.headers(), app.headers) == Err(CredentialError::Missing) =>
         {
             let Some(user) = claim.to_str().ok().and_then(|text| text.parse().ok()) else {
                 return app.responses.no_credential(CredentialError::Malformed).into_response();
             };
+            if !is_loopback(request.headers()) {
+                return Problem::forbidden("host_not_loopback").into_response();
+            }
+            if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_json(request.headers()) {
+                return Problem::content_type().into_response();
+            }
             request.extensions_mut().insert(SignedIn(user));
             next.run(request).await
         }
         (true, Some(_), _) => app.responses.no_credential(CredentialError::Multiple).into_response(),
     }
+}
+
+/// Returns `true` if the client knows the server by a loopback name. A web page can have its own name stand for the
+/// loopback address, and is at home here then.
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|symbol| symbol.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "127.0.0.1" | "[::1]" | "localhost")
 }
 
 #[derive(Clone, Debug)]
@@ -54,15 +76,23 @@ struct SignedIn(UserId);
 /// Who wants to manage keys.
 #[derive(Debug)]
 pub(crate) enum Caller {
-    Key(MatchedKey),
+    Key(AuthenticatedKey),
     User(UserId),
 }
 
 impl Caller {
-    pub(crate) fn actor(&self) -> Actor<'_> {
+    pub(crate) fn actor(&self) -> Actor {
         match self {
-            Self::Key(key) => Actor::Key(key),
+            Self::Key(key) => Actor::from(key),
             Self::User(user) => Actor::User(user.clone()),
+        }
+    }
+
+    /// Returns the user: signed in, or behind a personal key.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Key(key) => key.user(),
+            Self::User(user) => Some(user),
         }
     }
 }

@@ -1,86 +1,162 @@
-//! Where keys and memberships are kept.
+//! Where keys, events and users are kept.
 
 use core::{error::Error, time::Duration};
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc};
 
-use keygate::{CachedStore, Directory, KeyManagementStore, Membership, TeamId, UserId};
+use keygate::{
+    CacheError, CachedStore, KeyId, KeyRecord, Membership, TeamId, TeamRole, UnixTime, UserId, UserStatus,
+    store::{
+        Answer, Batch, BoxedKeyManagementStore, ChangeFeed, Changes, Conflict, Directory, KeyChange, KeyLookup,
+        KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, NewKey, Page, Remembered, Revision, RevokeAll,
+        SecondLook, Touch,
+    },
+};
 use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
 use tempfile::TempDir;
 
-use crate::app::Store;
-
-/// Keys and members.
-#[derive(Debug)]
-pub(crate) struct Database {
-    pub(crate) store: Store,
-    pub(crate) members: Members,
-    /// Removed at the end, with the database in it.
-    pub(crate) directory: Option<TempDir>,
-}
-
-impl Database {
-    /// Opens `sqlite:PATH` or `postgres://...`; nothing is a database that ends with the server.
-    pub(crate) async fn open(url: Option<&str>, cache: Option<Duration>) -> Result<Self, Box<dyn Error>> {
-        let (members, directory) = match url {
-            None => {
-                let directory = TempDir::new()?;
-                let store = SqliteStore::open(&directory.path().join("keys.sqlite")).await?;
-                (Members::Sqlite(store), Some(directory))
-            }
-            Some(url) => match url.strip_prefix("sqlite:") {
-                Some(path) => (Members::Sqlite(SqliteStore::open(Path::new(path)).await?), None),
-                None => (Members::Postgres(PostgresStore::connect(url).await?), None),
-            },
-        };
-        let store = match &members {
-            Members::Postgres(store) => cached(store.clone(), cache),
-            Members::Sqlite(store) => cached(store.clone(), cache),
-        };
-        Ok(Self { store, members, directory })
-    }
-}
-
-/// Puts a cache in front, if one is asked for. Its bound is how long a key that another process revoked keeps opening.
-fn cached(store: impl KeyManagementStore + 'static, cache: Option<Duration>) -> Store {
-    match cache {
-        Some(max_staleness) => Store::new(CachedStore::new(store, max_staleness, 10_000, 1_000, Instant::now)),
-        None => Store::new(store),
-    }
-}
-
-/// What users are in teams: in the same database, and never cached.
+/// One database or the other: which, is chosen when the server starts.
 #[derive(Clone, Debug)]
-pub(crate) enum Members {
+pub(crate) enum Database {
     Postgres(PostgresStore),
     Sqlite(SqliteStore),
 }
 
-impl Members {
+/// Calls the same of either.
+macro_rules! either {
+    ($database:expr, $store:ident => $call:expr) => {
+        match $database {
+            Database::Postgres($store) => $call.await,
+            Database::Sqlite($store) => $call.await,
+        }
+    };
+}
+
+impl Database {
+    /// Opens `sqlite:PATH` or `postgres://...`; nothing is a database that ends with the server, in a directory that is
+    /// removed when it is dropped.
+    pub(crate) async fn open(url: Option<&str>) -> Result<(Self, Option<TempDir>), Box<dyn Error>> {
+        let Some(url) = url else {
+            let directory = TempDir::new()?;
+            let store = SqliteStore::open(&directory.path().join("keys.sqlite")).await?;
+            return Ok((Self::Sqlite(store), Some(directory)));
+        };
+        let database = match url.strip_prefix("sqlite:") {
+            Some(path) => Self::Sqlite(SqliteStore::open(Path::new(path)).await?),
+            None => Self::Postgres(PostgresStore::connect(url).await?),
+        };
+        Ok((database, None))
+    }
+
     /// Adds users for tests and for trying out: `ada`, a member of `core`, `bob`, its admin, and `carl`, admin of
     /// `labs`.
     pub(crate) async fn add_examples(&self) -> Result<(), Box<dyn Error>> {
-        for (user, team, membership) in [
-            ("ada", "core", Membership::Member),
-            ("bob", "core", Membership::Admin),
-            ("carl", "labs", Membership::Admin),
-        ] {
+        for (user, team, role) in
+            [("ada", "core", TeamRole::Member), ("bob", "core", TeamRole::Admin), ("carl", "labs", TeamRole::Admin)]
+        {
             let (user, team) = (user.parse()?, team.parse()?);
-            match self {
-                Self::Postgres(store) => store.set_member(&user, &team, membership).await?,
-                Self::Sqlite(store) => store.set_member(&user, &team, membership).await?,
-            }
+            either!(self, store => store.set_member(&user, &team, role))?;
         }
         Ok(())
     }
 }
 
-impl Directory for Members {
+impl KeyStore for Database {
     type Error = StoreError;
 
-    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, StoreError> {
+    async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        either!(self, store => store.find(id))
+    }
+}
+
+impl KeyManagementStore for Database {
+    type Receipt = Logged;
+
+    async fn insert(&self, new: NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
+        either!(self, store => store.insert(new))
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<Logged>, StoreError> {
+        either!(self, store => store.change(change))
+    }
+
+    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), StoreError> {
+        either!(self, store => store.touch(touches, now))
+    }
+
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, StoreError> {
+        either!(self, store => store.list(keys_of, query))
+    }
+
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<Logged>, StoreError> {
+        either!(self, store => store.revoke_all(revoke))
+    }
+}
+
+impl ChangeFeed for Database {
+    async fn changes_since(&self, since: Option<Revision>) -> Result<Changes, StoreError> {
+        either!(self, store => store.changes_since(since))
+    }
+}
+
+/// Users are in the same database, and never cached.
+impl Directory for Database {
+    type Error = StoreError;
+
+    async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
+        either!(self, store => store.user(user))
+    }
+
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
+        either!(self, store => store.membership(user, team))
+    }
+}
+
+/// What the gate looks keys up in: the database, or a cache in front of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Lookup {
+    Cached(CachedStore<Database>),
+    Plain(Database),
+}
+
+impl Lookup {
+    /// Puts a cache in front, if a bound on staleness is given.
+    pub(crate) fn new(database: Database, max_staleness: Option<Duration>) -> Self {
+        match max_staleness {
+            Some(max_staleness) => Self::Cached(CachedStore::new(database, max_staleness)),
+            None => Self::Plain(database),
+        }
+    }
+
+    /// Returns the store for the manager: what is changed through it, the cache forgets.
+    pub(crate) fn store(&self) -> BoxedKeyManagementStore {
         match self {
-            Self::Postgres(store) => store.membership(user, team).await,
-            Self::Sqlite(store) => store.membership(user, team).await,
+            Self::Cached(cache) => BoxedKeyManagementStore::new(cache.write_through()),
+            Self::Plain(database) => BoxedKeyManagementStore::new(database.clone()),
+        }
+    }
+}
+
+impl KeyLookup<Remembered> for Lookup {
+    type Error = CacheError<StoreError>;
+
+    async fn look_up(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Self::Error> {
+        match self {
+            Self::Cached(cache) => cache.look_up(id).await,
+            Self::Plain(database) => database.find(id).await.map_err(CacheError::Store),
+        }
+    }
+
+    async fn look_up_current(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Self::Error> {
+        match self {
+            Self::Cached(cache) => cache.look_up_current(id).await,
+            Self::Plain(database) => database.find(id).await.map_err(CacheError::Store),
+        }
+    }
+
+    async fn look_again(&self, seen: &Arc<KeyRecord>) -> Result<SecondLook, Self::Error> {
+        match self {
+            Self::Cached(cache) => cache.look_again(seen).await,
+            Self::Plain(_) => Ok(SecondLook::NothingNewer),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Managing keys over HTTP. Every handler takes its permit from `authorize_operation`, with the caller's membership as it is now.
+//! Managing keys over HTTP: each handler is one call of the manager, and the answer to it.
 //!
-//! A key of somebody else's is answered as one that does not exist.
+//! A key of another owner is answered as one that does not exist.
 
 mod json;
-mod permit;
+mod refusal;
 
 use std::sync::Arc;
 
@@ -14,18 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use keygate::{
-    BoxError, Create, Disable, Enable, Event, EventKind, Grant, List, ManageError, Owner, Rename, Revoke, Rotate,
-    SysRng, TeamId, UnixTime, Validity,
+    Done, Grant, KeyId, ManageError, NewKeySpec, Owner, RevocationCause, TeamId, UnixTime, Validity, store::BoxError,
 };
+use keygate_sql_store::StoreError;
 use serde_json::{Value, json};
 
 use self::{
-    json::{KeyView, ListQuery, NewName, NewPersonalKey, NewTeamKey, RotateBody},
-    permit::{permit, permit_on, refused},
+    json::{KeyView, NewName, NewPersonalKey, NewTeamKey, Place, RotateBody},
+    refusal::refused,
 };
 use crate::{
     app::App,
-    audit,
     caller::Caller,
     problem::{Body, Problem, Reply},
 };
@@ -39,24 +38,21 @@ pub(crate) async fn create_for_team(
     Path(team): Path<String>,
     Body(new): Body<NewTeamKey>,
 ) -> Answer {
-    let grant = Grant::Team { team: team_id(&team)?, permission: new.permission().map_err(bad)? };
+    let grant = Grant::team(team_id(&team)?, new.permission().map_err(bad)?);
     create(&app, &caller, grant, &new.name, new.expires_at).await
 }
 
 pub(crate) async fn create_mine(State(app): Shared, caller: Caller, Body(new): Body<NewPersonalKey>) -> Answer {
-    let user = caller.actor().user().cloned().ok_or_else(Problem::not_found)?;
-    create(&app, &caller, Grant::Personal { user }, &new.name, new.expires_at).await
+    let user = caller.user().cloned().ok_or_else(Problem::not_found)?;
+    create(&app, &caller, Grant::personal(user), &new.name, new.expires_at).await
 }
 
 async fn create(app: &App, caller: &Caller, grant: Grant, name: &str, expires_at: Option<UnixTime>) -> Answer {
-    let name = name.parse().map_err(bad)?;
     let validity = expires_at.map_or(Validity::NEVER_EXPIRES, Validity::until);
-    let now = UnixTime::now();
-    let permit = permit(app, caller, Create(grant.clone()), &grant.owner(), now).await?;
-    let issued =
-        app.manager.create(permit, name, validity, &mut SysRng, now).await.map_err(|error| refused(app, error))?;
-    audit::tell(&issued.event);
-    let key = KeyView::of(issued.key.record());
+    let spec = NewKeySpec::new(grant, name.parse().map_err(bad)?, validity);
+    let issued = app.keys.create(&caller.actor(), spec).await.map_err(|error| refused(app, caller, &error))?;
+    // The list has the rest: to look it up now could fail, and the token would be lost.
+    let key = json!({ "id": issued.id, "display": issued.token.public().to_string(), "name": name });
     Ok(shown_once(StatusCode::CREATED, json!({ "key": key, "token": issued.token.expose_secret() })))
 }
 
@@ -64,24 +60,23 @@ pub(crate) async fn list_of_team(
     State(app): Shared,
     caller: Caller,
     Path(team): Path<String>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    place: Result<Query<Place>, QueryRejection>,
 ) -> Answer {
-    list(&app, &caller, Owner::Team(team_id(&team)?), query).await
+    list(&app, &caller, Owner::Team(team_id(&team)?), place).await
 }
 
 pub(crate) async fn list_mine(
     State(app): Shared,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    place: Result<Query<Place>, QueryRejection>,
 ) -> Answer {
-    let user = caller.actor().user().cloned().ok_or_else(Problem::not_found)?;
-    list(&app, &caller, Owner::Personal(user), query).await
+    let user = caller.user().cloned().ok_or_else(Problem::not_found)?;
+    list(&app, &caller, Owner::Personal(user), place).await
 }
 
-async fn list(app: &App, caller: &Caller, owner: Owner, query: Result<Query<ListQuery>, QueryRejection>) -> Answer {
-    let page = query.map_err(|_| bad("the query has `limit` and `after`"))?.page();
-    let permit = permit(app, caller, List(owner.clone()), &owner, UnixTime::now()).await?;
-    let page = app.manager.list(permit, page).await.map_err(|error| refused(app, error))?;
+async fn list(app: &App, caller: &Caller, owner: Owner, place: Result<Query<Place>, QueryRejection>) -> Answer {
+    let query = place.map_err(|_| bad("the query has `limit` and `after`"))?.query();
+    let page = app.keys.list(&caller.actor(), owner, query).await.map_err(|error| refused(app, caller, &error))?;
     let keys: Vec<_> = page.records.iter().map(|record| KeyView::of(record)).collect();
     Ok(Json(json!({ "keys": keys, "next": page.next })).into_response())
 }
@@ -92,9 +87,8 @@ pub(crate) async fn rename(
     Path(key): Path<String>,
     Body(new): Body<NewName>,
 ) -> Answer {
-    let (name, now) = (new.name.parse().map_err(bad)?, UnixTime::now());
-    let permit = permit_on(&app, &caller, &key, Rename, now).await?;
-    done(&app, app.manager.rename(permit, name, now).await)
+    let name = new.name.parse().map_err(bad)?;
+    done(&app, &caller, app.keys.rename(&caller.actor(), key_id(&key)?, name).await)
 }
 
 pub(crate) async fn rotate(
@@ -103,52 +97,39 @@ pub(crate) async fn rotate(
     Path(key): Path<String>,
     Body(body): Body<RotateBody>,
 ) -> Answer {
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, &key, Rotate, now).await?;
-    let rotated = app.manager.rotate(permit, body.rotation(), &mut SysRng, now).await;
-    let rotated = rotated.map_err(|error| refused(&app, error))?;
-    audit::tell(&rotated.event);
-    let previous_ends_at = match rotated.event.kind {
-        EventKind::Rotated { previous_ends_at } => previous_ends_at,
-        _ => None,
-    };
-    let body = json!({ "token": rotated.token.expose_secret(), "previous_ends_at": previous_ends_at });
+    let rotated = app.keys.rotate(&caller.actor(), key_id(&key)?, body.rotation()).await;
+    let rotated = rotated.map_err(|error| refused(&app, &caller, &error))?;
+    let body = json!({ "token": rotated.token.expose_secret(), "previous_ends_at": rotated.previous_ends_at });
     Ok(shown_once(StatusCode::OK, body))
 }
 
 pub(crate) async fn end_overlap(State(app): Shared, caller: Caller, Path(key): Path<String>) -> Answer {
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, &key, Rotate, now).await?;
-    done(&app, app.manager.end_overlap(permit, now).await)
+    done(&app, &caller, app.keys.end_overlap(&caller.actor(), key_id(&key)?).await)
 }
 
 pub(crate) async fn disable(State(app): Shared, caller: Caller, Path(key): Path<String>) -> Answer {
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, &key, Disable, now).await?;
-    done(&app, app.manager.disable(permit, now).await)
+    done(&app, &caller, app.keys.disable(&caller.actor(), key_id(&key)?).await)
 }
 
 pub(crate) async fn enable(State(app): Shared, caller: Caller, Path(key): Path<String>) -> Answer {
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, &key, Enable, now).await?;
-    done(&app, app.manager.enable(permit, now).await)
+    done(&app, &caller, app.keys.enable(&caller.actor(), key_id(&key)?).await)
 }
 
 pub(crate) async fn revoke(State(app): Shared, caller: Caller, Path(key): Path<String>) -> Answer {
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, &key, Revoke, now).await?;
-    done(&app, app.manager.revoke(permit, now).await)
+    done(&app, &caller, app.keys.revoke(&caller.actor(), key_id(&key)?, RevocationCause::Requested).await)
 }
 
-/// A key ends itself: what whoever finds a leaked one should do.
+/// A key ends itself: what anybody who finds a leaked one should do.
 pub(crate) async fn revoke_self(State(app): Shared, caller: Caller) -> Answer {
     let Caller::Key(key) = &caller else { return Err(Problem::not_found().into()) };
-    let now = UnixTime::now();
-    let permit = permit_on(&app, &caller, key.id().as_str(), Revoke, now).await?;
-    done(&app, app.manager.revoke(permit, now).await)
+    done(&app, &caller, app.keys.revoke(&caller.actor(), key.id(), RevocationCause::Requested).await)
 }
 
 fn team_id(text: &str) -> Result<TeamId, Reply> {
+    text.parse().map_err(|_| Problem::not_found().into())
+}
+
+fn key_id(text: &str) -> Result<KeyId, Reply> {
     text.parse().map_err(|_| Problem::not_found().into())
 }
 
@@ -156,9 +137,9 @@ fn bad(detail: impl ToString) -> Reply {
     Problem::body(detail).into()
 }
 
-fn done(app: &App, result: Result<Event, ManageError<BoxError>>) -> Answer {
-    let event = result.map_err(|error| refused(app, error))?;
-    audit::tell(&event);
+/// What is as it should be already is done as well.
+fn done(app: &App, caller: &Caller, result: Result<Done, ManageError<BoxError, StoreError>>) -> Answer {
+    result.map_err(|error| refused(app, caller, &error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

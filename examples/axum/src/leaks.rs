@@ -1,4 +1,4 @@
-//! Reports of leaked tokens: whoever found one ends its key, and learns nothing by it.
+//! Reports of leaked tokens: the one who found a token ends its key, and learns nothing by it.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,13 +8,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use keygate::{UnixTime, tower::AuditSink};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
     app::App,
-    audit,
     problem::{Body, Problem, Reply},
 };
 
@@ -41,17 +39,8 @@ pub(crate) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>
     let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.acquire()).await else {
         return Err(app.responses.unavailable().into());
     };
-    let texts = found.tokens.iter().map(String::as_str);
-    let mut is_done = true;
-    for result in app.manager.revoke_leaked(app.gate, texts, UnixTime::now()).await {
-        match result {
-            Ok(event) => audit::tell(&event),
-            Err(error) => {
-                app.outbox.failed(&error);
-                is_done = false;
-            }
-        }
-    }
+    let results = app.keys.revoke_leaked(found.tokens.iter().map(String::as_str)).await;
+    let is_done = results.iter().all(Result::is_ok);
     if is_done { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(app.responses.unavailable().into()) }
 }
 

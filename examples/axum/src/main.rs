@@ -34,14 +34,14 @@
 //! {"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}
 //! $ curl -H "X-Dev-User: bob" -H "$JSON" http://127.0.0.1:8080/teams/core/api_keys \
 //!     -d '{"name":"ci","level":"inference_only","environments":["production"],"models":"all","expires_at":null}'
-//! {"key":{"created_at":1795442055,"created_by":"user:bob","display":"acmet1_RXN0UcEF1BqHqL4d",...},"token":"acmet1_...
+//! {"key":{"display":"acmet1_RXN0UcEF1BqHqL4d","id":"RXN0UcEF1BqHqL4d","name":"ci"},"token":"acmet1_...
 //! $ curl -i -X DELETE -H "Authorization: Bearer $K" http://127.0.0.1:8080/api_keys/self
 //! HTTP/1.1 204 No Content
 //! $ curl -H "Authorization: Bearer $K" -H "$JSON" -d '{}' $U/abcd1234/environments/production/predict
 //! {"type":"urn:keygate:problem:invalid_token","title":"The key is not valid","status":401,"reason":"revoked"}
 //! ```
 //!
-//! Whoever finds a token somewhere may end its key, without a login; the answer is the same where there is none:
+//! Anybody who finds a token may end its key, without a login; the answer is the same where there is none:
 //!
 //! ```text
 //! $ curl -i -H "$JSON" -d "{\"tokens\":[\"$FOUND\"]}" http://127.0.0.1:8080/leaks
@@ -55,14 +55,15 @@
 //! |---|---|
 //! | `--listen ADDRESS:PORT` | instead of `127.0.0.1:8080`; port 0 is any free one |
 //! | `--database sqlite:PATH` or `postgres://...` | instead of a file that is gone when the server ends |
-//! | `--cache-seconds N` | puts a cache in front, whose records are at most so old |
-//! | `--bootstrap` | adds the users `ada`, `bob` and `carl`, and prints one key of every sort in place of earlier ones |
+//! | `--cache-seconds N` | puts a cache in front, which follows the database's changes every second, and serves nothing that was not confirmed for so long |
+//! | `--bootstrap` | adds the users `ada`, `bob` and `carl`, and prints one key of every sort in place of those that it made before |
 //! | `--x-api-key` | takes `X-Api-Key` too |
 //! | `--dev-login` | believes `X-Dev-User`, and adds the same users; not for production |
 //!
-//! Events go to standard error, one JSON object a line. SIGTERM and SIGINT end the server: streams are told, requests
-//! have five seconds, and what waits in the outbox is written.
-#![expect(clippy::print_stdout, reason = "the address and the keys are for whoever started the server")]
+//! The events of changes are in the database, in the table `keygate_events`. Refusals, uses and failures go to standard
+//! error, one JSON object a line. SIGTERM and SIGINT end the server: streams are told, requests have five seconds, and
+//! what is left to write two.
+#![expect(clippy::print_stdout, reason = "the address and the keys are for the one who started the server")]
 
 mod app;
 mod args;
@@ -80,13 +81,16 @@ mod resolve;
 mod stream;
 
 use core::{error::Error, time::Duration};
-use std::{process::ExitCode, sync::Arc};
+use std::{io, process::ExitCode, sync::Arc};
 
-use keygate::{http::CredentialHeaders, tower::channel_sink};
+use keygate::{
+    http::CredentialHeaders,
+    sink::{AuditSink, ChannelSink, Message, SinkCapacity, Touches},
+};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
-    runtime::{Builder, Handle},
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::watch,
     time::sleep,
@@ -95,9 +99,9 @@ use tokio::{
 use crate::{
     app::{App, router},
     args::Args,
-    audit::Drain,
+    audit::{Log, Uses, follow, write_last_touches, write_touches},
     bootstrap::bootstrap,
-    database::Database,
+    database::{Database, Lookup},
 };
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -109,33 +113,39 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(args))?;
-    // Connections that did not end in time are dropped with the runtime.
+    let ((sink, receivers), uses) = (ChannelSink::new(SinkCapacity::default()), Uses::default());
+    let (log, touches) = Log::start(receivers, sink.clone(), Arc::clone(&uses));
+    let result = runtime.block_on(run(args, sink, uses, Arc::new(touches)));
+    // Connections that did not end in time are dropped with the runtime, and with them those who tell the log.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(ExitCode::SUCCESS)
+    log.finish();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn run(args: Args, sink: ChannelSink, uses: Uses, touches: Arc<Touches>) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(args.listen).await?;
-    let database = Database::open(args.database.as_deref(), args.cache).await?;
-    // Not earlier: whoever started the server takes this line for "ready".
+    let (database, _directory) = Database::open(args.database.as_deref()).await?;
+    if args.bootstrap || args.dev_login {
+        database.add_examples().await?;
+    }
+    let lookup = Lookup::new(database.clone(), args.cache);
+    if let Lookup::Cached(cache) = &lookup {
+        tokio::spawn(follow(cache.clone(), sink.clone()));
+    }
+    // Not earlier: a supervisor takes this line for "ready".
     println!("listening on http://{}", listener.local_addr()?);
 
-    let (outbox, notes) = channel_sink(OUTBOX);
-    let (stop, stopped) = watch::channel(false);
-    let fields =
+    let headers =
         if args.x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
-    let app = Arc::new(App::new(database, outbox, fields, args.dev_login, stopped.clone())?);
-    if args.bootstrap || args.dev_login {
-        app.members.add_examples().await?;
-    }
+    let (stop, stopped) = watch::channel(false);
+    let app = Arc::new(App::new((database, lookup), (sink.clone(), uses), headers, args.dev_login, stopped.clone())?);
     if args.bootstrap {
-        bootstrap(&app.manager, |name, token| println!("{}", json!({ "name": name, "token": token.expose_secret() })))
+        bootstrap(&app.keys, |name, token| println!("{}", json!({ "name": name, "token": token.expose_secret() })))
             .await?;
     }
-    let drain =
-        Drain::start((app.outbox.clone(), notes), app.store().clone(), Arc::clone(&app.uses), Handle::current());
+    let store = app.keys.store().clone();
+    tokio::spawn(write_touches(store.clone(), Arc::clone(&touches), sink.clone()));
 
     let wait = |mut stopped: watch::Receiver<bool>| async move { drop(stopped.wait_for(|stop| *stop).await) };
     let server = axum::serve(listener, router(&app)).with_graceful_shutdown(wait(stopped.clone()));
@@ -146,17 +156,17 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         }
         stop.send_replace(true);
     });
+    let late = async {
+        wait(stopped).await;
+        sleep(GRACE).await;
+    };
     tokio::select! {
         result = server => result?,
-        () = async { wait(stopped).await; sleep(GRACE).await } => {
-            audit::tell(&json!({ "failed": "some requests did not end in time" }));
-        }
+        () = late => sink.tell(Message::Failed(&io::Error::other("some requests did not end in time"))),
     }
-    tokio::task::spawn_blocking(|| drain.finish()).await?;
+    write_last_touches(&store, &touches, &sink).await;
     Ok(())
 }
 
 /// How long requests may take to end.
 const GRACE: Duration = Duration::from_secs(5);
-/// How many notes may wait.
-const OUTBOX: usize = 4096;

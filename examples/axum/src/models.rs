@@ -24,7 +24,7 @@ pub(crate) async fn predict(
     Extension(target): Extension<Target>,
     Body(input): Body<Value>,
 ) -> Response {
-    let (Action::Call { model, environment }, Target::Deployment(deployment)) =
+    let (Action::Call { model, environment, .. }, Target::Deployment(deployment)) =
         (&authorization.request().action, target)
     else {
         return Problem::not_found().into_response();
@@ -87,5 +87,6 @@ fn attribution(authorization: &Authorization) -> Value {
     match authorization.attribution() {
         Attribution::Key(key, team) => json!({ "key": key.as_str(), "team": team.as_str() }),
         Attribution::User(user) => json!({ "user": user.as_str() }),
+        _ => Value::Null,
     }
 }

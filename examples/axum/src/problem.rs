@@ -1,17 +1,19 @@
 //! The service's own problem details (RFC 9457), for what keygate's `Responses` do not cover.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
     http::{
-        HeaderValue, StatusCode,
+        HeaderMap, HeaderValue, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::app::App;
 
@@ -33,7 +35,7 @@ impl Problem {
         Self { kind, title, status: status.as_u16(), reason: None, detail: None }
     }
 
-    /// What does not exist, and what is concealed: one answer, so that nobody can tell them apart.
+    /// What does not exist, and what is hidden: one answer, so that nobody can tell them apart.
     pub(crate) const fn not_found() -> Self {
         Self::new("urn:example:problem:not_found", "There is no such resource", StatusCode::NOT_FOUND)
     }
@@ -45,6 +47,14 @@ impl Problem {
     pub(crate) fn body(detail: impl ToString) -> Self {
         let problem = Self::new("urn:example:problem:body", "The body does not fit", StatusCode::BAD_REQUEST);
         Self { detail: Some(detail.to_string()), ..problem }
+    }
+
+    pub(crate) fn content_type() -> Self {
+        Self::body("the content type is not application/json")
+    }
+
+    pub(crate) const fn late() -> Self {
+        Self::new("urn:example:problem:late", "The body took too long", StatusCode::REQUEST_TIMEOUT)
     }
 
     pub(crate) const fn too_large() -> Self {
@@ -114,13 +124,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
         // A web page of somebody else can send any other type without being asked first (CORS).
-        let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|kind| {
-            kind.to_str().is_ok_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
-        });
-        if !is_json {
-            return Err(Problem::body("the content type is not application/json").into_response());
+        if !is_json(request.headers()) {
+            return Err(Problem::content_type().into_response());
         }
-        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
+        // The key was looked at before: a body that takes its time must not carry that far into the future.
+        let Ok(bytes) = timeout(PATIENCE, Bytes::from_request(request, app)).await else {
+            return Err(Problem::late().into_response());
+        };
+        let bytes = bytes.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large().into_response(),
             _ => Problem::body("the body did not arrive whole").into_response(),
         })?;
@@ -134,3 +145,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         Ok(Self(value))
     }
 }
+
+/// Returns `true` if the content type is that of JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.to_str().is_ok_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
+    })
+}
+
+/// How long a body may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -54,14 +54,14 @@ impl Resolve for Routes {
                 let environment: EnvironmentName = params.parsed("environment")?;
                 let deployment = platform.serving(&model, &environment).await.ok_or(Unresolved::NotFound)?;
                 parts.extensions.insert(Target::Deployment(deployment));
-                Ok(Request::new(team, Action::Call { model, environment: Some(environment) }))
+                Ok(Request::new(team, Action::call(model, Some(environment))))
             }
             ("POST", PREDICT_DEPLOYMENT) => {
                 let (model, team) = params.model(platform).await?;
                 let deployment = params.text("deployment")?;
                 let environment = platform.environment_of(&model, deployment).await.ok_or(Unresolved::NotFound)?;
                 parts.extensions.insert(Target::Deployment(deployment.into()));
-                Ok(Request::new(team, Action::Call { model, environment }))
+                Ok(Request::new(team, Action::call(model, environment)))
             }
             ("POST", DEPLOYMENTS) => {
                 let (model, team) = params.model(platform).await?;
@@ -70,12 +70,10 @@ impl Resolve for Routes {
             }
             ("GET" | "HEAD", MODEL_METRICS) => {
                 let (model, team) = params.model(platform).await?;
-                Ok(Request::new(team, Action::ExportMetrics { model: Some(model) }))
+                Ok(Request::new(team, Action::export_metrics(Some(model))))
             }
             // A team that does not exist is one to which nobody's key belongs: the same 404 follows.
-            ("GET" | "HEAD", TEAM_METRICS) => {
-                Ok(Request::new(params.parsed("team")?, Action::ExportMetrics { model: None }))
-            }
+            ("GET" | "HEAD", TEAM_METRICS) => Ok(Request::new(params.parsed("team")?, Action::export_metrics(None))),
             ("GET" | "HEAD", SECRETS) => Ok(Request::new(params.parsed("team")?, Action::Manage)),
             _ => Err(Unresolved::NoRule),
         }

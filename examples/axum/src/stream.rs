@@ -10,7 +10,7 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use keygate::{Authorization, UnixTime, Verdict, tower::AuditSink};
+use keygate::{Authorization, Verdict};
 use serde_json::json;
 use tokio::{
     sync::mpsc::{self, Sender},
@@ -71,22 +71,12 @@ async fn send_all(
     Ok(())
 }
 
-/// Looks the key up again and decides the same request anew; whatever is no allow ends the stream.
+/// Looks the key up again and decides the same request again; whatever is no allow ends the stream.
 async fn decide_again(app: &App, authorization: &Authorization) -> Result<Authorization, &'static str> {
-    let now = UnixTime::now();
-    let verdict = match app.gate.check_again(app.store(), &app.members, authorization, now).await {
-        Ok(verdict) => verdict,
-        Err(error) => {
-            app.outbox.failed(&error);
-            return Err("unavailable");
-        }
-    };
-    if let Some(event) = verdict.to_event(now) {
-        app.outbox.refused(event);
-    }
-    match verdict {
-        Verdict::Allowed(authorization) => Ok(authorization),
-        Verdict::Denied { denial, .. } => Err(denial.reason().as_str()),
-        Verdict::Unauthenticated(why) => Err(why.as_str()),
+    match app.gate.check_again(authorization).await {
+        Ok(Verdict::Allowed(authorization)) => Ok(authorization),
+        Ok(Verdict::Denied { denial, .. }) => Err(denial.reason().as_str()),
+        Ok(Verdict::Unauthenticated(why)) => Err(why.as_str()),
+        Ok(_) | Err(_) => Err("unavailable"),
     }
 }

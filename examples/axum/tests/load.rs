@@ -49,7 +49,8 @@ fn create(server: &Server, name: &str) -> (String, String) {
 }
 
 fn revoke(server: &Server, id: &str) {
-    let reply = server.send("DELETE", &format!("/api_keys/{id}"), &[("x-dev-user", "bob")], "");
+    let fields = [("x-dev-user", "bob"), ("content-type", "application/json")];
+    let reply = server.send("DELETE", &format!("/api_keys/{id}"), &fields, "");
     assert!(reply.status < 300, "{reply:?}");
 }
 
@@ -73,7 +74,7 @@ fn no_wrong_status_under_load() {
     });
 }
 
-/// Revokes keys while others ask with them: whoever starts to ask after the revocation was acknowledged is refused.
+/// Revokes keys while others ask with them: one who starts to ask after the revocation was acknowledged is refused.
 fn revocations_take_effect(writer: &Server, reader: &Server, staleness: Duration, run: &str) {
     for round in 0..5 {
         let (id, token) = create(writer, &format!("{run}-{round}"));
@@ -130,6 +131,47 @@ fn a_revocation_is_seen_by_another_process() {
         let cached = join(&[&arguments[..], &["--cache-seconds", "1"]].concat());
         revocations_take_effect(&writer, &cached, Duration::from_secs(1), &format!("{run}-cached"));
     }
+}
+
+/// A cache with a bound of a minute follows what another process changes within seconds, and nothing that is remembered
+/// manages keys.
+#[test]
+fn a_cache_follows_another_process() {
+    let file = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", file.path().join("keys").display());
+    let writer = start(&["--database", &url]);
+    let cached = join(&["--database", &url, "--cache-seconds", "60"]);
+    let (id, old) = create(&writer, "followed");
+    assert_eq!(status(&cached, &old), 200);
+
+    // A new secret opens at once: what does not match the remembered record is compared with the record itself, where
+    // the last such look was a second ago.
+    let rotate = r#"{"rotation":"start","overlap_seconds":3600}"#;
+    let fields = [("x-dev-user", "bob")];
+    let reply = writer.send("POST", &format!("/api_keys/{id}/rotate"), &fields, rotate).expect(200);
+    let new = reply.json()["token"].as_str().unwrap().to_owned();
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(status(&cached, &new), 200);
+    assert_eq!(status(&cached, &old), 200);
+
+    revoke(&writer, &id);
+    let start = std::time::Instant::now();
+    while status(&cached, &new) != 401 {
+        assert!(start.elapsed() < Duration::from_secs(10), "a revocation is not seen");
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    // The key of `bob` is remembered there; it is revoked here, and used there at once.
+    let (target, _) = create(&writer, "target");
+    let mine = writer.send("POST", "/users/me/api_keys", &fields, r#"{"name":"own","expires_at":null}"#).expect(201);
+    let own = format!("Bearer {}", mine.json()["token"].as_str().unwrap());
+    let disable = |operation: &str| {
+        let path = format!("/api_keys/{target}/{operation}");
+        cached.send("POST", &path, &[("authorization", &own), ("content-type", "application/json")], "")
+    };
+    disable("disable").expect(204);
+    revoke(&writer, own.split('_').nth(1).unwrap());
+    assert_eq!(disable("enable").expect(401).json()["reason"], "revoked");
 }
 
 /// Rotation without an outage: while the secret changes, no request with a live one is refused.

@@ -10,7 +10,8 @@ use core::{
     time::Duration,
 };
 use std::{
-    env, io,
+    env,
+    io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -19,10 +20,11 @@ use std::{
 
 use client::Server;
 
-/// Stands between the server and its database, and cuts the line when told so.
+/// Stands between the server and its database, and cuts the line, or lets nothing through, when told so.
 struct Line {
     address: String,
     is_up: Arc<AtomicBool>,
+    is_frozen: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -32,17 +34,19 @@ impl Line {
         let line = Self {
             address: listener.local_addr().unwrap().to_string(),
             is_up: Arc::new(AtomicBool::new(true)),
+            is_frozen: Arc::default(),
             open: Arc::default(),
         };
         let (is_up, open) = (Arc::clone(&line.is_up), Arc::clone(&line.open));
+        let is_frozen = Arc::clone(&line.is_frozen);
         thread::spawn(move || {
             for near in listener.incoming().map(Result::unwrap) {
                 // Whom nobody serves sees the connection end at once.
                 if is_up.load(Ordering::SeqCst) {
                     let far = TcpStream::connect(&database).unwrap();
                     open.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
-                    forward(near.try_clone().unwrap(), far.try_clone().unwrap());
-                    forward(far, near);
+                    forward(near.try_clone().unwrap(), far.try_clone().unwrap(), Arc::clone(&is_frozen));
+                    forward(far, near, Arc::clone(&is_frozen));
                 }
             }
         });
@@ -61,19 +65,27 @@ impl Line {
     }
 }
 
-fn forward(mut from: TcpStream, mut to: TcpStream) {
+fn forward(mut from: TcpStream, mut to: TcpStream, is_frozen: Arc<AtomicBool>) {
     thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            while is_frozen.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(10));
+            }
+            if to.write_all(buffer.get(..length).unwrap()).is_err() {
+                break;
+            }
+        }
         let _ = to.shutdown(Shutdown::Both);
     });
 }
 
-#[test]
-fn a_lost_database_is_503_and_comes_back() {
+/// Starts a server whose database is behind a line.
+fn start() -> Option<(Line, Server)> {
     let Ok(url) = env::var("KEYGATE_TEST_POSTGRES") else {
         assert!(env::var_os("CI").is_none(), "set KEYGATE_TEST_POSTGRES to a postgres:// URL");
         println!("skipped: postgres: set KEYGATE_TEST_POSTGRES to a postgres:// URL");
-        return;
+        return None;
     };
     let (before, rest) = url.split_once('@').unwrap();
     let (address, path) = rest.split_once('/').unwrap();
@@ -81,6 +93,29 @@ fn a_lost_database_is_503_and_comes_back() {
     let database = format!("{before}@{}/{path}", line.address);
     let binary = env!("CARGO_BIN_EXE_keygate-example-axum");
     let server = Server::start(binary, &["--bootstrap", "--database", &database], 12);
+    Some((line, server))
+}
+
+/// The client waits fifteen seconds for the end.
+#[test]
+fn it_ends_though_its_database_is_frozen() {
+    let _one_at_a_time = ONE.lock().unwrap();
+    let Some((line, server)) = start() else { return };
+    server.ask("full", "GET", "/teams/core/secrets", "").expect(200);
+    line.is_frozen.store(true, Ordering::SeqCst);
+    server.ask("full", "GET", "/teams/core/secrets", "").expect(503);
+    let (status, log) = server.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains(r#""failed":"#), "{log}");
+}
+
+/// Both start with the same keys in one database.
+static ONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_lost_database_is_503_and_comes_back() {
+    let _one_at_a_time = ONE.lock().unwrap();
+    let Some((line, server)) = start() else { return };
     let ask = |key: &str| server.ask(key, "GET", "/teams/core/secrets", "");
     for _ in 0..3 {
         ask("full").expect(200);

@@ -1,4 +1,4 @@
-//! A server on hyper that walks through the stages by hand, without `tower`: see `stages.rs`.
+//! A server on hyper that takes the two steps of the gate by hand, without `tower`: see `guard.rs`.
 //!
 //! ```text
 //! cargo run -p keygate-example-hyper
@@ -31,11 +31,12 @@
 //!
 //! Refusals go to standard error, one JSON object a line.
 //! SIGTERM and SIGINT end the server, requests within five seconds.
-#![expect(clippy::print_stdout, reason = "the address and the keys are for whoever started the server")]
+#![expect(clippy::print_stdout, reason = "the address and the keys are for the one who started the server")]
 
+mod guard;
 mod keys;
+mod log;
 mod platform;
-mod stages;
 
 use core::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, time::Duration};
 use std::sync::Arc;
@@ -44,7 +45,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -52,7 +52,11 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use keygate::{Action, Authorization, EnvironmentName};
+use keygate::{
+    UnixTime,
+    sink::{AuditSink, ChannelSink, Message, SinkCapacity, Touches},
+    store::KeyManagementStore,
+};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -62,25 +66,33 @@ use tokio::{
 };
 
 use crate::{
-    platform::{Platform, Route},
-    stages::{Guard, not_found},
+    guard::Guard,
+    log::Log,
+    platform::{Platform, Route, serve},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run())
+    let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
+    let (log, touches) = Log::start(receivers);
+    let result = runtime.block_on(run(sink, touches));
+    // Requests that did not end in time end with the runtime, and with them those who tell the log.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    log.finish();
+    result
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn run(sink: ChannelSink, touches: Touches) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(address()?).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let server = Arc::new(Server { guard: Guard::new()?, platform: Platform::new()? });
-    keys::bootstrap(&server.guard.store, |name, token| {
+    let server = Arc::new(Server { guard: Guard::new(sink.clone())?, platform: Platform::new()? });
+    keys::bootstrap(&server.guard.keys, |name, token| {
         println!("{}", json!({ "name": name, "token": token.expose_secret() }));
     })
     .await?;
+    tokio::spawn(write_touches(server.guard.gate.store().clone(), touches, sink.clone()));
 
     let connections = GracefulShutdown::new();
     let mut stop = pin!(async {
@@ -95,7 +107,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 Ok((stream, _)) => stream,
                 // Such as too many open files: that passes, and the server stays.
                 Err(error) => {
-                    eprintln!("accept failed: {error}");
+                    sink.tell(Message::Failed(&error));
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -116,8 +128,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         tokio::spawn(async move { drop(connection.await) });
     }
     drop(listener);
-    if timeout(GRACE, connections.shutdown()).await.is_err() {
-        eprintln!("some requests did not end in time");
+    if let Err(error) = timeout(GRACE, connections.shutdown()).await {
+        sink.tell(Message::Failed(&error));
     }
     Ok(())
 }
@@ -132,6 +144,17 @@ fn address() -> Result<SocketAddr, Box<dyn Error>> {
     }
 }
 
+/// Writes the last uses of keys, in batches and off the requests' path.
+async fn write_touches(store: impl KeyManagementStore, touches: Touches, sink: ChannelSink) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        if let Err(error) = store.touch(touches.take(), UnixTime::now()).await {
+            // Nobody waits for it, and the next use asks again.
+            sink.tell(Message::Failed(&error));
+        }
+    }
+}
+
 struct Server {
     guard: Guard,
     platform: Platform,
@@ -140,40 +163,21 @@ struct Server {
 impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Response<String> {
         let (parts, body) = request.into_parts();
-        let asked = match self.platform.route(parts.method.as_str(), parts.uri.path()) {
-            Route::Health => return Response::new("ok".into()),
-            Route::Closed => None,
-            Route::Ask(asked) => Some(asked),
+        let route = self.platform.route(parts.method.as_str(), parts.uri.path());
+        if matches!(route, Route::Health) {
+            return Response::new("ok".into());
+        }
+        let authorization = match self.guard.admit(&parts.headers, &route).await {
+            Ok(authorization) => authorization,
+            Err(refusal) => return refusal,
         };
-        match self.guard.admit(&parts.headers, asked.as_ref()).await {
-            // The body is read only now: nobody without leave makes the server hold data.
-            Ok(authorization) => serve(&authorization, body).await,
-            Err(refusal) => refusal,
+        // The body is read only now: nobody without leave makes the server hold data.
+        match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => serve(&authorization, &body.to_bytes()),
+            Ok(Err(_)) => status(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => status(StatusCode::REQUEST_TIMEOUT),
         }
     }
-}
-
-/// Serves what was allowed: it takes the proof, and looks at nothing else of the request but its body.
-async fn serve(authorization: &Authorization, body: Incoming) -> Response<String> {
-    let body = match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return status(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
-    };
-    let request = authorization.request();
-    let served = match &request.action {
-        Action::Call { model, environment } => json!({
-            "model": model.as_str(),
-            "environment": environment.as_ref().map(EnvironmentName::as_str),
-            "bytes": body.len(),
-        }),
-        Action::Deploy => json!({ "team": request.team.as_str(), "deployed": true }),
-        Action::Manage => json!({ "team": request.team.as_str(), "secrets": ["huggingface"] }),
-        _ => return not_found(),
-    };
-    let mut response = Response::new(served.to_string());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 fn status(status: StatusCode) -> Response<String> {

@@ -3,11 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use keygate::{Action, EnvironmentName, InvalidText, ModelId, Request, TeamId};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use keygate::{Action, Authorization, EnvironmentName, InvalidText, ModelId, Request, TeamId};
+use serde_json::json;
+
+use crate::guard::not_found;
 
 /// What a request is about.
 #[derive(Debug)]
 pub(crate) enum Route {
+    /// It does not exist. Who has a key gets the answer for what is hidden, and who has none the one for everything:
+    /// there is nothing to tell the two apart by.
+    Absent,
     /// To be decided.
     Ask(Request),
     /// It exists, and nobody has said who may use it.
@@ -21,7 +28,6 @@ pub(crate) enum Route {
 pub(crate) struct Platform {
     /// Which team owns a model, and in which environments the model is deployed.
     models: BTreeMap<ModelId, (TeamId, Vec<EnvironmentName>)>,
-    nobody: TeamId,
 }
 
 impl Platform {
@@ -31,19 +37,14 @@ impl Platform {
             let environments = vec!["production".parse()?, "staging".parse()?];
             models.insert(model.parse()?, (team.parse()?, environments));
         }
-        Ok(Self { models, nobody: "-".parse()? })
+        Ok(Self { models })
     }
 
     /// Routes a request.
-    ///
-    /// What does not exist belongs to a team in which nobody is. So it is decided as well, its key is refused as
-    /// another team's, and the answer is the one for what is concealed: there is nothing to tell the two apart by.
     pub(crate) fn route(&self, method: &str, path: &str) -> Route {
         match (method, path) {
             ("GET", "/health") => Route::Health,
-            _ => self
-                .resolve(method, path)
-                .unwrap_or_else(|| Route::Ask(Request::new(self.nobody.clone(), Action::Manage))),
+            _ => self.resolve(method, path).unwrap_or(Route::Absent),
         }
     }
 
@@ -53,7 +54,7 @@ impl Platform {
             ("POST", ["models", model, "environments", environment, "predict"]) => {
                 let (model, (team, environments)) = self.models.get_key_value(&model.parse().ok()?)?;
                 let environment = environments.iter().find(|known| known.as_str() == *environment)?.clone();
-                let call = Action::Call { model: model.clone(), environment: Some(environment) };
+                let call = Action::call(model.clone(), Some(environment));
                 Some(Route::Ask(Request::new(team.clone(), call)))
             }
             ("POST", ["models", model, "deployments"]) => {
@@ -65,4 +66,22 @@ impl Platform {
             _ => None,
         }
     }
+}
+
+/// Serves what was allowed: it takes the proof, and looks at nothing else of the request but its body.
+pub(crate) fn serve(authorization: &Authorization, body: &[u8]) -> Response<String> {
+    let request = authorization.request();
+    let served = match &request.action {
+        Action::Call { model, environment, .. } => json!({
+            "model": model.as_str(),
+            "environment": environment.as_ref().map(EnvironmentName::as_str),
+            "bytes": body.len(),
+        }),
+        Action::Deploy => json!({ "team": request.team.as_str(), "deployed": true }),
+        Action::Manage => json!({ "team": request.team.as_str(), "secrets": ["huggingface"] }),
+        _ => return not_found(),
+    };
+    let mut response = Response::new(served.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

@@ -1,37 +1,51 @@
 //! What users are in teams, in the same database.
 
-use keygate::{Directory, Membership, TeamId, UserId};
+use keygate::{Incarnation, Membership, TeamId, TeamRole, UserId, UserStatus, store::Directory};
 
 use crate::{
-    database::Database,
+    database::{Database, Transaction},
     error::{CorruptRow, StoreError},
-    query::{Query, first},
+    query::{Columns, Query, first},
     sql,
     store::SqlStore,
 };
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
-    /// Says what a user is in a team; in teams of which nothing is said they are an outsider.
+    /// Adds a user, who is in no team yet; nothing changes for one who is there already.
     ///
-    /// [`Membership::Deprovisioned`] is so in every team, and as [`SqlStore::deprovision`].
+    /// A user who comes back is another [incarnation](Incarnation).
     ///
     /// # Errors
     ///
     /// If the store failed.
-    pub async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership) -> Result<(), StoreError> {
-        let membership = match membership {
-            Membership::Admin => ADMIN,
-            Membership::Deprovisioned => return self.deprovision(user).await,
-            Membership::Member => MEMBER,
-            Membership::Outsider => OUTSIDER,
-        };
-        let add_user = Query::new(sql::ADD_USER).with(user.as_str());
-        let add_member = Query::new(sql::ADD_MEMBER).with(user.as_str()).with(team.as_str()).with(membership);
-        self.database.write_all(vec![add_user, add_member]).await
+    pub async fn provision(&self, user: &UserId) -> Result<(), StoreError> {
+        self.database.write(Query::new(sql::ADD_USER).with(user.as_str())).await.map(drop)
     }
 
-    /// Forgets a user, who is deprovisioned from now on.
+    /// Says what a user is in a team, and adds the user if they are not there yet; in all other teams they are an
+    /// outsider.
+    ///
+    /// [`TeamRole::Deprovisioned`] is so in every team, and as [`SqlStore::deprovision`].
+    ///
+    /// # Errors
+    ///
+    /// If the store failed, or does not know the role.
+    pub async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> Result<(), StoreError> {
+        let role = match role {
+            TeamRole::Admin => ADMIN,
+            TeamRole::Deprovisioned => return self.deprovision(user).await,
+            TeamRole::Member => MEMBER,
+            TeamRole::Outsider => OUTSIDER,
+            _ => return Err(StoreError::Corrupt(CorruptRow::new("role"))),
+        };
+        let mut transaction = self.database.begin().await?;
+        transaction.run(Query::new(sql::ADD_USER).with(user.as_str())).await?;
+        transaction.run(Query::new(sql::ADD_MEMBER).with(user.as_str()).with(team.as_str()).with(role)).await?;
+        transaction.commit().await
+    }
+
+    /// Removes a user, who is deprovisioned from now on.
     ///
     /// # Errors
     ///
@@ -44,16 +58,32 @@ impl<D: Database> SqlStore<D> {
 impl<D: Database> Directory for SqlStore<D> {
     type Error = StoreError;
 
-    async fn membership(&self, user: UserId, team: TeamId) -> Result<Membership, StoreError> {
-        let rows = self.database.read(Query::new(sql::STANDING).with(user.as_str()).with(team.as_str())).await?;
-        let membership = first(rows, |row| match row.optional_text("membership")?.as_deref() {
-            Some(ADMIN) => Ok(Membership::Admin),
-            Some(MEMBER) => Ok(Membership::Member),
-            Some(OUTSIDER) | None => Ok(Membership::Outsider),
-            Some(_) => Err(CorruptRow::new("membership")),
-        })?;
-        Ok(membership.unwrap_or(Membership::Deprovisioned))
+    async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
+        let rows = self.database.read(Query::new(sql::USER).with(user.as_str())).await?;
+        let status = first(&rows, |row| Ok(UserStatus::active_as(read_incarnation(row)?)))?;
+        Ok(status.unwrap_or(UserStatus::Deprovisioned))
     }
+
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
+        let query = Query::new(sql::MEMBERSHIP).with(user.as_str()).with(team.as_str());
+        let rows = self.database.read(query).await?;
+        let membership = first(&rows, |row| {
+            let incarnation = read_incarnation(row)?;
+            let role = match row.optional_text("role")? {
+                Some(ADMIN) => TeamRole::Admin,
+                Some(MEMBER) => TeamRole::Member,
+                Some(OUTSIDER) | None => TeamRole::Outsider,
+                Some(_) => return Err(CorruptRow::new("role")),
+            };
+            Ok(Membership::from(role).with_incarnation(incarnation))
+        })?;
+        Ok(membership.unwrap_or(UserStatus::Deprovisioned.into()))
+    }
+}
+
+fn read_incarnation(row: &mut Columns<'_>) -> Result<Incarnation, CorruptRow> {
+    const COLUMN: &str = "incarnation";
+    row.optional_integer(COLUMN)?.map(Incarnation::new).ok_or(CorruptRow::new(COLUMN))
 }
 
 const ADMIN: &str = "admin";

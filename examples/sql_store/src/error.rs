@@ -6,7 +6,7 @@ use core::error::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A row changed so often during an operation that the operation never met it unchanged.
+    /// Others changed the same keys so often during an operation that it never came to its end.
     #[error("the key kept changing")]
     Contended,
     /// What is stored is no record.
@@ -26,6 +26,11 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// Returns `true` if PostgreSQL ended the transaction because it and another one waited for each other.
+    pub(crate) fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))
     }
 }
 

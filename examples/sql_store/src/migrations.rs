@@ -13,6 +13,7 @@ macro_rules! migrations {
         $crate::migrations::migrator([
             ("keys", include_str!(concat!("../migrations/", $folder, "/0001_keys.sql"))),
             ("directory", include_str!(concat!("../migrations/", $folder, "/0002_directory.sql"))),
+            ("events", include_str!(concat!("../migrations/", $folder, "/0003_events.sql"))),
         ])
     };
 }

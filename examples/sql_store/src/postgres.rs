@@ -7,13 +7,17 @@ use sqlx::{
     pool::{PoolConnection, PoolConnectionMetadata},
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
-    database::Database,
+    database::{Database, Transaction},
     error::StoreError,
     migrations::migrations,
     query::{Query, Row},
+    sql::{self, Dialect},
     store::PostgresStore,
 };
 
@@ -79,51 +83,104 @@ async fn is_alive(connection: &mut PgConnection, metadata: PoolConnectionMetadat
 }
 
 impl Postgres {
+    /// Takes a connection out of the pool, in a task of its own: a caller who goes away in the midst of this would leave
+    /// a session that is opened, or asked whether it lives, to be opened again for the next one.
     async fn lease(&self) -> Result<Lease, StoreError> {
-        let connection = self.pool.acquire().await.map_err(StoreError::Database)?;
-        Ok(Lease { connection, is_idle: false })
+        let pool = self.pool.clone();
+        let lease = tokio::spawn(async move { pool.acquire().await.map(Lease::new) }).await;
+        // A task that does not end is one of a runtime that does.
+        lease.unwrap_or(Err(sqlx::Error::PoolClosed)).map_err(StoreError::Database)
     }
 
     async fn run(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        let mut lease = self.lease().await?;
-        let answer: Result<Vec<PgRow>, _> = bounded(query.bound().fetch_all(&mut *lease.connection)).await;
-        // A conflict, such as that of a name that is taken, is an answer as well.
-        lease.is_idle = matches!(&answer, Ok(_) | Err(StoreError::Database(sqlx::Error::Database(_))));
-        Ok(answer?.iter().map(Row::new).collect())
+        self.lease().await?.run(query, deadline()).await
     }
 }
 
-async fn bounded<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    // The server ends statements by itself. This is for when it is out of reach.
-    timeout(ANSWER, answer).await.map_err(|_| StoreError::TimedOut)?.map_err(StoreError::Database)
+fn deadline() -> Instant {
+    let now = Instant::now();
+    now.checked_add(ANSWER).unwrap_or(now)
 }
 
-/// A connection that goes back to the pool if it is idle, and is dropped if it is not.
+/// A connection that goes back to the pool when the call ends, and also where its caller goes away.
 ///
 /// The pool takes a connection back when the server has answered on it, and waits for that without bound. While the
 /// server is out of reach, each call that ended, timed out or was given up would leave the pool with one less.
 struct Lease {
-    connection: PoolConnection<sqlx::Postgres>,
-    is_idle: bool,
+    /// There until this is dropped.
+    connection: Option<PoolConnection<sqlx::Postgres>>,
+    is_in_transaction: bool,
+}
+
+impl Lease {
+    const fn new(connection: PoolConnection<sqlx::Postgres>) -> Self {
+        Self { connection: Some(connection), is_in_transaction: false }
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        let connection = self.connection.as_deref_mut();
+        connection.ok_or(StoreError::Database(sqlx::Error::PoolClosed))
+    }
+
+    async fn run(&mut self, query: Query, deadline: Instant) -> Result<Vec<Row>, StoreError> {
+        let rows: Vec<PgRow> = bounded(deadline, query.bound().fetch_all(self.connection()?)).await?;
+        Ok(rows.iter().map(Row::new).collect())
+    }
+
+    async fn say(&mut self, statement: &'static str, deadline: Instant) -> Result<(), StoreError> {
+        bounded(deadline, self.connection()?.execute(statement)).await.map(drop)
+    }
+}
+
+async fn bounded<T>(deadline: Instant, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    // The server ends statements by itself. This is for when it is out of reach.
+    timeout_at(deadline, answer).await.map_err(|_| StoreError::TimedOut)?.map_err(StoreError::Database)
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Hidden in the documentation of sqlx; its own drop spawns this, without a bound. The connection is in the
-        // future now: where that ends early, the pool has room for another one.
-        let return_to_pool = self.connection.return_to_pool();
+        let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
-            Ok(runtime) if self.is_idle => drop(runtime.spawn(timeout(FRESH, return_to_pool))),
-            _ => drop(return_to_pool),
+            Ok(runtime) => drop(runtime.spawn(give_back(connection, self.is_in_transaction))),
+            Err(_) => drop(connection.detach()),
         }
     }
 }
 
+/// Undoes what was not committed, and gives the connection back; one on which the server does not answer is dropped.
+async fn give_back(mut connection: PoolConnection<sqlx::Postgres>, is_in_transaction: bool) {
+    // sqlx first reads the answers that somebody who went away did not wait for.
+    if is_in_transaction && !matches!(timeout(FRESH, connection.execute("ROLLBACK")).await, Ok(Ok(_))) {
+        drop(connection.detach());
+        return;
+    }
+    // Hidden in the documentation of sqlx; its own drop spawns this, without a bound. The connection is in the future
+    // now: where that ends early, the pool has room for another one.
+    drop(timeout(FRESH, connection.return_to_pool()).await);
+}
+
+/// A transaction, with one bound for all of it.
+pub(crate) struct Open {
+    lease: Lease,
+    deadline: Instant,
+}
+
+impl Transaction for Open {
+    async fn run(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
+        self.lease.run(query, self.deadline).await
+    }
+
+    async fn commit(mut self) -> Result<(), StoreError> {
+        self.lease.say("COMMIT", self.deadline).await?;
+        self.lease.is_in_transaction = false;
+        Ok(())
+    }
+}
+
 impl Database for Postgres {
-    // Rows are locked in the order of their ids, so that two that end the same keys do not wait for each other.
-    const REVOKE_ALL: &'static str = "UPDATE keygate_keys SET status = 'revoked', revoked_at = $3 \
-         WHERE status <> 'revoked' AND id = ANY (ARRAY(SELECT id FROM keygate_keys \
-         WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id FOR UPDATE)) RETURNING id";
+    const SQL: Dialect = sql::POSTGRES;
+
+    type Transaction = Open;
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         self.run(query).await
@@ -133,18 +190,13 @@ impl Database for Postgres {
         self.run(query).await
     }
 
-    async fn write_all(&self, queries: Vec<Query>) -> Result<(), StoreError> {
-        let mut lease = self.lease().await?;
-        bounded(async {
-            let mut transaction = lease.connection.begin().await?;
-            for query in queries {
-                query.bound().execute(&mut *transaction).await?;
-            }
-            transaction.commit().await
-        })
-        .await?;
-        lease.is_idle = true;
-        Ok(())
+    async fn begin(&self) -> Result<Open, StoreError> {
+        let mut open = Open { lease: self.lease().await?, deadline: deadline() };
+        // Before it is said: one who goes away meanwhile leaves a transaction that is begun. That of sqlx does not undo it
+        // then, and the next one to get the connection would be in it.
+        open.lease.is_in_transaction = true;
+        open.lease.say("BEGIN", open.deadline).await?;
+        Ok(open)
     }
 }
 
@@ -166,6 +218,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long to wait for an answer: a little longer than the server works on it.
 const ANSWER: Duration = Duration::from_secs(4);
 const MIGRATE: Duration = Duration::from_secs(60);
-/// For how long an idle connection is taken to live.
+/// For how long an idle connection is taken to live, and how long it may take to give one back.
 const FRESH: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;

@@ -1,9 +1,9 @@
 //! A statement with its values, and what comes back, the same for both databases.
 
 use core::fmt::Display;
-use std::vec;
+use std::slice;
 
-use keygate::{KeyId, SecretDigest, UnixTime};
+use keygate::{KeyId, UnixTime, store::SecretDigest};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Type, TypeInfo, ValueRef, query::Query as SqlxQuery};
 
 use crate::error::{CorruptRow, StoreError};
@@ -66,15 +66,33 @@ impl From<&str> for Value {
     }
 }
 
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
 impl From<Option<String>> for Value {
     fn from(text: Option<String>) -> Self {
         Self::Text(text)
     }
 }
 
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        i64::from(value).into()
+    }
+}
+
 impl From<i64> for Value {
     fn from(integer: i64) -> Self {
         Self::Integer(Some(integer))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(integer: Option<i64>) -> Self {
+        Self::Integer(integer)
     }
 }
 
@@ -86,7 +104,7 @@ impl From<UnixTime> for Value {
 
 impl From<Option<UnixTime>> for Value {
     fn from(time: Option<UnixTime>) -> Self {
-        Self::Integer(time.map(UnixTime::as_secs))
+        time.map(UnixTime::as_secs).into()
     }
 }
 
@@ -111,8 +129,8 @@ enum Cell {
     Unreadable,
 }
 
-/// A row that came back, read from left to right.
-pub(crate) struct Row(vec::IntoIter<Cell>);
+/// A row that came back.
+pub(crate) struct Row(Vec<Cell>);
 
 impl Row {
     /// Takes over a row of sqlx.
@@ -135,12 +153,21 @@ impl Row {
                 _ => Ok(Cell::Unreadable),
             }
         };
-        let cells: Vec<_> = (0..row.len()).map(|index| cell(index).unwrap_or(Cell::Unreadable)).collect();
-        Self(cells.into_iter())
+        Self((0..row.len()).map(|index| cell(index).unwrap_or(Cell::Unreadable)).collect())
     }
 
+    /// Begins to read, from left to right.
+    pub(crate) fn columns(&self) -> Columns<'_> {
+        Columns(self.0.iter())
+    }
+}
+
+/// The columns of a row that are not read yet.
+pub(crate) struct Columns<'a>(slice::Iter<'a, Cell>);
+
+impl<'a> Columns<'a> {
     /// Reads a text that may be absent.
-    pub(crate) fn optional_text(&mut self, column: &'static str) -> Result<Option<String>, CorruptRow> {
+    pub(crate) fn optional_text(&mut self, column: &'static str) -> Result<Option<&'a str>, CorruptRow> {
         match self.0.next() {
             Some(Cell::Absent) => Ok(None),
             Some(Cell::Text(text)) => Ok(Some(text)),
@@ -149,17 +176,28 @@ impl Row {
     }
 
     /// Reads a text.
-    pub(crate) fn text(&mut self, column: &'static str) -> Result<String, CorruptRow> {
+    pub(crate) fn text(&mut self, column: &'static str) -> Result<&'a str, CorruptRow> {
         self.optional_text(column)?.ok_or(CorruptRow::new(column))
+    }
+
+    /// Reads a number that may be absent.
+    pub(crate) fn optional_integer(&mut self, column: &'static str) -> Result<Option<i64>, CorruptRow> {
+        match self.0.next() {
+            Some(Cell::Absent) => Ok(None),
+            Some(Cell::Integer(integer)) => Ok(Some(*integer)),
+            _ => Err(CorruptRow::new(column)),
+        }
+    }
+
+    /// Reads a number that is not negative.
+    pub(crate) fn count(&mut self, column: &'static str) -> Result<u64, CorruptRow> {
+        let integer = self.optional_integer(column)?.ok_or(CorruptRow::new(column))?;
+        integer.try_into().map_err(CorruptRow::because(column))
     }
 
     /// Reads a time that may be absent.
     pub(crate) fn optional_time(&mut self, column: &'static str) -> Result<Option<UnixTime>, CorruptRow> {
-        match self.0.next() {
-            Some(Cell::Absent) => Ok(None),
-            Some(Cell::Integer(seconds)) => Ok(Some(UnixTime::from_secs(seconds))),
-            _ => Err(CorruptRow::new(column)),
-        }
+        Ok(self.optional_integer(column)?.map(UnixTime::from_secs))
     }
 
     /// Reads a time.
@@ -167,16 +205,27 @@ impl Row {
         self.optional_time(column)?.ok_or(CorruptRow::new(column))
     }
 
-    /// Reads a digest that may be absent.
-    pub(crate) fn optional_digest(&mut self, column: &'static str) -> Result<Option<SecretDigest>, CorruptRow> {
+    /// Reads so many bytes, which may be absent.
+    pub(crate) fn optional_bytes<const N: usize>(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<[u8; N]>, CorruptRow> {
         match self.0.next() {
             Some(Cell::Absent) => Ok(None),
-            Some(Cell::Bytes(bytes)) => {
-                let bytes = bytes.try_into().map_err(|_| CorruptRow::new(column))?;
-                SecretDigest::from_bytes(bytes).map(Some).map_err(|_| CorruptRow::new(column))
-            }
+            Some(Cell::Bytes(bytes)) => bytes.as_slice().try_into().map(Some).map_err(CorruptRow::because(column)),
             _ => Err(CorruptRow::new(column)),
         }
+    }
+
+    /// Reads so many bytes.
+    pub(crate) fn bytes<const N: usize>(&mut self, column: &'static str) -> Result<[u8; N], CorruptRow> {
+        self.optional_bytes(column)?.ok_or(CorruptRow::new(column))
+    }
+
+    /// Reads a digest that may be absent.
+    pub(crate) fn optional_digest(&mut self, column: &'static str) -> Result<Option<SecretDigest>, CorruptRow> {
+        let bytes = self.optional_bytes(column)?;
+        bytes.map(SecretDigest::from_bytes).transpose().map_err(CorruptRow::because(column))
     }
 
     /// Reads a digest.
@@ -185,15 +234,18 @@ impl Row {
     }
 }
 
-/// Reads one value of each row.
-pub(crate) fn each<T>(rows: Vec<Row>, read: impl Fn(&mut Row) -> Result<T, CorruptRow>) -> Result<Vec<T>, StoreError> {
-    rows.into_iter().map(|mut row| read(&mut row)).collect::<Result<_, _>>().map_err(StoreError::Corrupt)
+/// Reads each row.
+pub(crate) fn each<T>(
+    rows: &[Row],
+    read: impl Fn(&mut Columns<'_>) -> Result<T, CorruptRow>,
+) -> Result<Vec<T>, StoreError> {
+    rows.iter().map(|row| read(&mut row.columns())).collect::<Result<_, _>>().map_err(StoreError::Corrupt)
 }
 
 /// Reads the first row, if there is one.
 pub(crate) fn first<T>(
-    rows: Vec<Row>,
-    read: impl Fn(&mut Row) -> Result<T, CorruptRow>,
+    rows: &[Row],
+    read: impl FnOnce(&mut Columns<'_>) -> Result<T, CorruptRow>,
 ) -> Result<Option<T>, StoreError> {
-    rows.into_iter().next().map(|mut row| read(&mut row)).transpose().map_err(StoreError::Corrupt)
+    rows.first().map(|row| read(&mut row.columns())).transpose().map_err(StoreError::Corrupt)
 }

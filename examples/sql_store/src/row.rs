@@ -3,32 +3,39 @@
 use core::{error::Error, str::FromStr};
 
 use keygate::{
-    Creator, EnvironmentScope, Grant, InvalidScope, KeyKind, KeyRecord, ModelScope, Owner, Permission, PermissionLevel,
-    PreviousSecret, RecordParts, Scope, Status,
+    EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels, Owner, Permission, RevocationCause,
+    Status,
+    store::{Creator, PermissionParts, PreviousSecret, RecordParts, SecretDigest},
 };
-use serde_json::Value as Json;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::CorruptRow,
-    query::{Query, Row},
+    query::{Columns, Query, Row},
 };
 
 /// All columns of a record, in the order in which this module writes and reads them.
 macro_rules! columns {
     () => {
-        "id, name, owner_kind, owner_id, level, environments, models, created_at, creator_kind, creator_id, \
-         not_before, expires_at, last_used_at, status, revoked_at, current_digest, previous_digest, previous_ends_at"
+        "id, owner_kind, owner_id, status, revoked_at, revoked_cause, issuer, name, labels, \
+         level, actions, environments, models, resources, incarnation, created_at, creator_kind, creator_id, \
+         not_before, expires_at, last_used_at, \
+         current_digest, previous_digest, previous_ends_at, previous_last_used_at"
     };
 }
 
 pub(crate) use columns;
 
 /// Binds each column.
-pub(crate) fn write(query: Query, record: KeyRecord) -> Query {
+pub(crate) fn write(query: Query, record: KeyRecord) -> Result<Query, CorruptRow> {
+    let owner = record.grant().owner();
     let RecordParts {
+        issuer,
         id,
         name,
+        labels,
         grant,
+        incarnation,
         created_at,
         created_by,
         not_before,
@@ -38,77 +45,188 @@ pub(crate) fn write(query: Query, record: KeyRecord) -> Query {
         current,
         previous,
     } = record.into();
-    let owner = grant.owner();
-    let ((owner_kind, owner_id), (creator_kind, creator_id)) = (owner_columns(&owner), creator_columns(&created_by));
-    let permission = grant.permission();
-    let (status, revoked_at) = match status {
-        Status::Active => (ACTIVE, None),
-        Status::Disabled => (DISABLED, None),
-        Status::Revoked { at } => (REVOKED, Some(at)),
-    };
-    query
-        .with(id)
-        .with(name.as_str())
-        .with(owner_kind)
-        .with(owner_id)
-        .with(permission.map(|permission| permission.level().to_string()))
-        .with(permission.map(|permission| write_scope(permission.environments())))
-        .with(permission.map(|permission| write_scope(permission.models())))
-        .with(created_at)
-        .with(creator_kind)
-        .with(creator_id)
-        .with(not_before)
-        .with(expires_at)
-        .with(last_used_at)
-        .with(status)
-        .with(revoked_at)
-        .with(current)
-        .with(previous.map(|previous| previous.digest))
-        .with(previous.map(|previous| previous.ends_at))
+    let query = write_status(write_owner(query.with(id), &owner), status);
+    let query = query.with(issuer.as_str()).with(name.as_str()).with(write_json(&labels, "labels")?);
+    let query = write_permission(query, grant.permission())?.with(incarnation.map(Incarnation::get));
+    let query = write_creator(query.with(created_at), &created_by);
+    let query = query.with(not_before).with(expires_at).with(last_used_at);
+    Ok(write_previous(query.with(current), previous))
 }
 
 /// Reads each column, and checks what they say together.
-pub(crate) fn read(row: &mut Row) -> Result<KeyRecord, CorruptRow> {
+pub(crate) fn read(row: &mut Columns<'_>) -> Result<KeyRecord, CorruptRow> {
+    let id = parse(row.text("id")?, "id")?;
+    let owner = read_owner(row)?;
     let parts = RecordParts {
-        id: parse(&row.text("id")?, "id")?,
-        name: parse(&row.text("name")?, "name")?,
-        grant: read_grant(row)?,
+        id,
+        status: read_status(row)?,
+        issuer: parse(row.text("issuer")?, "issuer")?,
+        name: parse(row.text("name")?, "name")?,
+        labels: read_json(row.text("labels")?, "labels")?,
+        grant: read_grant(row, owner)?,
+        incarnation: row.optional_integer("incarnation")?.map(Incarnation::new),
         created_at: row.time("created_at")?,
         created_by: read_creator(row)?,
         not_before: row.optional_time("not_before")?,
         expires_at: row.optional_time("expires_at")?,
         last_used_at: row.optional_time("last_used_at")?,
-        status: read_status(row)?,
         current: row.digest("current_digest")?,
         previous: read_previous(row)?,
     };
-    parts.try_into().map_err(CorruptRow::because("not_before, expires_at, previous_ends_at"))
+    parts.try_into().map_err(CorruptRow::because("owner_kind, incarnation, not_before, expires_at, previous_ends_at"))
 }
 
-/// The columns that say whose a key is.
-pub(crate) fn owner_columns(owner: &Owner) -> (&'static str, &str) {
-    let id = match owner {
-        Owner::Personal(user) => user.as_str(),
-        Owner::Team(team) => team.as_str(),
-    };
-    (owner.kind().as_str(), id)
+/// A record as it is stored, or why what is stored is none.
+pub(crate) struct Stored {
+    /// Of a row that is no record, only the id, the owner and whether it is revoked are what is stored: enough to end
+    /// the key, and for the event of that.
+    pub(crate) record: KeyRecord,
+    pub(crate) fault: Option<CorruptRow>,
 }
 
-/// The columns that say who created a key. The system's id is empty, which no user's is, and so can be compared.
-pub(crate) fn creator_columns(creator: &Creator) -> (&'static str, &str) {
-    match creator {
-        Creator::System => (OPERATOR, ""),
-        Creator::User(user) => (USER, user.as_str()),
+impl Stored {
+    /// Reads a row that is to be changed.
+    pub(crate) fn read(row: &Row) -> Result<Self, CorruptRow> {
+        match read(&mut row.columns()) {
+            Ok(record) => Ok(Self { record, fault: None }),
+            Err(fault) => match read_remains(&mut row.columns()) {
+                Ok(record) => Ok(Self { record, fault: Some(fault) }),
+                Err(_) => Err(fault),
+            },
+        }
     }
 }
 
-/// Reads the columns `status` and `revoked_at`.
-pub(crate) fn read_status(row: &mut Row) -> Result<Status, CorruptRow> {
-    match (row.text("status")?.as_str(), row.optional_time("revoked_at")?) {
-        (ACTIVE, None) => Ok(Status::Active),
-        (DISABLED, None) => Ok(Status::Disabled),
-        (REVOKED, Some(at)) => Ok(Status::Revoked { at }),
-        _ => Err(CorruptRow::new("status, revoked_at")),
+fn read_remains(row: &mut Columns<'_>) -> Result<KeyRecord, CorruptRow> {
+    let id = parse(row.text("id")?, "id")?;
+    let grant = match read_owner(row)? {
+        Owner::Personal(user) => Grant::personal(user),
+        Owner::Team(team) => Grant::team(team, Permission::full(EnvironmentScope::All)),
+        _ => return Err(CorruptRow::new("owner_kind")),
+    };
+    let is_revoked = row.text("status").is_ok_and(|status| status == REVOKED);
+    let revoked = Status::Revoked { at: keygate::UnixTime::MIN, cause: RevocationCause::Requested };
+    let mut digest = [0; SecretDigest::LENGTH];
+    digest[0] = 1;
+    let parts = RecordParts {
+        issuer: Issuer::from_static("nobody"),
+        id,
+        name: parse("no-record", "name")?,
+        labels: Labels::NONE,
+        grant,
+        incarnation: None,
+        created_at: keygate::UnixTime::MIN,
+        created_by: Creator::System,
+        not_before: None,
+        expires_at: None,
+        last_used_at: None,
+        status: if is_revoked { revoked } else { Status::Active },
+        current: SecretDigest::from_bytes(digest).map_err(CorruptRow::because("current_digest"))?,
+        previous: None,
+    };
+    parts.try_into().map_err(CorruptRow::because("id"))
+}
+
+/// Binds the columns that say whose a key is.
+pub(crate) fn write_owner(query: Query, owner: &Owner) -> Query {
+    write_pair(query, &owner.to_string())
+}
+
+fn read_owner(row: &mut Columns<'_>) -> Result<Owner, CorruptRow> {
+    let kind = parse(row.text("owner_kind")?, "owner_kind")?;
+    let id = row.text("owner_id")?;
+    match kind {
+        KeyKind::Personal => parse(id, "owner_id").map(Owner::Personal),
+        KeyKind::Team => parse(id, "owner_id").map(Owner::Team),
+    }
+}
+
+/// Binds the columns that say who created a key. The system's id is empty, which no user's is, and so can be compared.
+pub(crate) fn write_creator(query: Query, creator: &Creator) -> Query {
+    write_pair(query, &creator.to_string())
+}
+
+fn read_creator(row: &mut Columns<'_>) -> Result<Creator, CorruptRow> {
+    const COLUMNS: &str = "creator_kind, creator_id";
+    let (kind, id) = (row.text("creator_kind")?, row.text("creator_id")?);
+    if id.is_empty() { parse(kind, COLUMNS) } else { parse(&format!("{kind}:{id}"), COLUMNS) }
+}
+
+/// Binds what is before the first colon, and what is behind it.
+fn write_pair(query: Query, text: &str) -> Query {
+    let (kind, id) = text.split_once(':').unwrap_or((text, ""));
+    query.with(kind).with(id)
+}
+
+/// Binds the columns that say whether a key is in use.
+pub(crate) fn write_status(query: Query, status: Status) -> Query {
+    let (status, revoked) = match status {
+        Status::Active => (ACTIVE, None),
+        Status::Disabled => (DISABLED, None),
+        Status::Revoked { at, cause } => (REVOKED, Some((at, cause.to_string()))),
+    };
+    let (at, cause) = revoked.unzip();
+    query.with(status).with(at).with(cause)
+}
+
+fn read_status(row: &mut Columns<'_>) -> Result<Status, CorruptRow> {
+    let (status, at) = (row.text("status")?, row.optional_time("revoked_at")?);
+    match (status, at, row.optional_text("revoked_cause")?) {
+        (ACTIVE, None, None) => Ok(Status::Active),
+        (DISABLED, None, None) => Ok(Status::Disabled),
+        (REVOKED, Some(at), Some(cause)) => Ok(Status::Revoked { at, cause: parse(cause, "revoked_cause")? }),
+        _ => Err(CorruptRow::new("status, revoked_at, revoked_cause")),
+    }
+}
+
+fn write_permission(query: Query, permission: Option<&Permission>) -> Result<Query, CorruptRow> {
+    let Some(permission) = permission else {
+        return Ok((0..5).fold(query, |query, _| query.with(None::<String>)));
+    };
+    let PermissionParts { level, actions, environments, models, resources } = permission.clone().into();
+    Ok(query
+        .with(level.as_str())
+        .with(actions.map(|actions| write_json(&actions, "actions")).transpose()?)
+        .with(environments.map(|scope| write_json(&scope, "environments")).transpose()?)
+        .with(models.map(|scope| write_json(&scope, "models")).transpose()?)
+        .with(resources.map(|scope| write_json(&scope, "resources")).transpose()?))
+}
+
+fn read_grant(row: &mut Columns<'_>, owner: Owner) -> Result<Grant, CorruptRow> {
+    const COLUMNS: &str = "owner_kind, level, actions, environments, models, resources";
+    let level = row.optional_text("level")?.map(|level| parse(level, "level")).transpose()?;
+    let actions = read_optional_json(row, "actions")?;
+    let environments = read_optional_json(row, "environments")?;
+    let models = read_optional_json(row, "models")?;
+    let resources = read_optional_json(row, "resources")?;
+    match (owner, level) {
+        (Owner::Team(team), Some(level)) => {
+            let parts = PermissionParts { level, actions, environments, models, resources };
+            Ok(Grant::team(team, parts.try_into().map_err(CorruptRow::because(COLUMNS))?))
+        }
+        (Owner::Personal(user), None)
+            if actions.is_none() && environments.is_none() && models.is_none() && resources.is_none() =>
+        {
+            Ok(Grant::personal(user))
+        }
+        _ => Err(CorruptRow::new(COLUMNS)),
+    }
+}
+
+/// Binds the columns of the previous secret.
+pub(crate) fn write_previous(query: Query, previous: Option<PreviousSecret>) -> Query {
+    query
+        .with(previous.map(|previous| previous.digest))
+        .with(previous.map(|previous| previous.ends_at))
+        .with(previous.and_then(|previous| previous.last_used_at))
+}
+
+fn read_previous(row: &mut Columns<'_>) -> Result<Option<PreviousSecret>, CorruptRow> {
+    let (digest, ends_at) = (row.optional_digest("previous_digest")?, row.optional_time("previous_ends_at")?);
+    match (digest, ends_at, row.optional_time("previous_last_used_at")?) {
+        (None, None, None) => Ok(None),
+        (Some(digest), Some(ends_at), last_used_at) => Ok(Some(PreviousSecret { digest, ends_at, last_used_at })),
+        _ => Err(CorruptRow::new("previous_digest, previous_ends_at, previous_last_used_at")),
     }
 }
 
@@ -120,78 +238,23 @@ where
     text.parse().map_err(CorruptRow::because(column))
 }
 
-fn read_grant(row: &mut Row) -> Result<Grant, CorruptRow> {
-    let kind = parse(&row.text("owner_kind")?, "owner_kind")?;
-    let id = row.text("owner_id")?;
-    let level = row.optional_text("level")?;
-    let environments = row.optional_text("environments")?;
-    let models = row.optional_text("models")?;
-    match (kind, level, environments, models) {
-        (KeyKind::Personal, None, None, None) => Ok(Grant::Personal { user: parse(&id, "owner_id")? }),
-        (KeyKind::Team, Some(level), Some(environments), Some(models)) => Ok(Grant::Team {
-            team: parse(&id, "owner_id")?,
-            permission: read_permission(&level, &environments, &models)?,
-        }),
-        _ => Err(CorruptRow::new("owner_kind, level, environments, models")),
-    }
+/// Writes what is kept as JSON, in the form that the library gives it.
+pub(crate) fn write_json<T: Serialize>(value: &T, column: &'static str) -> Result<String, CorruptRow> {
+    serde_json::to_string(value).map_err(CorruptRow::because(column))
 }
 
-fn read_permission(level: &str, environments: &str, models: &str) -> Result<Permission, CorruptRow> {
-    let environments = read_scope(environments, EnvironmentScope::only, "environments")?;
-    let models = read_scope(models, ModelScope::only, "models")?;
-    match (parse(level, "level")?, environments, models) {
-        (PermissionLevel::Full, environments, Scope::All) => Ok(Permission::Full { environments }),
-        (PermissionLevel::InferenceOnly, environments, models) => {
-            Ok(Permission::InferenceOnly { environments, models })
-        }
-        (PermissionLevel::MetricsOnly, Scope::All, models) => Ok(Permission::MetricsOnly { models }),
-        // A restriction that the level does not take, or a level that came later: neither is to be guessed.
-        _ => Err(CorruptRow::new("level, environments, models")),
-    }
+/// Reads what is kept as JSON.
+pub(crate) fn read_json<T: DeserializeOwned>(text: &str, column: &'static str) -> Result<T, CorruptRow> {
+    serde_json::from_str(text).map_err(CorruptRow::because(column))
 }
 
-fn write_scope<T: AsRef<str>>(scope: &Scope<T>) -> String {
-    match scope {
-        Scope::All => ALL.into(),
-        Scope::Only(set) => set.iter().map(AsRef::as_ref).collect::<Json>().to_string(),
-    }
-}
-
-fn read_scope<T>(
-    text: &str,
-    only: impl FnOnce(Vec<T>) -> Result<Scope<T>, InvalidScope>,
+fn read_optional_json<T: DeserializeOwned>(
+    row: &mut Columns<'_>,
     column: &'static str,
-) -> Result<Scope<T>, CorruptRow>
-where
-    T: FromStr<Err: Error + Send + Sync + 'static>,
-{
-    if text == ALL {
-        return Ok(Scope::All);
-    }
-    let members: Vec<String> = serde_json::from_str(text).map_err(CorruptRow::because(column))?;
-    let members = members.iter().map(|member| parse(member, column)).collect::<Result<_, _>>()?;
-    only(members).map_err(CorruptRow::because(column))
-}
-
-fn read_creator(row: &mut Row) -> Result<Creator, CorruptRow> {
-    match (row.text("creator_kind")?.as_str(), row.text("creator_id")?.as_str()) {
-        (OPERATOR, "") => Ok(Creator::System),
-        (USER, id) => Ok(Creator::User(parse(id, "creator_id")?)),
-        _ => Err(CorruptRow::new("creator_kind, creator_id")),
-    }
-}
-
-fn read_previous(row: &mut Row) -> Result<Option<PreviousSecret>, CorruptRow> {
-    match (row.optional_digest("previous_digest")?, row.optional_time("previous_ends_at")?) {
-        (None, None) => Ok(None),
-        (Some(digest), Some(ends_at)) => Ok(Some(PreviousSecret { digest, ends_at })),
-        _ => Err(CorruptRow::new("previous_digest, previous_ends_at")),
-    }
+) -> Result<Option<T>, CorruptRow> {
+    row.optional_text(column)?.map(|text| read_json(text, column)).transpose()
 }
 
 const ACTIVE: &str = "active";
 const DISABLED: &str = "disabled";
 const REVOKED: &str = "revoked";
-const OPERATOR: &str = "system";
-const USER: &str = "user";
-const ALL: &str = "all";

@@ -1,75 +1,211 @@
-//! The statements. Both databases understand each of them, down to `$1` and RETURNING.
-//!
-//! A change says in its own condition when it may take place, and returns a row exactly if it did.
+//! The statements. Both databases understand most of them, down to `$1` and RETURNING; the others are in a [`Dialect`].
 
 use crate::row::columns;
 
 pub(crate) const FIND: &str = concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1");
 
-/// What the answers to the changes depend on.
-pub(crate) const LOOK: &str = "SELECT status, revoked_at, current_digest FROM keygate_keys WHERE id = $1";
-
 /// Any conflict will do: the id's or the name's.
 pub(crate) const INSERT: &str = concat!(
     "INSERT INTO keygate_keys (",
     columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ",
-    "ON CONFLICT DO NOTHING RETURNING id"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+     $23, $24, $25) ON CONFLICT DO NOTHING RETURNING id"
 );
 
-pub(crate) const RENAME: &str = "UPDATE keygate_keys SET name = $2 WHERE id = $1 AND status <> 'revoked' RETURNING id";
+pub(crate) const EXISTS: &str = "SELECT id FROM keygate_keys WHERE id = $1";
 
-pub(crate) const DISABLE: &str =
-    "UPDATE keygate_keys SET status = 'disabled' WHERE id = $1 AND status <> 'revoked' RETURNING id";
+// The changes: the row is locked, and each writes the columns of its change alone.
 
-pub(crate) const ENABLE: &str =
-    "UPDATE keygate_keys SET status = 'active' WHERE id = $1 AND status = 'disabled' RETURNING id";
+pub(crate) const SET_NAME: &str = "UPDATE keygate_keys SET name = $2 WHERE id = $1";
 
-/// The first time stays.
-pub(crate) const REVOKE: &str = "UPDATE keygate_keys SET status = 'revoked', revoked_at = COALESCE(revoked_at, $2) \
-     WHERE id = $1 RETURNING revoked_at";
+pub(crate) const SET_LABELS: &str = "UPDATE keygate_keys SET labels = $2 WHERE id = $1";
 
-/// The previous secret stays, as it is by now.
-pub(crate) const ROTATE_KEEP: &str = "UPDATE keygate_keys SET current_digest = $3 \
-     WHERE id = $1 AND status = 'active' AND current_digest = $2 RETURNING id";
+pub(crate) const SET_STATUS: &str =
+    "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 WHERE id = $1";
 
-pub(crate) const ROTATE_SET: &str = "UPDATE keygate_keys \
-     SET current_digest = $3, previous_digest = $4, previous_ends_at = $5 \
-     WHERE id = $1 AND status = 'active' AND current_digest = $2 RETURNING id";
+pub(crate) const SET_CURRENT: &str = "UPDATE keygate_keys SET current_digest = $2 WHERE id = $1";
 
-pub(crate) const END_OVERLAP: &str = "UPDATE keygate_keys SET previous_digest = NULL, previous_ends_at = NULL \
-     WHERE id = $1 AND status <> 'revoked' RETURNING id";
+pub(crate) const SET_SECRETS: &str = "UPDATE keygate_keys SET current_digest = $2, \
+     previous_digest = $3, previous_ends_at = $4, previous_last_used_at = $5 WHERE id = $1";
 
-pub(crate) const TOUCH: &str = "UPDATE keygate_keys SET last_used_at = $2 \
-     WHERE id = $1 AND status <> 'revoked' AND (last_used_at IS NULL OR last_used_at < $2) RETURNING id";
+pub(crate) const END_PREVIOUS: &str = "UPDATE keygate_keys SET \
+     previous_digest = NULL, previous_ends_at = NULL, previous_last_used_at = NULL WHERE id = $1";
 
-pub(crate) const LIST_BY_CREATOR: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM keygate_keys WHERE creator_kind = $1 AND creator_id = $2 AND (created_at, id) > ($3, $4) ",
-    "ORDER BY created_at, id LIMIT $5"
-);
+pub(crate) const LEFT: &str =
+    "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' LIMIT 1";
 
-pub(crate) const LIST_BY_OWNER: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND (created_at, id) > ($3, $4) ",
-    "ORDER BY created_at, id LIMIT $5"
-);
+/// What each list has in common: the place after which it begins, how many rows, the filter.
+macro_rules! list {
+    ($keys_of:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM keygate_keys WHERE ",
+            $keys_of,
+            "(created_at, id) > ($1, $2) \
+             AND ($4 IS NULL OR status = $4 OR $4 = 'not_revoked' AND status <> 'revoked') \
+             AND ($5 = 0 OR last_used_at IS NULL) \
+             AND ($6 IS NULL OR last_used_at IS NULL OR last_used_at < $6) \
+             AND ($7 IS NULL OR expires_at < $7) \
+             AND ($8 = 0 OR expires_at IS NULL) \
+             AND ($9 = 0 OR substr(current_digest, 1, 1) <> $10 OR substr(previous_digest, 1, 1) <> $10) \
+             ORDER BY created_at, id LIMIT $3"
+        )
+    };
+}
 
-pub(crate) const OF_OWNER: &str =
-    "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id";
+pub(crate) const LIST_ALL: &str = list!("");
+pub(crate) const LIST_BY_CREATOR: &str = list!("creator_kind = $11 AND creator_id = $12 AND ");
+pub(crate) const LIST_BY_OWNER: &str = list!("owner_kind = $11 AND owner_id = $12 AND ");
 
-/// No row: no such user. An absent membership: a user who is not in the team.
-pub(crate) const STANDING: &str = "SELECT members.membership FROM keygate_users AS users \
-     LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE users.id = $1";
+pub(crate) const EVENTS: &str =
+    "SELECT sequence, event FROM keygate_events WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+
+/// The revision, with the keys of the changes in a range of numbers, all as of one moment.
+pub(crate) const CHANGES: &str = "SELECT revision.life, revision.number, events.key_id \
+     FROM keygate_revision AS revision \
+     LEFT JOIN keygate_events AS events ON events.sequence > $1 AND events.sequence <= $2";
 
 /// Writes even where nothing changes, so that the user cannot be deprovisioned before the transaction ends.
 pub(crate) const ADD_USER: &str =
     "INSERT INTO keygate_users (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = excluded.id";
 
-pub(crate) const ADD_MEMBER: &str = "INSERT INTO keygate_members (user_id, team_id, membership) VALUES ($1, $2, $3) \
-     ON CONFLICT (user_id, team_id) DO UPDATE SET membership = excluded.membership";
+pub(crate) const ADD_MEMBER: &str = "INSERT INTO keygate_members (user_id, team_id, role) VALUES ($1, $2, $3) \
+     ON CONFLICT (user_id, team_id) DO UPDATE SET role = excluded.role";
 
 /// The memberships go with the user.
 pub(crate) const REMOVE_USER: &str = "DELETE FROM keygate_users WHERE id = $1";
+
+pub(crate) const USER: &str = "SELECT incarnation FROM keygate_users WHERE id = $1";
+
+/// No row: no such user. An absent role: a user who is not in the team.
+pub(crate) const MEMBERSHIP: &str = "SELECT users.incarnation, members.role FROM keygate_users AS users \
+     LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE users.id = $1";
+
+/// Statements that the databases spell in ways of their own. Where many values come at once, `$1` is a list as JSON.
+pub(crate) struct Dialect {
+    /// Finds a key, and locks it.
+    pub(crate) lock: &'static str,
+    /// Finds an owner's keys that are not revoked, in the order of their ids, and locks them.
+    pub(crate) lock_due: &'static str,
+    /// Revokes the keys of the ids in `$1`.
+    pub(crate) revoke: &'static str,
+    /// Counts up the revision, and keeps an event under each number, in the order of the list. The statements are run one
+    /// after the other, each with the events; one of them returns a row for each event.
+    pub(crate) log: &'static [&'static str],
+    /// Moves last uses forward.
+    pub(crate) touch: &'static str,
+    /// Draws the life of the revision.
+    pub(crate) draw_life: &'static str,
+}
+
+macro_rules! due {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id LIMIT $3"
+        )
+    };
+}
+
+macro_rules! event_columns {
+    () => {
+        "INSERT INTO keygate_events \
+         (sequence, id, at, kind, key_id, owner_kind, owner_id, actor_key, actor_user, event) SELECT "
+    };
+}
+
+/// What is behind the sequence: the parts of an event.
+macro_rules! event_values {
+    () => {
+        ", entry.value ->> 'id', CAST(entry.value ->> 'at' AS BIGINT), entry.value ->> 'kind', \
+         entry.value ->> 'key_id', entry.value ->> 'owner_kind', entry.value ->> 'owner_id', \
+         entry.value ->> 'actor_key', entry.value ->> 'actor_user', entry.value ->> 'event' "
+    };
+}
+
+macro_rules! touch_values {
+    () => {
+        "SELECT entry.value ->> 'id' AS id, CAST(entry.value ->> 'used_at' AS BIGINT) AS used_at, \
+         CAST(entry.value ->> 'previous_used_at' AS BIGINT) AS previous_used_at FROM "
+    };
+}
+
+/// That a touch moves something: a row that would stay as it is, is not written.
+macro_rules! moves {
+    () => {
+        " keys.id = touches.id AND keys.status <> 'revoked' AND (\
+         keys.last_used_at IS NULL OR keys.last_used_at < touches.used_at \
+         OR keys.previous_digest IS NOT NULL AND touches.previous_used_at IS NOT NULL AND (\
+         keys.previous_last_used_at IS NULL OR keys.previous_last_used_at < touches.previous_used_at)) "
+    };
+}
+
+/// What it moves, and only forward. A comparison with what is absent is not true.
+macro_rules! moved {
+    () => {
+        " SET last_used_at = CASE WHEN keys.last_used_at >= touches.used_at \
+         THEN keys.last_used_at ELSE touches.used_at END, \
+         previous_last_used_at = CASE WHEN keys.previous_digest IS NULL OR touches.previous_used_at IS NULL \
+         OR keys.previous_last_used_at >= touches.previous_used_at \
+         THEN keys.previous_last_used_at ELSE touches.previous_used_at END "
+    };
+}
+
+/// Rows are locked in the order of their ids, so that two statements that lock the same rows do not wait for each other.
+pub(crate) const POSTGRES: Dialect = Dialect {
+    lock: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1 FOR UPDATE"),
+    lock_due: concat!(due!(), " FOR UPDATE"),
+    revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
+         WHERE id IN (SELECT json_array_elements_text(CAST($1 AS JSON)))",
+    log: &[concat!(
+        // The length is taken twice, and not again for each event: the list may be long.
+        "WITH revision AS (UPDATE keygate_revision SET number = number + json_array_length(CAST($1 AS JSON)) \
+         RETURNING number - json_array_length(CAST($1 AS JSON)) AS before) ",
+        event_columns!(),
+        "revision.before + entry.place",
+        event_values!(),
+        "FROM revision, json_array_elements(CAST($1 AS JSON)) WITH ORDINALITY AS entry (value, place) \
+         RETURNING sequence"
+    )],
+    touch: concat!(
+        "WITH touches AS MATERIALIZED (",
+        touch_values!(),
+        "json_array_elements(CAST($1 AS JSON)) AS entry (value)), \
+         locked AS MATERIALIZED (SELECT keys.id FROM keygate_keys AS keys, touches WHERE",
+        moves!(),
+        "ORDER BY keys.id FOR NO KEY UPDATE OF keys) \
+         UPDATE keygate_keys AS keys",
+        moved!(),
+        "FROM touches, locked WHERE keys.id = locked.id AND",
+        moves!()
+    ),
+    draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex')",
+};
+
+/// There is one writer at a time, so nothing is locked that is not.
+pub(crate) const SQLITE: Dialect = Dialect {
+    lock: FIND,
+    lock_due: due!(),
+    revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
+         WHERE id IN (SELECT value FROM json_each($1))",
+    log: &[
+        concat!(
+            event_columns!(),
+            "revision.number + 1 + entry.key",
+            event_values!(),
+            "FROM keygate_revision AS revision, json_each($1) AS entry WHERE TRUE RETURNING sequence"
+        ),
+        "UPDATE keygate_revision SET number = number + json_array_length($1)",
+    ],
+    touch: concat!(
+        "WITH touches AS MATERIALIZED (",
+        touch_values!(),
+        "json_each($1) AS entry) UPDATE keygate_keys AS keys",
+        moved!(),
+        "FROM touches WHERE",
+        moves!()
+    ),
+    draw_life: "UPDATE keygate_revision SET life = randomblob(16)",
+};

@@ -1,19 +1,20 @@
 //! SQLite.
 
 use core::{fmt, time::Duration};
-use std::path::Path;
+use std::{fs, path::Path};
 
 use sqlx::{
-    SqlitePool,
+    SqliteExecutor, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    database::Database,
+    database::{Database, Transaction},
     error::StoreError,
     migrations::migrations,
     query::{Query, Row},
+    sql::{self, Dialect},
     store::SqliteStore,
 };
 
@@ -29,11 +30,15 @@ pub struct Sqlite {
 impl SqliteStore {
     /// Opens the file, makes it if it is not there, and brings its tables up to date.
     ///
+    /// A file that it makes is for its user alone, on systems that have such a mode; SQLite gives the files that it puts
+    /// beside it the same mode.
+    ///
     /// # Errors
     ///
     /// - [`StoreError::Database`] if the file cannot be opened, or others keep it locked.
     /// - [`StoreError::Migrate`] if its tables are not those of this or an earlier version.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make(path).map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -44,14 +49,32 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full);
         let writer = connect(options.clone()).await?;
         migrate(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(StoreError::Database)?;
+        let readers =
+            pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(StoreError::Database)?;
         Ok(Self::new(Sqlite { readers, writer }))
     }
+}
+
+/// Makes an empty file, which is a database without tables; a file that is there stays as it is.
+fn make(path: &Path) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A connection to a file neither ages nor breaks, so none is asked whether it lives, and none is opened again.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 /// Opens the connection that writes. Two that switch a new file to a write-ahead log at once get in each other's way,
@@ -59,8 +82,7 @@ impl SqliteStore {
 async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let started = Instant::now();
     loop {
-        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-        match pool.connect_with(options.clone()).await {
+        match pool(1).connect_with(options.clone()).await {
             Err(error) if is_busy(&error) && started.elapsed() < PATIENCE => sleep(RETRY).await,
             answer => return answer.map_err(StoreError::Database),
         }
@@ -77,9 +99,9 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
 }
 
 impl Database for Sqlite {
-    // There is one writer at a time, so no order in which rows are locked.
-    const REVOKE_ALL: &'static str = "UPDATE keygate_keys SET status = 'revoked', revoked_at = $3 \
-         WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' RETURNING id";
+    const SQL: Dialect = sql::SQLITE;
+
+    type Transaction = Open;
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         rows(&self.readers, query).await
@@ -89,19 +111,30 @@ impl Database for Sqlite {
         rows(&self.writer, query).await
     }
 
-    async fn write_all(&self, queries: Vec<Query>) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Database)?;
-        for query in queries {
-            query.bound().execute(&mut *transaction).await.map_err(StoreError::Database)?;
-        }
-        transaction.commit().await.map_err(StoreError::Database)
+    async fn begin(&self) -> Result<Open, StoreError> {
+        // Not a plain BEGIN: what was read would be of before the lock, and the first change would be refused.
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map(Open).map_err(StoreError::Database)
+    }
+}
+
+/// A transaction that has the file's one lock for writing. sqlx undoes it if it is dropped, and the connection goes back
+/// after that.
+pub(crate) struct Open(sqlx::Transaction<'static, sqlx::Sqlite>);
+
+impl Transaction for Open {
+    async fn run(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
+        rows(&mut *self.0, query).await
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.0.commit().await.map_err(StoreError::Database)
     }
 }
 
 /// Fetches all rows, also where one is enough: SQLite commits a statement when it is asked for the row after the last,
 /// and a commit that fails must be heard of.
-async fn rows(pool: &SqlitePool, query: Query) -> Result<Vec<Row>, StoreError> {
-    let rows: Vec<SqliteRow> = query.bound().fetch_all(pool).await.map_err(StoreError::Database)?;
+async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query) -> Result<Vec<Row>, StoreError> {
+    let rows: Vec<SqliteRow> = query.bound().fetch_all(at).await.map_err(StoreError::Database)?;
     Ok(rows.iter().map(Row::new).collect())
 }
 

@@ -1,18 +1,24 @@
 //! The operations of the contract, once for both databases.
 
-use std::sync::Arc;
+use core::future::Future;
+use std::{collections::BTreeMap, sync::Arc};
 
 use keygate::{
-    Changed, Conflict, Cursor, KeyId, KeyManagementStore, KeyName, KeyRecord, KeyStore, ListBy, NewKey, Owner, Page,
-    PageRequest, PreviousChange, Run, SecretChange, SecretDigest, Status, UnixTime,
+    KeyId, KeyRecord, Status, UnixTime,
+    store::{
+        Answer, Batch, Conflict, DigestAlgorithm, KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged,
+        NewKey, Page, PreviousChange, RecordUpdate, RevokeAll, SecretSlot, StatusFilter, Step, Touch,
+    },
 };
+use serde_json::{Value as Json, json};
 
 use crate::{
-    database::Database,
-    error::{CorruptRow, StoreError},
+    database::{Database, Transaction},
+    error::StoreError,
+    log,
     postgres::Postgres,
-    query::{Query, Row, each, first},
-    row::{self, creator_columns, owner_columns, parse, read_status},
+    query::{Query, Value, each, first},
+    row::{self, Stored, write_creator, write_json, write_owner, write_previous, write_status},
     sql,
     sqlite::Sqlite,
 };
@@ -23,7 +29,7 @@ pub type PostgresStore = SqlStore<Postgres>;
 /// Keys in an SQLite file.
 pub type SqliteStore = SqlStore<Sqlite>;
 
-/// Keys and directory in a database; clones share its connections.
+/// Keys, the log of their changes, and a directory in a database; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore<D> {
     pub(crate) database: D,
@@ -35,42 +41,68 @@ impl<D: Database> SqlStore<D> {
         Self { database }
     }
 
-    /// Runs a change that returns a row exactly if it took place; if it did not, `why` says what is in its way.
-    ///
-    /// Nothing in the way means that the row changed between the two statements, so the change is tried again.
-    async fn change(
-        &self,
-        id: KeyId,
-        change: Query,
-        why: impl Fn(&State) -> Option<Conflict> + Send + Sync,
-    ) -> Result<Changed, StoreError> {
-        for _ in 0..MAX_TRIES {
-            if !self.database.write(change.clone()).await?.is_empty() {
-                return Ok(Ok(()));
-            }
-            let rows = self.database.read(Query::new(sql::LOOK).with(id)).await?;
-            let conflict = match first(rows, State::read)? {
-                None => Some(Conflict::Absent),
-                Some(State { status: Status::Revoked { .. }, .. }) => Some(Conflict::Revoked),
-                Some(state) => why(&state),
-            };
-            if let Some(conflict) = conflict {
-                return Ok(Err(conflict));
-            }
+    async fn try_insert(&self, new: &NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
+        let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(StoreError::Corrupt)?;
+        let mut transaction = self.database.begin().await?;
+        if transaction.run(insert).await?.is_empty() {
+            // Records are never deleted: if the id is not there now, it was not there then, and it was the name.
+            let found = transaction.run(Query::new(sql::EXISTS).with(new.record().id())).await?;
+            return Ok(Err(if found.is_empty() { Conflict::NameTaken } else { Conflict::IdTaken }));
         }
-        Err(StoreError::Contended)
+        log::append::<D>(&mut transaction, &[new.event().clone()]).await?;
+        transaction.commit().await?;
+        Ok(Ok(Logged))
     }
-}
 
-/// What decides whether a change takes place.
-struct State {
-    status: Status,
-    current: SecretDigest,
-}
+    async fn try_change(&self, change: &KeyChange) -> Result<Answer<Logged>, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let rows = transaction.run(Query::new(D::SQL.lock).with(change.id())).await?;
+        let stored = rows.first().map(Stored::read).transpose().map_err(StoreError::Corrupt)?;
+        let (before, fault) = stored.map(|stored| (stored.record, stored.fault)).unzip();
+        let (update, event) = match (change.apply(before.as_ref()), fault.flatten()) {
+            (Step::Change { update, event }, None) => (update, event),
+            // Whatever else is in the row: a key that cannot be read can still be ended.
+            (Step::Change { update: update @ RecordUpdate::Status(Status::Revoked { .. }), event }, Some(_)) => {
+                (update, event)
+            }
+            (_, Some(fault)) => return Err(StoreError::Corrupt(fault)),
+            (Step::Refused(conflict), None) => return Ok(Answer::Refused(conflict)),
+            (Step::Unchanged(record), None) => return Ok(Answer::Unchanged(record)),
+        };
+        match transaction.run(update_query(change.id(), &update)?).await {
+            // The statement changes the name alone, so no other index can object.
+            Err(error) if error.is_unique_violation() && change.new_name().is_some() => {
+                return Ok(Answer::Refused(Conflict::NameTaken));
+            }
+            answer => drop(answer?),
+        }
+        log::append::<D>(&mut transaction, &[event]).await?;
+        transaction.commit().await?;
+        Ok(Answer::Changed(Logged))
+    }
 
-impl State {
-    fn read(row: &mut Row) -> Result<Self, CorruptRow> {
-        Ok(Self { status: read_status(row)?, current: row.digest("current_digest")? })
+    async fn try_revoke_all(&self, revoke: &RevokeAll) -> Result<Batch<Logged>, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let of_owner = |sql| write_owner(Query::new(sql), revoke.owner());
+        let rows = transaction.run(of_owner(D::SQL.lock_due).with(i64::from(revoke.limit()))).await?;
+        let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>().map_err(StoreError::Corrupt)?;
+        let records: Vec<_> = stored.into_iter().map(|stored| stored.record).collect();
+        let ids: Vec<_> = records.iter().map(KeyRecord::id).collect();
+        if !ids.is_empty() {
+            let list: Json = ids.iter().map(KeyId::as_str).collect();
+            transaction.run(write_status(Query::new(D::SQL.revoke).with(list.to_string()), revoke.status())).await?;
+            let events: Vec<_> = (0..).zip(&records).map(|(part, record)| revoke.event(part, record)).collect();
+            log::append::<D>(&mut transaction, &events).await?;
+        }
+        // Not from what was seen at first: while this waited for locks, others may have made keys. No change is committed
+        // between this and the commit, since the revision is locked.
+        let has_more = !transaction.run(of_owner(sql::LEFT)).await?.is_empty();
+        match (ids.is_empty(), has_more) {
+            (true, true) => return Err(StoreError::Contended),
+            (true, false) => {}
+            (false, _) => transaction.commit().await?,
+        }
+        Ok(Batch::new(ids, has_more, Logged))
     }
 }
 
@@ -79,102 +111,130 @@ impl<D: Database> KeyStore for SqlStore<D> {
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let rows = self.database.read(Query::new(sql::FIND).with(id)).await?;
-        Ok(first(rows, row::read)?.map(Arc::new))
+        Ok(first(&rows, row::read)?.map(Arc::new))
     }
 }
 
 impl<D: Database> KeyManagementStore for SqlStore<D> {
-    async fn insert(&self, new: NewKey) -> Result<Changed, StoreError> {
-        let record = new.record();
-        let insert = row::write(Query::new(sql::INSERT), record.clone());
-        if !self.database.write(insert).await?.is_empty() {
-            return Ok(Ok(()));
+    type Receipt = Logged;
+
+    async fn insert(&self, new: NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
+        settle(|| self.try_insert(&new)).await
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<Logged>, StoreError> {
+        settle(|| self.try_change(&change)).await
+    }
+
+    /// Touches of up to 1,000 keys at once are one statement; of more keys, several.
+    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), StoreError> {
+        for touches in gather(touches, now).chunks(MAX_TOUCHES) {
+            let touches = Json::from(touches).to_string();
+            self.database.write(Query::new(D::SQL.touch).with(touches)).await?;
         }
-        // Records are never deleted: if the id is not there now, it was not there then, and it was the name.
-        let rows = self.database.read(Query::new(sql::LOOK).with(record.id())).await?;
-        Ok(Err(if rows.is_empty() { Conflict::NameTaken } else { Conflict::IdTaken }))
+        Ok(())
     }
 
-    async fn rename(&self, id: KeyId, name: KeyName) -> Result<Changed, StoreError> {
-        let rename = Query::new(sql::RENAME).with(id).with(name.as_str());
-        match self.change(id, rename, |_| None).await {
-            // The statement changes the name alone, so no other index can object.
-            Err(error) if error.is_unique_violation() => Ok(Err(Conflict::NameTaken)),
-            answer => answer,
-        }
-    }
-
-    async fn disable(&self, id: KeyId) -> Result<Changed, StoreError> {
-        self.change(id, Query::new(sql::DISABLE).with(id), |_| None).await
-    }
-
-    async fn enable(&self, id: KeyId) -> Result<Changed, StoreError> {
-        let why = |state: &State| (state.status == Status::Active).then_some(Conflict::NotDisabled);
-        self.change(id, Query::new(sql::ENABLE).with(id), why).await
-    }
-
-    async fn revoke(&self, id: KeyId, at: UnixTime) -> Result<Changed<UnixTime>, StoreError> {
-        let rows = self.database.write(Query::new(sql::REVOKE).with(id).with(at)).await?;
-        Ok(first(rows, |row| row.time("revoked_at"))?.ok_or(Conflict::Absent))
-    }
-
-    async fn rotate(&self, change: SecretChange) -> Result<Changed, StoreError> {
-        let query = |sql| Query::new(sql).with(change.id()).with(change.expected()).with(change.current());
-        let (digest, ends_at) = match change.previous() {
-            PreviousChange::Set(previous) => (Some(previous.digest), Some(previous.ends_at)),
-            PreviousChange::Clear | PreviousChange::Keep => (None, None),
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, StoreError> {
+        let with_filter = |sql| list_query(sql, &query);
+        let list = match &keys_of {
+            KeysOf::Creator(creator) => write_creator(with_filter(sql::LIST_BY_CREATOR), creator),
+            KeysOf::Owner(owner) => write_owner(with_filter(sql::LIST_BY_OWNER), owner),
+            _ => with_filter(sql::LIST_ALL),
         };
-        let rotate = match change.previous() {
-            PreviousChange::Keep => query(sql::ROTATE_KEEP),
-            PreviousChange::Clear | PreviousChange::Set(_) => query(sql::ROTATE_SET).with(digest).with(ends_at),
-        };
-        let why = |state: &State| match state.status {
-            Status::Disabled => Some(Conflict::Disabled),
-            _ => (state.current != change.expected()).then_some(Conflict::Changed),
-        };
-        self.change(change.id(), rotate, why).await
+        let rows = self.database.read(list).await?;
+        let mut page = Page::new(each(&rows, |row| row::read(row).map(Arc::new))?, query.limit);
+        // A condition that a later version of the library has, and the statements do not: pages are shorter then, but
+        // never have a key that was not asked for.
+        page.records.retain(|record| keys_of.includes(record) && query.includes(record));
+        Ok(page)
     }
 
-    async fn end_overlap(&self, id: KeyId) -> Result<Changed, StoreError> {
-        self.change(id, Query::new(sql::END_OVERLAP).with(id), |_| None).await
-    }
-
-    async fn touch(&self, id: KeyId, used_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
-        self.database.write(Query::new(sql::TOUCH).with(id).with(used_at.min(now))).await.map(drop)
-    }
-
-    async fn list(&self, by: ListBy, page: PageRequest) -> Result<Page, StoreError> {
-        let (sql, (kind, id)) = match &by {
-            ListBy::Creator(creator) => (sql::LIST_BY_CREATOR, creator_columns(creator)),
-            ListBy::Owner(owner) => (sql::LIST_BY_OWNER, owner_columns(owner)),
-        };
-        // The first page is behind the earliest time and the empty id, which is before every id.
-        let (created_at, after) =
-            page.after.map_or((UnixTime::MIN, String::new()), |after| (after.created_at, after.id.to_string()));
-        let limit = usize::from(page.limit.get());
-        let query = Query::new(sql).with(kind).with(id).with(created_at).with(after.as_str());
-        // One more than asked for tells whether there is a next page.
-        let rows = self.database.read(query.with(i64::from(page.limit.get()).saturating_add(1))).await?;
-        let mut records = each(rows, |row| row::read(row).map(Arc::new))?;
-        let is_last = records.len() <= limit;
-        records.truncate(limit);
-        let next = if is_last { None } else { records.last().map(|record| Cursor::after(record)) };
-        Ok(Page { records, next })
-    }
-
-    async fn revoke_all(&self, owner: Owner, at: UnixTime, run: Run) -> Result<Vec<KeyId>, StoreError> {
-        let (kind, id) = owner_columns(&owner);
-        let of_owner = |sql| Query::new(sql).with(kind).with(id);
-        let rows = match run {
-            Run::Dry => self.database.read(of_owner(sql::OF_OWNER)).await?,
-            Run::Real => self.database.write(of_owner(D::REVOKE_ALL).with(at)).await?,
-        };
-        let mut ids: Vec<KeyId> = each(rows, |row| parse(&row.text("id")?, "id"))?;
-        // RETURNING promises no order.
-        ids.sort_unstable();
-        Ok(ids)
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<Logged>, StoreError> {
+        settle(|| self.try_revoke_all(&revoke)).await
     }
 }
 
-/// A change is tried again only if another one came in between, which does not happen this often by chance.
-const MAX_TRIES: usize = 16;
+/// Tries again what came between others and was undone for it. Two renames that exchange names wait for each other in
+/// PostgreSQL, which ends one of them; the next time, it finds the name taken.
+async fn settle<T, F>(attempt: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 0..MAX_TRIES {
+        match attempt().await {
+            Err(error) if error.is_deadlock() || matches!(error, StoreError::Contended) => {}
+            answer => return answer,
+        }
+    }
+    Err(StoreError::Contended)
+}
+
+/// Makes the statement that writes the columns of an update, and no others.
+fn update_query(id: KeyId, update: &RecordUpdate) -> Result<Query, StoreError> {
+    let query = |sql| Query::new(sql).with(id);
+    Ok(match update {
+        RecordUpdate::EndPrevious => query(sql::END_PREVIOUS),
+        RecordUpdate::Labels(labels) => {
+            query(sql::SET_LABELS).with(write_json(labels, "labels").map_err(StoreError::Corrupt)?)
+        }
+        RecordUpdate::Name(name) => query(sql::SET_NAME).with(name.as_str()),
+        RecordUpdate::Secrets(secrets) => match secrets.previous {
+            PreviousChange::Keep => query(sql::SET_CURRENT).with(secrets.current),
+            PreviousChange::Clear => write_previous(query(sql::SET_SECRETS).with(secrets.current), None),
+            PreviousChange::Set(previous) => {
+                write_previous(query(sql::SET_SECRETS).with(secrets.current), Some(previous))
+            }
+        },
+        RecordUpdate::Status(status) => write_status(query(sql::SET_STATUS), *status),
+    })
+}
+
+/// Binds what all lists have in common.
+fn list_query(sql: &'static str, query: &ListQuery) -> Query {
+    // The first page is behind the earliest time and the empty id, which is before every id.
+    let (created_at, after) =
+        query.after.map_or((UnixTime::MIN, String::new()), |after| (after.created_at, after.id.to_string()));
+    let filter = query.filter;
+    let status = match filter.status {
+        Some(StatusFilter::Active) => Some("active"),
+        Some(StatusFilter::Disabled) => Some("disabled"),
+        Some(StatusFilter::NotRevoked) => Some("not_revoked"),
+        Some(StatusFilter::Revoked) => Some("revoked"),
+        _ => None,
+    };
+    Query::new(sql)
+        .with(created_at)
+        .with(after)
+        // One more than asked for, to see whether there is a next page.
+        .with(i64::from(query.limit.get()).saturating_add(1))
+        .with(status.map(str::to_owned))
+        .with(filter.never_used)
+        .with(filter.not_used_since)
+        .with(filter.ends_before)
+        .with(filter.never_ends)
+        .with(filter.has_legacy_digest)
+        .with(Value::Bytes(Some(vec![DigestAlgorithm::Native as u8])))
+}
+
+/// Makes one entry of all touches of a key, in the order of their ids.
+fn gather(touches: Vec<Touch>, now: UnixTime) -> Vec<Json> {
+    let mut gathered = BTreeMap::<KeyId, (UnixTime, Option<UnixTime>)>::new();
+    for Touch { id, slot, used_at, .. } in touches {
+        let used_at = used_at.min(now);
+        let (last, last_of_previous) = gathered.entry(id).or_insert((used_at, None));
+        *last = used_at.max(*last);
+        if slot == SecretSlot::Previous {
+            *last_of_previous = Some(used_at).max(*last_of_previous);
+        }
+    }
+    let entry = |(id, (last, last_of_previous)): (KeyId, (UnixTime, Option<UnixTime>))| {
+        let last_of_previous = last_of_previous.map(UnixTime::as_secs);
+        json!({ "id": id.as_str(), "used_at": last.as_secs(), "previous_used_at": last_of_previous })
+    };
+    gathered.into_iter().map(entry).collect()
+}
+
+/// An operation is tried again only if another one came in between, which does not happen this often by chance.
+const MAX_TRIES: usize = 8;
+const MAX_TOUCHES: usize = 1_000;

@@ -1,5 +1,6 @@
-//! What was acknowledged is there after the service was killed in the middle of its work.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
+//! What was acknowledged is there after the service was killed in the middle of its work, and a change and its event are
+//! there together or not at all.
+#![expect(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -13,12 +14,13 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use common::{ISSUER, NOW, Place, permit, personal};
+use common::{Inherent, NOW, Place, changed, disable, enable, found, logged, mint, personal, revoke, rotate};
 use keygate::{
-    Create, Disable, Enable, KeyId, KeyManagementStore, KeyManager, KeyRecord, ListBy, PageRequest, Revoke, Rotate,
-    Rotation, SecretDigest, Status, SysRng, UnixTime, Validity,
+    KeyId, KeyRecord, RevocationCause, Rotation, Status, Validity,
+    audit::EventKind,
+    store::{Answer, ChangeFeed, Changes, Conflict, KeyManagementStore, KeysOf, ListQuery, Logged, SecretDigest},
 };
-use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
+use keygate_sql_store::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
 
 both!(keeps_what_was_acknowledged, starts_in_several_processes_at_once);
 
@@ -35,7 +37,7 @@ async fn keeps_what_was_acknowledged<P: Place>(place: &P) {
         check(&place.open().await, &known).await;
         assert!(started.elapsed() < Duration::from_secs(50), "round {round} of {ROUNDS}");
     }
-    assert!(known.values().any(|key| key.revoked.is_some()) && known.values().any(|key| key.digests.len() > 1));
+    assert!(known.values().any(|key| key.is_revoked) && known.values().any(|key| key.digests.len() > 1));
 }
 
 async fn starts_in_several_processes_at_once<P: Place>(place: &P) {
@@ -49,12 +51,14 @@ async fn starts_in_several_processes_at_once<P: Place>(place: &P) {
     check(&place.open().await, &known).await;
 }
 
-/// What must be so of a key, from what the writer said.
+/// What is known of a key, from what the writer said.
 #[derive(Default)]
 struct Known {
-    /// The digest that was acknowledged last, and those that may have followed.
+    /// All digests that the writer asked for, in order; the first was stored with the key.
     digests: Vec<SecretDigest>,
-    revoked: Option<UnixTime>,
+    /// How many of them were acknowledged.
+    acknowledged: usize,
+    is_revoked: bool,
 }
 
 /// Heeds a line: `asks` came before a rotation, the others after their change was acknowledged.
@@ -62,35 +66,73 @@ fn note(known: &mut HashMap<KeyId, Known>, line: &str) {
     let [what, id, value] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let key = known.entry(id.parse().unwrap()).or_default();
     match what {
-        "created" | "rotated" => key.digests = vec![value.parse().unwrap()],
         "asks" => key.digests.push(value.parse().unwrap()),
-        "revoked" => key.revoked = Some(UnixTime::from_secs(value.parse().unwrap())),
+        "created" => {
+            key.digests.push(value.parse().unwrap());
+            key.acknowledged = 1;
+        }
+        "rotated" => key.acknowledged = key.digests.len(),
+        "revoked" => key.is_revoked = true,
         other => panic!("{other}"),
     }
 }
 
-async fn check(store: &impl KeyManagementStore<Error = StoreError>, known: &HashMap<KeyId, Known>) {
-    // A row that is no record makes the list fail.
-    let stored = walk(store).await;
+async fn check<S>(store: &S, known: &HashMap<KeyId, Known>)
+where
+    S: KeyManagementStore<Error = StoreError> + ChangeFeed + Inherent,
+{
+    // A row that is no record makes the list fail, and an event that is none makes reading the log fail.
+    let (stored, log) = (walk(store).await, logged(store).await);
+    let numbers = log.iter().map(|logged| logged.sequence);
+    assert!(numbers.eq(1..=u64::try_from(log.len()).unwrap()), "the log has a gap");
+    let Changes::Everything { revision } = store.changes_since(None).await.unwrap() else { panic!("{stored:?}") };
+    assert_eq!(revision.number(), u64::try_from(log.len()).unwrap());
+    let mut events: HashMap<KeyId, Vec<&EventKind>> = HashMap::new();
+    for LoggedEvent { event, .. } in &log {
+        events.entry(event.key.unwrap()).or_default().push(&event.kind);
+    }
+    assert!(events.keys().all(|id| stored.contains_key(id)), "an event without its change");
+    for record in stored.values() {
+        let Some(events) = events.get(&record.id()) else { panic!("{record:?} has no event") };
+        check_events(record, events);
+    }
     for (id, known) in known {
         let record = stored.get(id).unwrap();
-        assert!(known.digests.contains(&record.current()), "{id} has an older secret");
-        if let Some(at) = known.revoked {
-            assert_eq!(record.status(), Status::Revoked { at }, "{id} was revoked");
-        }
+        let is_asked_for = |digest: &&SecretDigest| **digest == record.current();
+        let place = known.digests.iter().position(|digest| is_asked_for(&digest)).unwrap();
+        assert!(place + 1 >= known.acknowledged, "{id} has an older secret");
+        let rotations = events.get(id).unwrap().iter().filter(|kind| kind.as_str() == "rotated").count();
+        assert_eq!(rotations, place, "{id}: the events are not those of its secret");
+        assert!(!known.is_revoked || record.is_revoked(), "{id} was revoked");
     }
+}
+
+/// The writer does the same with each key, so its events say what is stored of it.
+fn check_events(record: &KeyRecord, events: &[&EventKind]) {
+    const STEPS: [&str; 7] = ["created", "rotated", "rotated", "rotated", "disabled", "enabled", "revoked"];
+    let kinds: Vec<_> = events.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(kinds, STEPS.get(..kinds.len()).unwrap());
+    let status = match kinds.len() {
+        5 => Status::Disabled,
+        7 => Status::Revoked { at: NOW, cause: RevocationCause::Requested },
+        _ => Status::Active,
+    };
+    assert_eq!(record.status(), status, "{kinds:?}");
+    // The first rotation leaves a previous secret, the second keeps it, the third is a cut-over.
+    assert_eq!(record.previous().is_some(), matches!(kinds.len(), 2 | 3), "{kinds:?}");
 }
 
 async fn walk(store: &impl KeyManagementStore<Error = StoreError>) -> HashMap<KeyId, KeyRecord> {
     let mut stored = HashMap::new();
-    let mut page = PageRequest { after: None, limit: 500.try_into().unwrap() };
+    let mut query = ListQuery::new();
+    query.limit = 500.try_into().unwrap();
     loop {
-        let found = store.list(ListBy::Owner(personal("ada").owner()), page).await.unwrap();
+        let found = store.list(KeysOf::All, query).await.unwrap();
         for record in found.records {
             assert!(stored.insert(record.id(), KeyRecord::clone(&record)).is_none());
         }
-        page.after = found.next;
-        if page.after.is_none() {
+        query.after = found.next;
+        if query.after.is_none() {
             return stored;
         }
     }
@@ -146,38 +188,40 @@ fn writer() {
     });
 }
 
-async fn write_all<S: KeyManagementStore<Error = StoreError> + Clone + 'static>(store: S) {
+async fn write_all<S>(store: S)
+where
+    S: KeyManagementStore<Error = StoreError, Receipt = Logged> + Clone + 'static,
+{
     let tasks: Vec<_> = (0..3).map(|task| tokio::spawn(write(store.clone(), task))).collect();
     for task in tasks {
         task.await.unwrap();
     }
 }
 
-/// Creates keys, rotates each, sets it aside for a while, and ends it; for ever.
-async fn write<S: KeyManagementStore<Error = StoreError>>(store: S, task: usize) {
-    let manager = KeyManager::new(ISSUER, store);
+/// Creates keys, rotates each, disables it for a while, and ends it; for ever.
+async fn write(store: impl KeyManagementStore<Error = StoreError, Receipt = Logged>, task: usize) {
     let round = env::var(ROUND).unwrap();
     for number in 0.. {
-        let name = format!("{round}-{task}-{number}").parse().unwrap();
-        let create = permit(Create(personal("ada")));
-        let created = manager.create(create, name, Validity::NEVER_EXPIRES, &mut SysRng, NOW).await.unwrap();
-        let id = created.token.id();
-        say(format_args!("created {id} {}", created.key.record().current()));
+        let new = mint(personal("ada"), &format!("{round}-{task}-{number}"), Validity::NEVER_EXPIRES, NOW);
+        let (id, digest) = (new.record().id(), new.record().current());
+        assert_eq!(store.insert(new).await.unwrap(), Ok(Logged));
+        say(format_args!("created {id} {digest}"));
         for rotation in [Rotation::Start { overlap: HOUR }, Rotation::Retry { overlap: HOUR }, Rotation::CutOver] {
-            let record = manager.store().find(id).await.unwrap().unwrap();
-            let change = permit(Rotate(record)).rotate(ISSUER, rotation, &mut SysRng, NOW).unwrap().change;
-            say(format_args!("asks {id} {}", change.current()));
-            manager.store().rotate(change).await.unwrap().unwrap();
-            say(format_args!("rotated {id} {}", change.current()));
+            let rotated = rotate(&found(&store, id).await, rotation);
+            let digest = rotated.token.digest();
+            say(format_args!("asks {id} {digest}"));
+            changed(&store, rotated.change).await;
+            say(format_args!("rotated {id} {digest}"));
         }
-        let record = manager.store().find(id).await.unwrap().unwrap();
-        manager.disable(permit(Disable(record.clone())), NOW).await.unwrap();
-        manager.enable(permit(Enable(record.clone())), NOW).await.unwrap();
-        manager.revoke(permit(Revoke(record.clone())), NOW).await.unwrap();
-        say(format_args!("revoked {id} {NOW}"));
-        // Neither may bring it back.
-        manager.enable(permit(Enable(record.clone())), NOW).await.unwrap_err();
-        manager.revoke(permit(Revoke(record)), UnixTime::MAX).await.unwrap();
+        let record = found(&store, id).await;
+        changed(&store, disable(&record)).await;
+        changed(&store, enable(&record)).await;
+        changed(&store, revoke(&record, RevocationCause::Requested)).await;
+        say(format_args!("revoked {id} -"));
+        // Neither may bring it back, and neither has an event.
+        assert_eq!(store.change(enable(&record)).await.unwrap(), Answer::Refused(Conflict::Revoked));
+        let again = store.change(revoke(&record, RevocationCause::Leaked)).await.unwrap();
+        assert!(matches!(again, Answer::Unchanged(_)));
     }
 }
 

@@ -1,14 +1,21 @@
 //! A PostgreSQL server that cannot be reached is an error soon, and no reason to start the service again.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
-use core::{future, time::Duration};
+use core::{
+    future::{self, Future},
+    task::Poll,
+    time::Duration,
+};
 
-use common::{NOW, Place, Server, found, on, personal, stored};
-use keygate::{Changed, KeyManagementStore, KeyRecord, KeyStore, Status};
+use common::{NOW, Place, Server, disable, found, logged, manager, on, personal, rename, revoke, stored};
+use keygate::{
+    KeyRecord, RevocationCause, Status, System,
+    store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
+};
 use keygate_sql_store::{PostgresStore, StoreError};
-use sqlx::ConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -36,10 +43,10 @@ async fn a_server_that_falls_silent() {
         open_connections(server, &store, &key).await;
         line.silence();
         // All connections are in use now, and nothing comes back on any: they must not be waited for without bound.
-        let waiting: Vec<_> = (0..15).map(|_| tokio::spawn(disable(store.clone(), key.clone()))).collect();
+        let waiting: Vec<_> = (0..15).map(|_| change(&store, &key)).collect();
         let mut timed_out = 0;
-        for disable in waiting {
-            timed_out += u32::from(matches!(disable.await.unwrap(), Err(StoreError::TimedOut)));
+        for change in waiting {
+            timed_out += u32::from(matches!(change.await.unwrap(), Err(StoreError::TimedOut)));
         }
         assert!(timed_out > 0);
         line.restore_new();
@@ -56,11 +63,113 @@ async fn callers_who_go_away() {
         line.silence();
         for _ in 0..10 {
             timeout(Duration::from_millis(50), store.find(key.id())).await.unwrap_err();
+            timeout(Duration::from_millis(50), store.change(disable(&key))).await.unwrap_err();
         }
         line.restore_new();
         works(&store, &key).await;
     })
     .await;
+}
+
+/// As long as the server answers, a call that nobody waits for any more leaves its session to the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_go_away_from_a_server_that_answers() {
+    on(async |server: &Server| {
+        let store = server.open().await;
+        let key = stored(&store, personal("ada"), "laptop").await;
+        let before = opened(server).await;
+        for round in 0..40 {
+            // Many at once, and each for a time of its own, so that calls end in all of their steps.
+            let calls = (0..10).map(|number: u64| {
+                let (store, key, span) =
+                    (store.clone(), key.clone(), Duration::from_micros(number * (100 + round * 25)));
+                tokio::spawn(async move {
+                    match number % 3 {
+                        0 => drop(timeout(span, store.find(key.id())).await),
+                        1 => drop(timeout(span, store.change(rename(&key, &format!("key-{round}-{number}")))).await),
+                        _ => drop(timeout(span, store.events(None, 3)).await),
+                    }
+                })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                call.await.unwrap();
+            }
+        }
+        let sessions = opened(server).await - before;
+        // The pool has ten; two are those that asked.
+        println!("outage: {sessions} sessions for 400 calls that were given up");
+        assert!(sessions <= 12, "{sessions} sessions for 400 calls");
+        assert_eq!(store.change(disable(&key)).await.unwrap(), Answer::Changed(Logged));
+        // No transaction was left open, and none was committed by halves.
+        let renamed = logged(&store).await.iter().filter(|logged| logged.event.kind.as_str() == "renamed").count();
+        assert!(renamed > 0, "no change took place");
+        assert_eq!(idle_in_transaction(server).await, 0);
+    })
+    .await;
+}
+
+/// Each step of a change is the last one that somebody waits for: nothing of it stays open on the connection, or the next
+/// one to get it would write into a transaction that is never committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_go_away_at_each_step() {
+    on(async |server: &Server| {
+        let store = server.open().await;
+        let mut polls = 0;
+        loop {
+            polls += 1;
+            let key = stored(&store, personal("ada"), &format!("key-{polls}")).await;
+            let is_answered = poll_times(store.change(disable(&key)), polls).await;
+            // Time enough to give the connection back, and to undo what was begun on it.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let started = Instant::now();
+            while idle_in_transaction(server).await > 0 {
+                assert!(started.elapsed() < Duration::from_secs(1), "a transaction is open after {polls} polls");
+            }
+            if is_answered {
+                break;
+            }
+        }
+        // BEGIN, the statements and COMMIT: on a busy machine most answers are there when the task is polled again.
+        assert!(polls > 1, "nobody went away in the middle");
+    })
+    .await;
+}
+
+/// Polls a future so many times, each time when it woke its task, drops it, and returns `true` if it ended.
+async fn poll_times(future: impl Future, times: usize) -> bool {
+    let (mut future, mut left) = (Box::pin(future), times);
+    future::poll_fn(move |context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if left == 0 => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How many sessions were opened in the database so far. A session is counted when it ends, or now and then.
+async fn opened(server: &Server) -> i64 {
+    let sql = "SELECT pg_stat_force_next_flush(), sessions FROM pg_stat_database WHERE datname = current_database()";
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    ask(server, sql).await
+}
+
+async fn idle_in_transaction(server: &Server) -> i64 {
+    ask(
+        server,
+        "SELECT 0, count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in %'",
+    )
+    .await
+}
+
+/// Asks for the second column.
+async fn ask(server: &Server, sql: &'static str) -> i64 {
+    let mut connection = PgConnection::connect_with(&server.options).await.unwrap();
+    let count = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(1);
+    connection.close().await.unwrap();
+    count
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -88,12 +197,85 @@ async fn locks_that_others_hold() {
         let mut other = server.options.connect().await.unwrap();
         sqlx::raw_sql("BEGIN; SELECT id FROM keygate_keys FOR UPDATE").execute(&mut other).await.unwrap();
         let started = Instant::now();
-        assert!(matches!(store.revoke(key.id(), NOW).await, Err(StoreError::Database(_))));
+        let revoke = revoke(&key, RevocationCause::Leaked);
+        assert!(matches!(store.change(revoke.clone()).await, Err(StoreError::Database(_))));
         assert!(started.elapsed() < SOON);
         // Who only reads does not wait.
         assert_eq!(found(&store, key.id()).await, key);
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-        assert_eq!(store.revoke(key.id(), NOW).await.unwrap(), Ok(NOW));
+        assert_eq!(store.change(revoke).await.unwrap(), Answer::Changed(Logged));
+        let revoked = Status::Revoked { at: NOW, cause: RevocationCause::Leaked };
+        assert_eq!(found(&store, key.id()).await.status(), revoked);
+        assert_eq!(logged(&store).await.len(), 2);
+    })
+    .await;
+}
+
+/// What locks many keys locks them in the order of their ids, whatever the order of the rows: while it waits for one, it has
+/// none behind that. So two of them never wait for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_locks_are_taken_in_order() {
+    on(async |server: &Server| {
+        // Ways to go through the rows that are not in this order by chance.
+        let database = server.options.get_database().unwrap();
+        for way in ["bitmapscan", "indexscan", "mergejoin", "nestloop"] {
+            server.execute(&format!("ALTER DATABASE {database} SET enable_{way} = off")).await.unwrap();
+        }
+        let store = server.open().await;
+        for user in ["touched", "revoked"] {
+            let mut ids = vec![stored(&store, personal(user), "first").await.id()];
+            // Until the last row has the first id.
+            while ids.last() >= ids.first() {
+                ids.push(stored(&store, personal(user), &format!("key-{}", ids.len())).await.id());
+            }
+            let [first, .., last] = ids.as_slice() else { panic!("{ids:?}") };
+            let lock = |id| format!("SELECT id FROM keygate_keys WHERE id = '{id}' FOR UPDATE NOWAIT");
+            let mut other = server.options.connect().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {}", lock(last)))).execute(&mut other).await.unwrap();
+            let touches = ids.iter().map(|id| Touch::new(*id, SecretSlot::Current, NOW)).collect();
+            let store = store.clone();
+            let locking = tokio::spawn(async move {
+                if user == "touched" {
+                    store.touch(touches, NOW).await.unwrap();
+                } else {
+                    let (system, owner) = (System::new("test").unwrap(), personal(user).owner());
+                    let _ = manager(store).revoke_all(&system, owner, RevocationCause::Unused).await.unwrap();
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!locking.is_finished());
+            sqlx::raw_sql(AssertSqlSafe(lock(first))).execute(&mut other).await.unwrap();
+            sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+            locking.await.unwrap();
+        }
+    })
+    .await;
+}
+
+/// Two keys exchange their names: each waits for the name that the other one gives up, until the server ends one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_that_wait_for_each_other() {
+    on(async |server: &Server| {
+        let store = server.open().await;
+        // Between the change of the row and the look for the name comes an index that is slow, so that they do meet.
+        let slow = "CREATE FUNCTION slow (name text) RETURNS text IMMUTABLE LANGUAGE plpgsql \
+             AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN name; END $$; \
+             CREATE INDEX slow_names ON keygate_keys (slow(name)); DROP INDEX keygate_names; \
+             CREATE UNIQUE INDEX keygate_names ON keygate_keys (owner_kind, owner_id, name) WHERE status <> 'revoked'";
+        server.execute(slow).await.unwrap();
+        let (one, two) = (stored(&store, personal("ada"), "one").await, stored(&store, personal("ada"), "two").await);
+        let renames = [rename(&one, "two"), rename(&two, "one")].map(|change| {
+            let store = store.clone();
+            tokio::spawn(async move { store.change(change).await })
+        });
+        for rename in renames {
+            assert_eq!(rename.await.unwrap().unwrap(), Answer::Refused(Conflict::NameTaken));
+        }
+        let sql =
+            "SELECT pg_stat_force_next_flush(), deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        // One at least: on a busy machine those that try again meet again.
+        assert!(ask(server, sql).await >= 1, "nobody waited for the other");
     })
     .await;
 }
@@ -110,27 +292,31 @@ async fn nobody_there() {
     assert!(started.elapsed() < SOON);
 }
 
-async fn disable(store: PostgresStore, key: KeyRecord) -> Result<Changed, StoreError> {
-    store.disable(key.id()).await
+/// Disables the key in a task of its own, or finds it disabled.
+fn change(store: &PostgresStore, key: &KeyRecord) -> JoinHandle<Result<Answer<Logged>, StoreError>> {
+    let (store, change) = (store.clone(), disable(key));
+    tokio::spawn(async move { store.change(change).await })
 }
 
 /// Makes the pool open all its connections, by changes that wait for a lock.
 async fn open_connections(server: &Server, store: &PostgresStore, key: &KeyRecord) {
     let mut other = server.options.connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT id FROM keygate_keys FOR UPDATE").execute(&mut other).await.unwrap();
-    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(disable(store.clone(), key.clone()))).collect();
+    let waiting: Vec<_> = (0..10).map(|_| change(store, key)).collect();
     tokio::time::sleep(Duration::from_millis(500)).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    for disable in waiting {
-        assert_eq!(disable.await.unwrap().unwrap(), Ok(()));
+    let mut changed = 0;
+    for change in waiting {
+        changed += u32::from(change.await.unwrap().unwrap() == Answer::Changed(Logged));
     }
+    assert_eq!(changed, 1);
 }
 
 async fn fails_soon(store: &PostgresStore, key: &KeyRecord) {
     let started = Instant::now();
     assert!(store.find(key.id()).await.is_err());
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-    assert!(store.disable(key.id()).await.is_err());
+    assert!(store.change(disable(key)).await.is_err());
 }
 
 async fn works(store: &PostgresStore, key: &KeyRecord) {
@@ -139,7 +325,7 @@ async fn works(store: &PostgresStore, key: &KeyRecord) {
     while store.find(key.id()).await.is_err() {
         assert!(started.elapsed() < SOON);
     }
-    assert_eq!(store.disable(key.id()).await.unwrap(), Ok(()));
+    assert!(matches!(store.change(disable(key)).await.unwrap(), Answer::Changed(_) | Answer::Unchanged(_)));
     assert_eq!(found(store, key.id()).await.status(), Status::Disabled);
 }
 

@@ -21,8 +21,11 @@ mod sequence;
 
 use std::env;
 
-use common::Place;
-use keygate::store::conformance::{Race, Task};
+use common::{Inherent, Place, logged};
+use keygate::{
+    audit::Event,
+    store::conformance::{Race, Task},
+};
 use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng, SeedableRng},
@@ -46,7 +49,7 @@ async fn follows_the_model<P: Place>(place: &P) {
     let sequences = count("SQL_LIFECYCLE_SEQUENCES", 3);
     let mut refused = 0;
     for seed in 0..sequences {
-        let run = sequence::run(&place.open_empty().await, choices(seed), STEPS).await;
+        let run = sequence::run(&place.open_empty().await, log, choices(seed), STEPS).await;
         refused += run.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
     println!("lifecycle: {}: {sequences} sequences of {STEPS}, {refused} steps refused", scheme(place));
@@ -54,9 +57,13 @@ async fn follows_the_model<P: Place>(place: &P) {
 
 async fn is_linearizable<P: Place>(place: &P) {
     let rounds = count("SQL_LINEARIZABILITY_ROUNDS", 5);
-    let checked = history::check(async || place.open_empty().await, &Tokio, rounds).await;
+    let checked = history::check(async || place.open_empty().await, log, &Tokio, rounds).await;
     let count = checked.unwrap_or_else(|fault| panic!("{fault}"));
     println!("linearizability: {}: {count} operations", scheme(place));
+}
+
+async fn log<S: Inherent + Sync>(store: &S) -> Vec<Event> {
+    logged(store).await.into_iter().map(|logged| logged.event).collect()
 }
 
 fn scheme<P: Place>(place: &P) -> &'static str {

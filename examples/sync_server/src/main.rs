@@ -1,4 +1,7 @@
-//! A server without an asynchronous runtime: one thread for each connection, and the blocking calls of keygate.
+//! A server without an asynchronous runtime: one thread for each connection, and futures that never wait.
+//!
+//! A store with a blocking driver is called in [`KeyStore::find`](keygate::store::KeyStore::find) and the like, and never
+//! yields; then `pollster::block_on` is a plain call.
 //!
 //! ```text
 //! cargo run -p keygate-example-sync-server
@@ -31,14 +34,17 @@
 //!
 //! Refusals go to standard error, one JSON object a line.
 //! SIGTERM and SIGINT end the server, requests within five seconds.
-#![expect(clippy::print_stdout, reason = "the address and the keys are for whoever started the server")]
+#![expect(clippy::print_stdout, reason = "the address and the keys are for the one who started the server")]
 
+// The same platform, keys, steps and log as in the example with hyper.
+#[path = "../../hyper/src/guard.rs"]
+mod guard;
+#[path = "../../hyper/src/keys.rs"]
 mod keys;
-// The same small platform as in the example with hyper.
+#[path = "../../hyper/src/log.rs"]
+mod log;
 #[path = "../../hyper/src/platform.rs"]
 mod platform;
-mod service;
-mod table;
 mod wire;
 
 use core::{
@@ -48,12 +54,19 @@ use core::{
     time::Duration,
 };
 use std::{
+    io,
     net::{TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
 
 use http::{Response, StatusCode};
+use keygate::{
+    UnixTime,
+    sink::{AuditSink, ChannelSink, Message, SinkCapacity, Touches},
+    store::KeyManagementStore,
+};
+use pollster::block_on;
 use serde_json::json;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -61,7 +74,9 @@ use signal_hook::{
 };
 
 use crate::{
-    service::Service,
+    guard::Guard,
+    log::Log,
+    platform::{Platform, Route, serve},
     wire::{Bad, Wire},
 };
 
@@ -71,10 +86,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
 
-    let service = Arc::new(Service::new()?);
-    keys::bootstrap(&service.table, |name, token| {
+    let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
+    let (log, touches) = Log::start(receivers);
+    let server = Arc::new(Server { guard: Guard::new(sink.clone())?, platform: Platform::new()?, sink });
+    block_on(keys::bootstrap(&server.guard.keys, |name, token| {
         println!("{}", json!({ "name": name, "token": token.expose_secret() }));
-    })?;
+    }))?;
+    let (store, sink) = (server.guard.gate.store().clone(), server.sink.clone());
+    thread::spawn(move || write_touches(&store, &touches, &sink));
 
     let is_over = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&is_over);
@@ -92,16 +111,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             break;
         }
         match stream {
-            Ok(stream) => start(&service, &connections, stream),
+            Ok(stream) => start(&server, &connections, stream),
             // Such as too many open files: that passes, and the server stays.
             Err(error) => {
-                eprintln!("accept failed: {error}");
+                server.sink.tell(Message::Failed(&error));
                 thread::sleep(Duration::from_millis(50));
             }
         }
     }
     drop(listener);
     connections.wait_for_all();
+    log.finish();
     Ok(())
 }
 
@@ -115,28 +135,61 @@ fn address() -> Result<SocketAddr, Box<dyn Error>> {
     }
 }
 
+/// Writes the last uses of keys, in batches and off the requests' path.
+fn write_touches(store: &impl KeyManagementStore, touches: &Touches, sink: &ChannelSink) {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        if let Err(error) = block_on(store.touch(touches.take(), UnixTime::now())) {
+            // Nobody waits for it, and the next use asks again.
+            sink.tell(Message::Failed(&error));
+        }
+    }
+}
+
+struct Server {
+    guard: Guard,
+    platform: Platform,
+    sink: ChannelSink,
+}
+
+impl Server {
+    /// Answers the one request of a connection.
+    fn answer(&self, wire: &mut Wire) -> Result<Response<String>, Bad> {
+        let mut head = wire.read_head()?;
+        let route = self.platform.route(&head.method, &head.path);
+        if matches!(route, Route::Health) {
+            return Ok(Response::new("ok".into()));
+        }
+        Ok(match block_on(self.guard.admit(&head.headers, &route)) {
+            // The body is read only now: nobody without leave makes the server hold data.
+            Ok(authorization) => serve(&authorization, &wire.read_body(&mut head)?),
+            Err(refusal) => refusal,
+        })
+    }
+}
+
 /// Gives the connection a thread, if there are not too many already.
-fn start(service: &Arc<Service>, connections: &Arc<Connections>, stream: TcpStream) {
+fn start(server: &Arc<Server>, connections: &Arc<Connections>, stream: TcpStream) {
     let Some(place) = Connections::enter(connections) else {
         // Closed without an answer: the thread that accepts must not wait for anybody.
-        eprintln!("too many connections");
+        server.sink.tell(Message::Failed(&io::Error::other("too many connections")));
         return;
     };
-    let service = Arc::clone(service);
+    let of_thread = Arc::clone(server);
     let started = thread::Builder::new().spawn(move || {
         // The place is given back when the thread ends, however it ends.
         let _place = place;
         // What goes wrong with a connection is its client's business.
-        let _ = serve(&service, stream);
+        let _ = respond(&of_thread, stream);
     });
     if let Err(error) = started {
-        eprintln!("no thread: {error}");
+        server.sink.tell(Message::Failed(&error));
     }
 }
 
-fn serve(service: &Service, stream: TcpStream) -> std::io::Result<()> {
+fn respond(server: &Server, stream: TcpStream) -> io::Result<()> {
     let mut wire = Wire::new(stream)?;
-    match service.answer(&mut wire) {
+    match server.answer(&mut wire) {
         Ok(response) => wire.finish(&response),
         Err(Bad::Status(status)) => wire.finish(&empty(status)),
         Err(Bad::Gone) => Ok(()),

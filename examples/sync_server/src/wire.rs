@@ -103,7 +103,7 @@ impl Wire {
         Ok(count)
     }
 
-    /// Responses, and closes.
+    /// Answers, and closes.
     pub(crate) fn finish(mut self, response: &Response<String>) -> io::Result<()> {
         let mut reply = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
         for (name, value) in response.headers() {

@@ -1,7 +1,7 @@
 //! A log that no secret gets into: what `tracing` writes goes through the redacting writer.
 //!
 //! It does not matter how a token came there: in a field, in a span around the event, in a struct that derives `Debug`,
-//! in the error of somebody else's library. What can be said of a key in public stays, so the log is still of use.
+//! in the error of another library. What can be said of a key in public stays, so the log is still of use.
 //!
 //! ```text
 //! $ cargo run -p keygate-example-tracing
@@ -13,7 +13,7 @@
 
 use std::io::stdout;
 
-use keygate::{Issuer, Scanner};
+use keygate::{Issuer, scan::Scanner};
 use tracing::{error, info, info_span, warn};
 
 /// Every prefix that tokens of this service ever had, so that old ones are covered too.
@@ -35,7 +35,7 @@ fn main() {
         let call = Call { url: format!("https://models.example/?key={TOKEN}"), retries: 3 };
         warn!(?call, "upstream failed");
     }
-    // Cut off by whoever made the message: the rest of the secret is redacted too.
+    // Cut off where the message was made: the rest of the secret is redacted too.
     error!("configuration: invalid value \"{}\" for `port`", MISTYPED.get(..40).unwrap_or_default());
     info!(key = %"kgt1_wk59pfKL0jFi2YYv", "revoked");
 }

@@ -1,89 +1,155 @@
-//! Changes as values, so that tables and races can be made of them.
+//! Changes as values, so that tables and races can be made of them, and what becomes of them.
+//!
+//! The answers are written down here once more and not taken from [`KeyChange::apply`](crate::store::KeyChange::apply):
+//! a store that does not call it is held to the same table.
 
-use super::{report::Outcome, subject::Subject};
+use alloc::sync::Arc;
+
+use super::fixture::later;
 use crate::{
-    digest::SecretDigest,
-    id::KeyId,
+    audit::EventKind,
+    labels::Labels,
     name::KeyName,
-    record::{PreviousChange, RecordParts, SecretChange, Status},
-    store::Changed,
+    record::{KeyRecord, RevocationCause, SecretSlot, Status},
+    store::{Answer, Conflict, Operation, PreviousChange, SecretChange},
     time::UnixTime,
 };
 
 /// A change of one key.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Disable,
-    Enable,
-    EndOverlap,
-    Rename(KeyName),
-    Revoke(UnixTime),
-    Rotate { expected: SecretDigest, current: SecretDigest, previous: PreviousChange },
-    Touch { used_at: UnixTime, now: UnixTime },
+    /// An operation, and when it is asked for.
+    Make(Operation, UnixTime),
+    Touch {
+        slot: SecretSlot,
+        used_at: UnixTime,
+        now: UnixTime,
+    },
 }
 
-/// What a store responses; only a revocation answers a time.
-pub(super) type Answer = Changed<Option<UnixTime>>;
+/// What a store answers, whatever it says of the events.
+pub(super) type Told = Answer<()>;
 
 impl Change {
+    pub(super) const DISABLE: Self = Self::Make(Operation::Disable, AT);
+    pub(super) const ENABLE: Self = Self::Make(Operation::Enable, AT);
+    pub(super) const END_OVERLAP: Self = Self::Make(Operation::EndOverlap, AT);
+
+    pub(super) const fn rename(name: KeyName) -> Self {
+        Self::Make(Operation::Rename(name), AT)
+    }
+
+    pub(super) const fn revoke(at: UnixTime) -> Self {
+        Self::Make(Operation::Revoke(RevocationCause::Requested), at)
+    }
+
+    pub(super) const fn revoke_for(cause: RevocationCause, at: UnixTime) -> Self {
+        Self::Make(Operation::Revoke(cause), at)
+    }
+
+    pub(super) const fn set_labels(labels: Labels) -> Self {
+        Self::Make(Operation::SetLabels(labels), AT)
+    }
+
+    /// By the current secret, at a time that is not past now.
+    pub(super) const fn touch(used_at: UnixTime) -> Self {
+        Self::Touch { slot: SecretSlot::Current, used_at, now: used_at }
+    }
+
     pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Enable => "enable",
-            Self::EndOverlap => "end_overlap",
-            Self::Rename(_) => "rename",
-            Self::Revoke(_) => "revoke",
-            Self::Rotate { .. } => "rotate",
-            Self::Touch { .. } => "touch",
+        let Self::Make(operation, _) = self else { return "touch" };
+        match operation {
+            Operation::Disable => "disable",
+            Operation::Enable => "enable",
+            Operation::EndOverlap => "end_overlap",
+            Operation::Rename(_) => "rename",
+            Operation::Revoke(_) => "revoke",
+            Operation::Rotate(_) => "rotate",
+            Operation::SetLabels(_) => "set_labels",
+            Operation::Upgrade(_) => "upgrade",
         }
     }
 
-    /// Asks `store` to make the change.
-    pub(super) async fn ask(self, store: &Subject, id: KeyId) -> Outcome<Answer> {
-        let changed = match self {
-            Self::Disable => store.disable(id).await?,
-            Self::Enable => store.enable(id).await?,
-            Self::EndOverlap => store.end_overlap(id).await?,
-            Self::Rename(name) => store.rename(id, name).await?,
-            Self::Revoke(at) => return Ok(store.revoke(id, at).await?.map(Some)),
-            Self::Rotate { expected, current, previous } => {
-                store.rotate(SecretChange { id, expected, current, previous }).await?
-            }
-            Self::Touch { used_at, now } => {
-                store.touch(id, used_at, now).await?;
-                Ok(())
-            }
-        };
-        Ok(changed.map(|()| None))
-    }
-
-    /// Does to the expected record what the change does if it is not refused.
-    pub(super) fn apply(&self, expected: &mut RecordParts) {
+    /// Does to the expected record what the change does to a key of any status but revoked, if it is not refused.
+    pub(super) fn apply(&self, expected: &mut KeyRecord) {
         match self {
-            Self::Disable => expected.status = Status::Disabled,
-            Self::Enable => expected.status = Status::Active,
-            Self::EndOverlap => expected.previous = None,
-            Self::Rename(name) => expected.name = name.clone(),
-            Self::Revoke(at) => expected.status = Status::Revoked { at: *at },
-            Self::Rotate { current, previous, .. } => {
-                expected.current = *current;
-                match previous {
-                    PreviousChange::Clear => expected.previous = None,
-                    PreviousChange::Keep => {}
-                    PreviousChange::Set(previous) => expected.previous = Some(*previous),
+            Self::Touch { slot, used_at, now } => {
+                let used_at = Some(*used_at.min(now));
+                expected.last_used_at = expected.last_used_at.max(used_at);
+                if let (SecretSlot::Previous, Some(previous)) = (slot, &mut expected.previous) {
+                    previous.last_used_at = previous.last_used_at.max(used_at);
                 }
             }
-            Self::Touch { used_at, now } => {
-                expected.last_used_at = expected.last_used_at.max(Some(*used_at.min(now)));
-            }
+            Self::Make(operation, at) => match operation {
+                Operation::Disable => expected.status = Status::Disabled,
+                Operation::Enable => expected.status = Status::Active,
+                Operation::EndOverlap => expected.previous = None,
+                Operation::Rename(name) => expected.name = name.clone(),
+                Operation::Revoke(cause) => expected.status = Status::Revoked { at: *at, cause: *cause },
+                Operation::SetLabels(labels) => expected.labels = labels.clone(),
+                Operation::Rotate(secrets) | Operation::Upgrade(secrets) => {
+                    expected.current = secrets.current;
+                    expected.previous = match secrets.previous {
+                        PreviousChange::Clear => None,
+                        PreviousChange::Keep => expected.previous,
+                        PreviousChange::Set(previous) => Some(previous),
+                    };
+                }
+            },
         }
     }
 
-    /// The answer where the change is done.
-    pub(super) const fn done(&self) -> Answer {
-        match self {
-            Self::Revoke(at) => Ok(Some(*at)),
-            _ => Ok(None),
+    /// Returns the record after the change, and the answer. A touch has none, which is noted as changed.
+    pub(super) fn outcome(&self, before: &KeyRecord) -> (KeyRecord, Told) {
+        let unchanged = || (before.clone(), Told::Unchanged(Arc::new(before.clone())));
+        let refused = |conflict| (before.clone(), Told::Refused(conflict));
+        let mut after = before.clone();
+        match (self, before.status) {
+            (Self::Touch { .. }, Status::Revoked { .. }) => return (after, Told::Changed(())),
+            (Self::Make(Operation::Revoke(_), _), Status::Revoked { .. }) => return unchanged(),
+            (_, Status::Revoked { .. }) => return refused(Conflict::Revoked),
+            (Self::Make(Operation::Enable, _), Status::Active) => return refused(Conflict::NotDisabled),
+            (Self::Make(Operation::Rotate(secrets) | Operation::Upgrade(secrets), _), status) => {
+                if status == Status::Disabled {
+                    return refused(Conflict::Disabled);
+                }
+                if secrets.expected != before.current {
+                    return refused(Conflict::Changed);
+                }
+            }
+            _ => {}
         }
+        self.apply(&mut after);
+        let is_touch = matches!(self, Self::Touch { .. });
+        if after == *before && !is_touch { unchanged() } else { (after, Told::Changed(())) }
+    }
+
+    /// Returns what the event says, `None` of a touch. What only the record before the change tells is taken from it,
+    /// and is left open if it is not known.
+    pub(super) fn event_kind(&self, before: Option<&KeyRecord>) -> Option<EventKind> {
+        let Self::Make(operation, _) = self else { return None };
+        Some(match operation {
+            Operation::Disable => EventKind::Disabled,
+            Operation::Enable => EventKind::Enabled,
+            Operation::EndOverlap => EventKind::OverlapEnded,
+            Operation::Rename(name) => {
+                let previous_name = before.map_or(name, |before| &before.name).clone();
+                EventKind::Renamed { name: name.clone(), previous_name }
+            }
+            Operation::Revoke(cause) => EventKind::Revoked { cause: *cause },
+            Operation::Rotate(SecretChange { previous, .. }) => {
+                let previous_ends_at = match previous {
+                    PreviousChange::Clear => None,
+                    PreviousChange::Keep => before.and_then(|before| before.previous).map(|previous| previous.ends_at),
+                    PreviousChange::Set(previous) => Some(previous.ends_at),
+                };
+                EventKind::Rotated { previous_ends_at }
+            }
+            Operation::SetLabels(labels) => EventKind::LabelsSet { labels: labels.clone() },
+            Operation::Upgrade(_) => EventKind::Upgraded,
+        })
     }
 }
+
+/// When a change is asked for, unless a check says otherwise.
+pub(super) const AT: UnixTime = later(60);

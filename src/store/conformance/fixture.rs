@@ -7,17 +7,22 @@ use alloc::{format, string::String, vec::Vec};
 use core::{iter::Cycle, slice};
 
 use super::{
-    change::Change,
+    change::{AT, Change},
     report::{Outcome, Violation},
     rule::Rule,
+    sequence::Sequence,
 };
 use crate::{
     digest::{DigestAlgorithm, SecretDigest},
-    grant::{Grant, Permission},
-    id::{KeyId, ModelId},
-    name::{EnvironmentName, KeyName},
-    record::{Creator, KeyRecord, NewKey, PreviousChange, PreviousSecret, RecordParts, Status},
-    scope::{EnvironmentScope, InvalidScope, ModelScope},
+    grant::{Grant, Permission, Validity},
+    id::{KeyId, KeyKind, ModelId, ResourceId},
+    labels::Labels,
+    membership::Incarnation,
+    name::{EnvironmentName, Issuer, KeyName},
+    own_action::ActionName,
+    record::{Creator, KeyRecord, PreviousSecret, Status},
+    scope::{EnvironmentScope, InvalidScope, ModelScope, ResourceScope},
+    store::{Operation, PreviousChange, SecretChange},
     time::UnixTime,
 };
 
@@ -32,44 +37,35 @@ pub(super) const fn later(seconds: u64) -> UnixTime {
 }
 
 /// A source of ids, digests and names that do not repeat.
-///
-/// splitmix64 (Steele, Lea, Flood 2014) from a fixed start: a violation looks the same in every run. Nothing here is
-/// secret, and no token belongs to these digests.
 pub(super) struct Keys {
-    state: u64,
+    sequence: Sequence,
     names: u64,
     algorithms: Cycle<slice::Iter<'static, DigestAlgorithm>>,
 }
 
 impl Keys {
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed, names: 0, algorithms: DigestAlgorithm::ALL.iter().cycle() }
-    }
-
-    fn draw(&mut self) -> [u8; 8] {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)).to_le_bytes()
+        Self { sequence: Sequence::new(seed), names: 0, algorithms: DigestAlgorithm::ALL.iter().cycle() }
     }
 
     pub(super) fn id(&mut self) -> Outcome<KeyId> {
-        let bytes = [self.draw(), self.draw()].concat();
+        let bytes = [self.sequence.draw(), self.sequence.draw()].concat();
         let symbols = bytes.iter().filter_map(|byte| SYMBOLS.get(usize::from(*byte % 62)));
         Ok(symbols.copied().map(char::from).collect::<String>().parse()?)
     }
 
     /// Of each algorithm in turn, so that a store that forgets it is found out.
     pub(super) fn digest(&mut self) -> SecretDigest {
+        let algorithm = *self.algorithms.next().unwrap_or(&DigestAlgorithm::Native);
+        self.digest_of(algorithm)
+    }
+
+    pub(super) fn digest_of(&mut self, algorithm: DigestAlgorithm) -> SecretDigest {
         let mut hash = [0; 32];
         for chunk in hash.chunks_mut(8) {
-            for (byte, drawn) in chunk.iter_mut().zip(self.draw()) {
-                *byte = drawn;
-            }
+            chunk.copy_from_slice(&self.sequence.draw());
         }
-        let algorithm = self.algorithms.next().unwrap_or(&DigestAlgorithm::Native);
-        SecretDigest::truncated(hash, *algorithm)
+        SecretDigest::truncated(hash, algorithm)
     }
 
     pub(super) fn name(&mut self) -> Outcome<KeyName> {
@@ -77,16 +73,24 @@ impl Keys {
         Ok(format!("key-{}", self.names).parse()?)
     }
 
+    /// Labels that no other key has.
+    pub(super) fn labels(&mut self) -> Outcome<Labels> {
+        let name = self.name()?;
+        labels([("serial", name.as_str()), ("team", "R&D")])
+    }
+
     /// A key that no store holds yet.
-    pub(super) fn key(&mut self, grant: Grant) -> Outcome<RecordParts> {
-        Ok(RecordParts {
+    pub(super) fn key(&mut self, grant: Grant) -> Outcome<KeyRecord> {
+        Ok(KeyRecord {
+            issuer: Issuer::from_static("acme"),
             id: self.id()?,
             name: self.name()?,
+            labels: self.labels()?,
+            incarnation: (grant.kind() == KeyKind::Personal).then_some(Incarnation::new(7)),
             grant,
             created_at: CREATED_AT,
             created_by: Creator::System,
-            not_before: None,
-            expires_at: Some(EXPIRES_AT),
+            validity: Validity::until(EXPIRES_AT),
             last_used_at: None,
             status: Status::Active,
             current: self.digest(),
@@ -95,13 +99,19 @@ impl Keys {
     }
 
     /// A rotation of `key` whose previous secret is the current one, until the key expires.
-    pub(super) fn rotation(&mut self, key: &RecordParts) -> Change {
-        let previous = PreviousSecret { digest: key.current, ends_at: key.expires_at.unwrap_or(EXPIRES_AT) };
+    pub(super) fn rotation(&mut self, key: &KeyRecord) -> Change {
+        let ends_at = key.validity.expires_at().unwrap_or(EXPIRES_AT);
+        let previous = PreviousSecret { digest: key.current, ends_at, last_used_at: None };
         self.rotation_with(key, PreviousChange::Set(previous))
     }
 
-    pub(super) fn rotation_with(&mut self, key: &RecordParts, previous: PreviousChange) -> Change {
-        Change::Rotate { expected: key.current, current: self.digest(), previous }
+    pub(super) fn rotation_with(&mut self, key: &KeyRecord, previous: PreviousChange) -> Change {
+        Change::Make(Operation::Rotate(SecretChange::new(key.current, self.digest(), previous)), AT)
+    }
+
+    /// An upgrade of the digest of `key`; the previous secret stays.
+    pub(super) fn upgrade(&mut self, key: &KeyRecord) -> Change {
+        Change::Make(Operation::Upgrade(SecretChange::new(key.current, self.digest(), PreviousChange::Keep)), AT)
     }
 }
 
@@ -110,44 +120,58 @@ pub(super) fn relabelled(digest: SecretDigest) -> SecretDigest {
     let [_, hash @ ..] = digest.to_bytes();
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
-    let is_token = digest.algorithm() == DigestAlgorithm::Native;
-    SecretDigest::truncated(bytes, if is_token { DigestAlgorithm::LegacySha512 } else { DigestAlgorithm::Native })
+    let is_native = digest.algorithm() == DigestAlgorithm::Native;
+    SecretDigest::truncated(bytes, if is_native { DigestAlgorithm::LegacySha512 } else { DigestAlgorithm::Native })
 }
 
 const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// Makes what `insert` takes.
-pub(super) fn new_key(parts: &RecordParts) -> Outcome<NewKey> {
-    let record = KeyRecord::try_from(parts.clone());
-    Ok(NewKey::new(record.map_err(|error| Violation::failure("the suite itself", &error))?))
-}
-
 pub(super) fn personal(user: &str) -> Outcome<Grant> {
-    Ok(Grant::Personal { user: user.parse()? })
+    Ok(Grant::personal(user.parse()?))
 }
 
 pub(super) fn team(team: &str) -> Outcome<Grant> {
-    let permission = Permission::Full { environments: EnvironmentScope::All };
-    Ok(Grant::Team { team: team.parse()?, permission })
+    let permission = Permission::full(EnvironmentScope::All);
+    Ok(Grant::team(team.parse()?, permission))
+}
+
+pub(super) fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Outcome<Labels> {
+    let mut labels = Vec::new();
+    for (name, value) in pairs {
+        labels.push((name.parse()?, value.parse()?));
+    }
+    Labels::new(labels).map_err(|error| Violation::failure("the suite itself", &error))
+}
+
+pub(super) fn validity(not_before: Option<UnixTime>, expires_at: Option<UnixTime>) -> Outcome<Validity> {
+    Validity::new(not_before, expires_at).map_err(|error| Violation::failure("the suite itself", &error))
 }
 
 /// Every shape that a grant can have, to `owner` where it is a team's.
 pub(super) fn grants(owner: &str) -> Outcome<Vec<Grant>> {
     let two_environments = || environments(&["production", "staging-2"]);
+    let custom = |actions: &[&str], environments, resources| -> Outcome<Permission> {
+        let actions: Vec<ActionName> = actions.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        Permission::custom(actions, environments, resources).map_err(out_of_scope)
+    };
     let permissions = [
-        Permission::Full { environments: EnvironmentScope::All },
-        Permission::Full { environments: two_environments()? },
-        Permission::InferenceOnly { environments: EnvironmentScope::All, models: ModelScope::All },
-        Permission::InferenceOnly { environments: two_environments()?, models: ModelScope::All },
-        Permission::InferenceOnly { environments: EnvironmentScope::All, models: models(1)? },
-        Permission::InferenceOnly { environments: environments(&["production"])?, models: models(3)? },
-        Permission::InferenceOnly { environments: two_environments()?, models: models(LARGE_SCOPE)? },
-        Permission::MetricsOnly { models: ModelScope::All },
-        Permission::MetricsOnly { models: models(2)? },
+        Permission::full(EnvironmentScope::All),
+        Permission::full(two_environments()?),
+        Permission::inference_only(EnvironmentScope::All, ModelScope::All),
+        Permission::inference_only(two_environments()?, ModelScope::All),
+        Permission::inference_only(EnvironmentScope::All, models(1)?),
+        Permission::inference_only(environments(&["production"])?, models(3)?),
+        Permission::inference_only(two_environments()?, models(LARGE_SCOPE)?),
+        Permission::metrics_only(ModelScope::All),
+        Permission::metrics_only(models(2)?),
+        custom(&["projects:read"], EnvironmentScope::All, ResourceScope::All)?,
+        custom(&["projects:read", "call", "a_b:c-d:0"], two_environments()?, resources(3)?)?,
+        custom(&["call"], environments(&["development"])?, ResourceScope::All)?,
+        custom(&["files:write"], EnvironmentScope::All, resources(LARGE_SCOPE)?)?,
     ];
     let mut grants = Vec::from([personal("ada")?]);
     for permission in permissions {
-        grants.push(Grant::Team { team: owner.parse()?, permission });
+        grants.push(Grant::team(owner.parse()?, permission));
     }
     Ok(grants)
 }
@@ -157,12 +181,27 @@ fn environments(names: &[&str]) -> Outcome<EnvironmentScope> {
     EnvironmentScope::only(names).map_err(out_of_scope)
 }
 
-/// A scope of `count` models, some of whose names differ only in case or hold what SQL and JSON must escape.
 fn models(count: usize) -> Outcome<ModelScope> {
-    let spellings = (0_usize..)
-        .flat_map(|number| [format!("model-{number}"), format!("Model-{number}"), format!("m'{number}\",\\%_[{{}}]")]);
-    let ids: Vec<ModelId> = spellings.take(count).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let ids: Vec<ModelId> = spellings("model", count).map(|text| text.parse()).collect::<Result<_, _>>()?;
     ModelScope::only(ids).map_err(out_of_scope)
+}
+
+fn resources(count: usize) -> Outcome<ResourceScope> {
+    let ids: Vec<ResourceId> = spellings("resource", count).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    ResourceScope::only(ids).map_err(out_of_scope)
+}
+
+/// Texts, some of which differ only in case or hold what SQL and JSON must escape.
+fn spellings(what: &str, count: usize) -> impl Iterator<Item = String> + '_ {
+    let spelled = move |number| {
+        [
+            format!("{what}-{number}"),
+            format!("M{what}-{number}"),
+            format!("m{what}-{number}"),
+            format!("m'{number}\",\\%_[{{}}]"),
+        ]
+    };
+    (0_usize..).flat_map(spelled).take(count)
 }
 
 fn out_of_scope(error: InvalidScope) -> Violation {
@@ -170,29 +209,34 @@ fn out_of_scope(error: InvalidScope) -> Violation {
 }
 
 /// The names of the columns in which two records differ.
-pub(super) fn differences(expected: &RecordParts, found: &RecordParts) -> Vec<&'static str> {
+pub(super) fn differences(expected: &KeyRecord, found: &KeyRecord) -> Vec<&'static str> {
     // Destructured, so that a new column breaks the build here and is compared.
-    let RecordParts {
+    let KeyRecord {
+        issuer,
         id,
         name,
+        labels,
         grant,
+        incarnation,
         created_at,
         created_by,
-        not_before,
-        expires_at,
+        validity,
         last_used_at,
         status,
         current,
         previous,
     } = expected;
     let columns = [
+        ("issuer", *issuer == found.issuer),
         ("id", *id == found.id),
         ("name", *name == found.name),
+        ("labels", *labels == found.labels),
         ("grant", *grant == found.grant),
+        ("incarnation", *incarnation == found.incarnation),
         ("created_at", *created_at == found.created_at),
         ("created_by", *created_by == found.created_by),
-        ("not_before", *not_before == found.not_before),
-        ("expires_at", *expires_at == found.expires_at),
+        ("not_before", validity.not_before() == found.validity.not_before()),
+        ("expires_at", validity.expires_at() == found.validity.expires_at()),
         ("last_used_at", *last_used_at == found.last_used_at),
         ("status", *status == found.status),
         ("current", *current == found.current),
@@ -201,14 +245,16 @@ pub(super) fn differences(expected: &RecordParts, found: &RecordParts) -> Vec<&'
     columns.iter().filter(|(_, is_equal)| !is_equal).map(|(column, _)| *column).collect()
 }
 
-/// The rule that is broken where a record differs that nobody altered: scopes have one of their own.
-pub(super) fn rule_of_difference(expected: &RecordParts, found: &RecordParts) -> Rule {
+/// The rule that is broken where a record differs that was not altered: labels and scopes have rules of their own.
+pub(super) fn rule_of_difference(expected: &KeyRecord, found: &KeyRecord) -> Rule {
     if expected.grant != found.grant && expected.grant.owner() == found.grant.owner() {
         Rule::ScopesKept
+    } else if expected.labels != found.labels {
+        Rule::LabelsKept
     } else {
         Rule::RoundTrip
     }
 }
 
-/// More models than fit a short column, or one statement with a parameter for each.
+/// More members than fit a short column, or one statement with a parameter for each.
 const LARGE_SCOPE: usize = 2_000;

@@ -83,7 +83,7 @@ impl From<InvalidText> for Violation {
 /// Everything that a store was found to break: at least one violation, by rule.
 ///
 /// ```
-/// use keygate::{MemoryStore, store::conformance::{Race, Rule, Task, check}};
+/// use keygate::{MemoryStore, store::conformance::{InProcess, Race, Rule, Task, check}};
 ///
 /// /// Runs nothing, so that no race has a result.
 /// struct Nobody;
@@ -92,7 +92,8 @@ impl From<InvalidText> for Violation {
 ///     async fn race(&self, _: Vec<Task>) {}
 /// }
 ///
-/// let violations = pollster::block_on(check(async || MemoryStore::new(), &Nobody)).unwrap_err();
+/// let subject = InProcess::new(MemoryStore::new, MemoryStore::events);
+/// let violations = pollster::block_on(check(&subject, &Nobody)).unwrap_err();
 /// assert!(violations.breaks(Rule::NoFailure));
 /// assert!(violations.iter().all(|violation| violation.rule() == Rule::NoFailure));
 /// ```

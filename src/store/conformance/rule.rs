@@ -52,19 +52,17 @@ macro_rules! rules {
 
 rules! {
     NoFailure = "no_failure":
-        "Every operation responses; an outer error or a panic is no answer.";
+        "Every operation answers; an outer error or a panic is no answer.";
     FindAbsent = "find_absent":
         "`find` answers `None` for an id that is not stored.";
     FindSeesAcknowledged = "find_sees_acknowledged":
         "A `find` that starts after a change was acknowledged sees the change.";
-    FindCurrent = "find_current":
-        "`find_current` answers what is stored, whatever was found before.";
-    FindNow = "find_now":
-        "`find_now` knows nothing, or what `find` responses.";
     RoundTrip = "round_trip":
-        "A record is found and listed as it was inserted, in every column.";
+        "A record is found and listed as it was inserted and changed, in every column.";
     ScopesKept = "scopes_kept":
         "The names in a scope stay as they were granted, whether or not anything of that name exists.";
+    LabelsKept = "labels_kept":
+        "Labels are found and listed as they were inserted or set, empty values included.";
     IdsByteByByte = "ids_byte_by_byte":
         "Ids of keys, users and teams are compared byte by byte.";
     OwnersByKind = "owners_by_kind":
@@ -79,40 +77,52 @@ rules! {
         "A change of a key that is not stored answers `Absent`, a touch of one nothing, and none stores anything.";
     AnswerByStatus = "answer_by_status":
         "The answer to a change follows from the status of the key, as the table of `KeyManagementStore` says.";
+    UnchangedAnswersStored = "unchanged_answers_stored":
+        "A change that changes nothing answers with the record as it is stored now.";
     NothingElseChanges = "nothing_else_changes":
         "A change alters what it is named for and nothing else, and a refused one nothing at all.";
     RevokedIsFinal = "revoked_is_final":
         "A change of a revoked key answers `Revoked`, a touch of one nothing, and none changes anything.";
     FirstRevocationKept = "first_revocation_kept":
-        "Revoking again keeps and answers the time of the first revocation.";
+        "Revoking again keeps and answers the time and the cause of the first revocation.";
     TouchForward = "touch_forward":
         "`touch` never moves the last use backwards.";
     TouchNotPastNow = "touch_not_past_now":
         "`touch` never moves the last use past `now`.";
+    TouchSlot = "touch_slot":
+        "A touch of the previous secret moves its last use and that of the key, any other one only that of the key.";
+    TouchBatch = "touch_batch":
+        "Of many touches at once each is applied, whatever the others are of.";
     RotateExpected = "rotate_expected":
-        "`rotate` answers `Changed`, and changes nothing, unless the current digest is the expected one.";
+        "A rotation answers `Changed`, and changes nothing, unless the current digest is the expected one.";
     RotatePrevious = "rotate_previous":
-        "`rotate` clears or sets the previous secret as it is asked to.";
+        "A rotation clears or sets the previous secret as it is asked to.";
     RotateKeepsStored = "rotate_keeps_stored":
-        "`rotate` that is to keep the previous secret leaves what the store holds, be it nothing.";
+        "A rotation that is to keep the previous secret leaves what the store holds, be it nothing.";
     ListMembers = "list_members":
-        "`list` gives the keys of the owner or creator asked for, revoked ones included, and no others.";
+        "`list` gives the keys asked for, of all, of an owner or of a creator, revoked ones included, and no others.";
+    ListFilter = "list_filter":
+        "`list` gives the keys that meet every condition of the filter, and no others.";
     ListOrder = "list_order":
         "`list` goes by creation time and then by the bytes of the id.";
     ListOnce = "list_once":
-        "A walk over the pages ends, and sees each key that exists all the while exactly once.";
+        "A walk over the pages ends, and sees each key that is on the list all the while exactly once.";
     PageLimit = "page_limit":
         "A page holds no more records than its limit.";
     PageNext = "page_next":
-        "A page says the place behind its last record if more follow, and nothing if it is the last.";
+        "A page says the place after its last record if more follow, and nothing if it is the last.";
     RevokeAllExact = "revoke_all_exact":
-        "`revoke_all` ends the keys of one owner that are not revoked, and no others, and answers their ids in order.";
-    RevokeAllDryRun = "revoke_all_dry_run":
-        "A dry `revoke_all` answers what a real one would, and changes nothing.";
+        "`revoke_all` revokes keys of one owner that are not revoked, and no others, and answers their ids in order.";
+    RevokeAllLimit = "revoke_all_limit":
+        "A step of `revoke_all` revokes no more keys than its limit.";
+    RevokeAllMore = "revoke_all_more":
+        "A step of `revoke_all` says whether keys are left, and revokes one at least where there are any.";
+    RevokeAllOneStep = "revoke_all_one_step":
+        "A step of `revoke_all` is atomic: the ids it answers are those that it revoked, all at once.";
     RevokeWins = "revoke_wins":
         "No change that runs at the same time brings a revoked key back.";
     OneRevocation = "one_revocation":
-        "Revocations at the same time all answer one time, which is the one that is stored.";
+        "Of revocations at the same time one is done, and the others are answered with what it stored.";
     OneRotationWins = "one_rotation_wins":
         "Of rotations at the same time with one expected digest exactly one is done.";
     OneIdWins = "one_id_wins":
@@ -121,8 +131,30 @@ rules! {
         "Of inserts and renames at the same time to one name of one owner exactly one is done.";
     NoLostChange = "no_lost_change":
         "Changes of different parts of a key at the same time all last.";
-    RevokeAllOneStep = "revoke_all_one_step":
-        "`revoke_all` is one step: the ids it answers are those that it ended, whatever happens at the same time.";
+    ChangeWithoutEvent = "change_without_event":
+        "A change that took place has its event, also where its caller stopped waiting.";
+    EventWithoutChange = "event_without_change":
+        "An event is there only if its change took place, also where its caller stopped waiting.";
+    EventForNothing = "event_for_nothing":
+        "What is refused, changes nothing, or is a touch has no event.";
+    EventAsCompleted = "event_as_completed":
+        "An event is kept, or handed back, as the library completed it: id, time, actor, key, owner and kind.";
+    EventOnce = "event_once":
+        "No event is there twice, nor both in the log and handed back.";
+    FeedUnknownRevision = "feed_unknown_revision":
+        "To no revision, and to one of another life or of the future, a feed answers everything, and the revision now.";
+    FeedTooOld = "feed_too_old":
+        "To a revision that is too old for its list, a feed answers everything.";
+    FeedListsChanges = "feed_lists_changes":
+        "A feed lists each change that was acknowledged since the revision, and gives a later revision.";
+    FeedListsNothingElse = "feed_lists_nothing_else":
+        "A feed lists the keys that changed since the revision, and no others.";
+    FeedWithChange = "feed_with_change":
+        "A change whose caller stopped waiting is in the feed if it took place.";
+    TouchMovesNoRevision = "touch_moves_no_revision":
+        "A touch does not move the revision, and is not in the feed.";
+    LateCommitListed = "late_commit_listed":
+        "No change is passed by: one that commits late is listed to a revision from before its commit.";
 }
 
 impl fmt::Display for Rule {

@@ -1,9 +1,9 @@
 //! The table of operation by status: the answer, and that nothing else changes.
 
-use alloc::format;
+use alloc::{format, sync::Arc};
 
 use super::{
-    change::Change,
+    change::{AT, Change, Told},
     fixture::{self, Keys},
     report::Outcome,
     rule::Rule,
@@ -11,39 +11,60 @@ use super::{
 };
 use crate::{
     grant::Grant,
-    record::{PreviousChange, RecordParts, Status},
-    store::Conflict,
+    record::{KeyRecord, RevocationCause, Status},
+    store::{Conflict, PreviousChange},
     time::UnixTime,
 };
 
 /// A row of the table; absent and revoked keys have one answer for almost all of it.
 struct Row {
-    change: fn(&mut Keys, &RecordParts) -> Outcome<Change>,
-    active: Result<(), Conflict>,
-    disabled: Result<(), Conflict>,
+    change: fn(&mut Keys, &KeyRecord) -> Outcome<Change>,
+    active: Cell,
+    disabled: Cell,
 }
 
+#[derive(Clone, Copy)]
+enum Cell {
+    Changed,
+    Refused(Conflict),
+    Unchanged,
+}
+
+use Cell::{Changed, Refused, Unchanged};
+
 const TABLE: &[Row] = &[
-    Row { change: |keys, _| Ok(Change::Rename(keys.name()?)), active: Ok(()), disabled: Ok(()) },
-    Row { change: |_, _| Ok(Change::Disable), active: Ok(()), disabled: Ok(()) },
-    Row { change: |_, _| Ok(Change::Enable), active: Err(Conflict::NotDisabled), disabled: Ok(()) },
-    Row { change: |_, _| Ok(Change::Revoke(AT)), active: Ok(()), disabled: Ok(()) },
-    Row { change: |keys, key| Ok(keys.rotation(key)), active: Ok(()), disabled: Err(Conflict::Disabled) },
+    Row { change: |keys, _| Ok(Change::rename(keys.name()?)), active: Changed, disabled: Changed },
+    Row { change: |_, key| Ok(Change::rename(key.name.clone())), active: Unchanged, disabled: Unchanged },
+    Row { change: |keys, _| Ok(Change::set_labels(keys.labels()?)), active: Changed, disabled: Changed },
+    Row { change: |_, key| Ok(Change::set_labels(key.labels.clone())), active: Unchanged, disabled: Unchanged },
+    Row { change: |_, _| Ok(Change::DISABLE), active: Changed, disabled: Unchanged },
+    Row { change: |_, _| Ok(Change::ENABLE), active: Refused(Conflict::NotDisabled), disabled: Changed },
+    Row { change: |_, _| Ok(Change::revoke(AT)), active: Changed, disabled: Changed },
+    Row { change: |keys, key| Ok(keys.rotation(key)), active: Changed, disabled: Refused(Conflict::Disabled) },
     Row {
         change: |keys, key| Ok(keys.rotation_with(key, PreviousChange::Clear)),
-        active: Ok(()),
-        disabled: Err(Conflict::Disabled),
+        active: Changed,
+        disabled: Refused(Conflict::Disabled),
     },
     Row {
         change: |keys, key| {
-            let stale = RecordParts { current: keys.digest(), ..key.clone() };
+            let stale = KeyRecord { current: keys.digest(), ..key.clone() };
             Ok(keys.rotation_with(&stale, PreviousChange::Keep))
         },
-        active: Err(Conflict::Changed),
-        disabled: Err(Conflict::Disabled),
+        active: Refused(Conflict::Changed),
+        disabled: Refused(Conflict::Disabled),
     },
-    Row { change: |_, _| Ok(Change::EndOverlap), active: Ok(()), disabled: Ok(()) },
-    Row { change: |_, _| Ok(Change::Touch { used_at: AT, now: AT }), active: Ok(()), disabled: Ok(()) },
+    Row { change: |keys, key| Ok(keys.upgrade(key)), active: Changed, disabled: Refused(Conflict::Disabled) },
+    Row {
+        change: |keys, key| {
+            let stale = KeyRecord { current: keys.digest(), ..key.clone() };
+            Ok(keys.upgrade(&stale))
+        },
+        active: Refused(Conflict::Changed),
+        disabled: Refused(Conflict::Disabled),
+    },
+    Row { change: |_, _| Ok(Change::END_OVERLAP), active: Changed, disabled: Changed },
+    Row { change: |_, _| Ok(Change::touch(AT)), active: Changed, disabled: Changed },
 ];
 
 pub(super) async fn check_absent(trial: &mut Trial<'_>) -> Outcome {
@@ -51,10 +72,11 @@ pub(super) async fn check_absent(trial: &mut Trial<'_>) -> Outcome {
     for row in TABLE {
         let absent = trial.keys.key(fixture::team("core")?)?;
         let change = (row.change)(&mut trial.keys, &absent)?;
-        let expected = if let Change::Touch { .. } = change { Ok(None) } else { Err(Conflict::Absent) };
+        let is_touch = matches!(change, Change::Touch { .. });
+        let expected = if is_touch { Told::Changed(()) } else { Told::Refused(Conflict::Absent) };
         let when = format!("{} of an absent key", change.name());
-        let answer = change.ask(&trial.store, absent.id).await?;
-        trial.require_answer(Rule::ChangeAbsent, &when, &answer, &expected);
+        let told = trial.store.ask(absent.id, &change, None).await?;
+        trial.require_told(Rule::ChangeAbsent, &when, &told, &expected);
         let is_absent = trial.store.find(absent.id).await?.is_none();
         trial.require(is_absent, Rule::ChangeAbsent, || format!("{when}: found afterwards"));
     }
@@ -64,7 +86,7 @@ pub(super) async fn check_absent(trial: &mut Trial<'_>) -> Outcome {
 pub(super) async fn check_present(trial: &mut Trial<'_>) -> Outcome {
     for grant in [fixture::personal("core")?, fixture::team("core")?] {
         for row in TABLE {
-            for status in [Status::Active, Status::Disabled, Status::Revoked { at: FIRST_AT }] {
+            for status in [Status::Active, Status::Disabled, REVOKED] {
                 // The bystander is as like the key as can be: only the id keeps them apart.
                 let bystander = used_key(trial, grant.clone(), status).await?;
                 let key = used_key(trial, grant.clone(), status).await?;
@@ -77,55 +99,104 @@ pub(super) async fn check_present(trial: &mut Trial<'_>) -> Outcome {
     Ok(())
 }
 
-async fn require_row(trial: &mut Trial<'_>, row: &Row, mut key: RecordParts) -> Outcome {
-    let change = (row.change)(&mut trial.keys, &key)?;
-    let when = format!("{} of a key that is {:?}", change.name(), key.status);
-    let (answer_rule, record_rule, expected) = match (key.status, &change) {
+async fn require_row(trial: &mut Trial<'_>, row: &Row, before: KeyRecord) -> Outcome {
+    let change = (row.change)(&mut trial.keys, &before)?;
+    let when = format!("{} of a key that is {}", change.name(), before.status);
+    let (answer_rule, record_rule, cell) = match (before.status, &change) {
         (Status::Active, _) => (Rule::AnswerByStatus, Rule::NothingElseChanges, row.active),
         (Status::Disabled, _) => (Rule::AnswerByStatus, Rule::NothingElseChanges, row.disabled),
-        // Has a rule and a check of its own.
-        (Status::Revoked { .. }, Change::Revoke(_)) => return Ok(()),
-        (Status::Revoked { .. }, Change::Touch { .. }) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Ok(())),
-        (Status::Revoked { .. }, _) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Err(Conflict::Revoked)),
+        (Status::Revoked { .. }, Change::Touch { .. }) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Unchanged),
+        // Has a check of its own as well.
+        (Status::Revoked { .. }, change) if change.name() == "revoke" => {
+            (Rule::FirstRevocationKept, Rule::FirstRevocationKept, Unchanged)
+        }
+        (Status::Revoked { .. }, _) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Refused(Conflict::Revoked)),
     };
-    if expected.is_ok() && !matches!(key.status, Status::Revoked { .. }) {
-        change.apply(&mut key);
+    let mut after = before.clone();
+    if matches!(cell, Changed) {
+        change.apply(&mut after);
     }
-    let expected = expected.and(change.done());
-    let answer = change.ask(&trial.store, key.id).await?;
-    trial.require_answer(answer_rule, &when, &answer, &expected);
-    trial.require_stored(record_rule, &when, &key).await
+    let expected = match cell {
+        Changed => Told::Changed(()),
+        Refused(conflict) => Told::Refused(conflict),
+        // A touch is not answered.
+        Unchanged if matches!(change, Change::Touch { .. }) => Told::Changed(()),
+        Unchanged => Told::Unchanged(Arc::new(before.clone())),
+    };
+    let told = trial.store.ask(before.id, &change, Some(&before)).await?;
+    trial.require_told(answer_rule, &when, &told, &expected);
+    trial.require_stored(record_rule, &when, &after).await
+}
+
+/// What changes nothing is answered with what is stored now, and not with what was there before.
+pub(super) async fn check_unchanged(trial: &mut Trial<'_>) -> Outcome {
+    for status in [Status::Active, Status::Disabled, REVOKED] {
+        for grant in [fixture::personal("core")?, fixture::team("core")?] {
+            let mut key = used_key(trial, grant, Status::Active).await?;
+            for change in
+                [Change::END_OVERLAP, Change::rename(trial.keys.name()?), Change::set_labels(trial.keys.labels()?)]
+            {
+                trial.change(&mut key, change).await?;
+            }
+            trial.change(&mut key, Change::touch(fixture::later(3))).await?;
+            let mut changes = match status {
+                Status::Active => [].into(),
+                Status::Disabled => alloc::vec![Change::DISABLE],
+                Status::Revoked { at, cause } => alloc::vec![Change::revoke_for(cause, at)],
+            };
+            if let Some(change) = changes.first().cloned() {
+                trial.change(&mut key, change).await?;
+            }
+            if !key.is_revoked() {
+                let (name, labels) = (key.name.clone(), key.labels.clone());
+                changes.extend([Change::END_OVERLAP, Change::rename(name), Change::set_labels(labels)]);
+            }
+            for change in changes {
+                let when = format!("{} of a key that is {}, which changes nothing", change.name(), key.status);
+                let told = trial.store.ask(key.id, &change, Some(&key)).await?;
+                let expected = Told::Unchanged(Arc::new(key.clone()));
+                trial.require_told(Rule::AnswerByStatus, &when, &told, &expected);
+                trial.require_stored(Rule::NothingElseChanges, &when, &key).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn check_first_revocation(trial: &mut Trial<'_>) -> Outcome {
     for status in [Status::Active, Status::Disabled] {
-        let mut key = used_key(trial, fixture::team("core")?, status).await?;
-        trial.change(&mut key, Change::Revoke(FIRST_AT)).await?;
-        for again in [FIRST_AT, AT, fixture::CREATED_AT, UnixTime::MIN, UnixTime::MAX] {
-            let when = "revoke of a revoked key";
-            let answer = trial.store.revoke(key.id, again).await?;
-            trial.require_answer(Rule::FirstRevocationKept, when, &answer, &Ok(FIRST_AT));
-            trial.require_stored(Rule::FirstRevocationKept, when, &key).await?;
+        for first_cause in RevocationCause::ALL {
+            let mut key = used_key(trial, fixture::team("core")?, status).await?;
+            trial.change(&mut key, Change::revoke_for(*first_cause, FIRST_AT)).await?;
+            let again = [FIRST_AT, AT, fixture::CREATED_AT, UnixTime::MIN, UnixTime::MAX];
+            for (at, cause) in again.into_iter().zip(RevocationCause::ALL) {
+                let when = "revoke of a revoked key";
+                let told = trial.store.ask(key.id, &Change::revoke_for(*cause, at), Some(&key)).await?;
+                let expected = Told::Unchanged(Arc::new(key.clone()));
+                trial.require_told(Rule::FirstRevocationKept, when, &told, &expected);
+                trial.require_stored(Rule::FirstRevocationKept, when, &key).await?;
+            }
         }
     }
     Ok(())
 }
 
 /// A key with something in every column, so that what changes by mistake shows.
-async fn used_key(trial: &mut Trial<'_>, grant: Grant, status: Status) -> Outcome<RecordParts> {
+async fn used_key(trial: &mut Trial<'_>, grant: Grant, status: Status) -> Outcome<KeyRecord> {
     let mut key = trial.stored_key(grant).await?;
     let rotation = trial.keys.rotation(&key);
     trial.change(&mut key, rotation).await?;
-    trial.change(&mut key, Change::Touch { used_at: fixture::later(1), now: fixture::later(2) }).await?;
+    let (slot, used_at) = (crate::record::SecretSlot::Previous, fixture::later(1));
+    trial.change(&mut key, Change::Touch { slot, used_at, now: fixture::later(2) }).await?;
+    trial.change(&mut key, Change::touch(fixture::later(2))).await?;
     match status {
         Status::Active => {}
-        Status::Disabled => trial.change(&mut key, Change::Disable).await?,
-        Status::Revoked { at } => trial.change(&mut key, Change::Revoke(at)).await?,
+        Status::Disabled => trial.change(&mut key, Change::DISABLE).await?,
+        Status::Revoked { at, cause } => trial.change(&mut key, Change::revoke_for(cause, at)).await?,
     }
     Ok(key)
 }
 
 /// When a key was revoked that is revoked again.
 const FIRST_AT: UnixTime = fixture::later(50);
-/// When the change under test takes place.
-const AT: UnixTime = fixture::later(60);
+const REVOKED: Status = Status::Revoked { at: FIRST_AT, cause: RevocationCause::Leaked };

@@ -1,63 +1,116 @@
-//! The store under test, whose failures are violations.
+//! The kind of store under test: how to get an empty one, and how to read its log.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{fmt, future::Future, pin::Pin};
 
-use super::report::{Outcome, Violation};
-use crate::{
-    grant::Owner,
-    id::KeyId,
-    name::KeyName,
-    record::{KeyRecord, NewKey, RecordParts, SecretChange},
-    store::{BoxedKeyManagementStore, Changed, KeyManagementStore as _, KeyStore as _, ListBy, Page, PageRequest, Run},
-    time::UnixTime,
-};
+use crate::{audit::Event, store::KeyManagementStore};
 
+/// A kind of store to check.
+///
+/// See the [module](super) for one on a database. [`InProcess`] is enough for stores that need nothing to wait for.
+pub trait Subject: Send + Sync {
+    /// The store.
+    type Store: KeyManagementStore + 'static;
+
+    /// Returns an empty store.
+    ///
+    /// The store that was returned before is dropped by then.
+    fn fresh(&self) -> impl Future<Output = Self::Store> + Send;
+
+    /// Reads the whole log of a store, in any order; returns nothing for a store that keeps none.
+    ///
+    /// An event that was acknowledged before is among them.
+    fn logged(&self, store: &Self::Store) -> impl Future<Output = Vec<Event>> + Send;
+
+    /// Returns after how many changes a feed no longer lists the first one; of a feed that lists all, any number.
+    ///
+    /// Only [`check_feed`](super::check_feed) asks for it, and makes so many changes.
+    fn feed_length(&self) -> usize {
+        256
+    }
+}
+
+/// A kind of store that is made, and whose log is read, without waiting.
+///
+/// ```
+/// use keygate::{MemoryStore, store::conformance::{InProcess, Threads, check}};
+///
+/// let subject = InProcess::new(|| MemoryStore::new(), |store| store.events());
+/// assert!(pollster::block_on(check(&subject, &Threads)).is_ok());
+/// ```
 #[derive(Clone)]
-pub(super) struct Subject(BoxedKeyManagementStore);
-
-/// Passes operations on; the outer error becomes a violation that names the operation.
-macro_rules! ask {
-    ($(fn $operation:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
-        $(pub(super) async fn $operation(&self, $($argument: $type),*) -> Outcome<$answer> {
-            let answer = self.0.$operation($($argument),*).await;
-            answer.map_err(|error| Violation::failure(stringify!($operation), &error))
-        })*
-    };
+pub struct InProcess<F, L> {
+    fresh: F,
+    logged: L,
+    feed_length: usize,
 }
 
-impl Subject {
-    pub(super) const fn new(store: BoxedKeyManagementStore) -> Self {
-        Self(store)
+impl<F, L> InProcess<F, L> {
+    /// Takes a function that makes an empty store, and one that returns the events that a store keeps.
+    ///
+    /// For a store that keeps none, the second one returns an empty list.
+    #[must_use]
+    pub const fn new<S>(fresh: F, logged: L) -> Self
+    where
+        F: Fn() -> S,
+        L: Fn(&S) -> Vec<Event>,
+    {
+        Self { fresh, logged, feed_length: 256 }
     }
 
-    pub(super) async fn find(&self, id: KeyId) -> Outcome<Option<RecordParts>> {
-        let found = self.0.find(id).await.map_err(|error| Violation::failure("find", &error))?;
-        Ok(found.map(parts))
-    }
-
-    pub(super) async fn find_current(&self, id: KeyId) -> Outcome<Option<RecordParts>> {
-        let found = self.0.find_current(id).await.map_err(|error| Violation::failure("find_current", &error))?;
-        Ok(found.map(parts))
-    }
-
-    pub(super) fn find_now(&self, id: KeyId) -> Option<Option<RecordParts>> {
-        self.0.find_now(id).map(|known| known.map(parts))
-    }
-
-    ask! {
-        fn insert(new: NewKey) -> Changed;
-        fn rename(id: KeyId, name: KeyName) -> Changed;
-        fn disable(id: KeyId) -> Changed;
-        fn enable(id: KeyId) -> Changed;
-        fn revoke(id: KeyId, at: UnixTime) -> Changed<UnixTime>;
-        fn rotate(change: SecretChange) -> Changed;
-        fn end_overlap(id: KeyId) -> Changed;
-        fn touch(id: KeyId, used_at: UnixTime, now: UnixTime) -> ();
-        fn list(by: ListBy, page: PageRequest) -> Page;
-        fn revoke_all(owner: Owner, at: UnixTime, run: Run) -> Vec<KeyId>;
+    /// Says after how many changes the feed no longer lists the first one: [`Subject::feed_length`].
+    #[must_use]
+    pub fn with_feed_length(self, feed_length: usize) -> Self {
+        Self { feed_length, ..self }
     }
 }
 
-fn parts(record: Arc<KeyRecord>) -> RecordParts {
-    Arc::unwrap_or_clone(record).into()
+impl<F, L> fmt::Debug for InProcess<F, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcess").field("feed_length", &self.feed_length).finish_non_exhaustive()
+    }
+}
+
+impl<S, F, L> Subject for InProcess<F, L>
+where
+    S: KeyManagementStore + 'static,
+    F: Fn() -> S + Send + Sync,
+    L: Fn(&S) -> Vec<Event> + Send + Sync,
+{
+    type Store = S;
+
+    async fn fresh(&self) -> S {
+        (self.fresh)()
+    }
+
+    async fn logged(&self, store: &S) -> Vec<Event> {
+        (self.logged)(store)
+    }
+
+    fn feed_length(&self) -> usize {
+        self.feed_length
+    }
+}
+
+/// A store with the way to read its log.
+pub(super) struct Opened<'a, S: Subject> {
+    subject: &'a S,
+    pub(super) store: Arc<S::Store>,
+}
+
+impl<'a, S: Subject> Opened<'a, S> {
+    pub(super) async fn new(subject: &'a S) -> Self {
+        Self { subject, store: Arc::new(subject.fresh().await) }
+    }
+}
+
+/// [`Opened`] without its type, so that the checks need no parameter.
+pub(super) trait ObjectLog: Send + Sync {
+    fn logged_boxed(&self) -> Pin<Box<dyn Future<Output = Vec<Event>> + Send + '_>>;
+}
+
+impl<S: Subject> ObjectLog for Opened<'_, S> {
+    fn logged_boxed(&self) -> Pin<Box<dyn Future<Output = Vec<Event>> + Send + '_>> {
+        Box::pin(self.subject.logged(&self.store))
+    }
 }

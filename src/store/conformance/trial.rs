@@ -5,18 +5,20 @@ use core::{fmt, future::Future, pin::Pin};
 use std::sync::{Mutex, PoisonError};
 
 use super::{
-    change::{Answer, Change},
-    fixture::{Keys, differences, new_key},
+    change::{Change, Told},
+    fixture::{Keys, differences},
     race::{ObjectRace, Task},
     report::{Outcome, Violation},
     rule::Rule,
-    subject::Subject,
+    subject::ObjectLog,
+    tested::Tested,
 };
-use crate::{grant::Grant, record::RecordParts, store::BoxedKeyManagementStore};
+use crate::{audit::Event, grant::Grant, record::KeyRecord, store::BoxedKeyManagementStore};
 
 pub(super) struct Trial<'a> {
-    pub(super) store: Subject,
+    pub(super) store: Tested,
     pub(super) keys: Keys,
+    log: &'a dyn ObjectLog,
     race: &'a dyn ObjectRace,
     found: Vec<Violation>,
 }
@@ -25,8 +27,14 @@ pub(super) struct Trial<'a> {
 pub(super) type Racer<T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send>>;
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(store: BoxedKeyManagementStore, race: &'a dyn ObjectRace, seed: u64) -> Self {
-        Self { store: Subject::new(store), keys: Keys::new(seed), race, found: Vec::new() }
+    pub(super) fn new(
+        store: BoxedKeyManagementStore,
+        log: &'a dyn ObjectLog,
+        race: &'a dyn ObjectRace,
+        seed: u64,
+    ) -> Self {
+        let store = Tested::new(store, seed.wrapping_add(1 << 32));
+        Self { store, keys: Keys::new(seed), log, race, found: Vec::new() }
     }
 
     pub(super) fn into_violations(self) -> Vec<Violation> {
@@ -40,7 +48,10 @@ impl<'a> Trial<'a> {
 
     /// Notes that a rule is broken, once in the same words.
     pub(super) fn broken(&mut self, rule: Rule, detail: impl Into<String>) {
-        let violation = Violation::new(rule, detail);
+        self.note(Violation::new(rule, detail));
+    }
+
+    fn note(&mut self, violation: Violation) {
         if !self.found.contains(&violation) {
             self.found.push(violation);
         }
@@ -64,8 +75,22 @@ impl<'a> Trial<'a> {
         self.require(answer == expected, rule, || format!("{when}: answered {answer:?}, not {expected:?}"));
     }
 
+    /// Notes that a rule is broken unless a change was answered as expected. What an unchanged key is answered with has
+    /// a rule of its own.
+    pub(super) fn require_told(&mut self, rule: Rule, when: &str, told: &Told, expected: &Told) {
+        if let (Told::Unchanged(told), Told::Unchanged(expected)) = (told, expected) {
+            let columns = differences(expected, told);
+            let is_status = columns.contains(&"status") && expected.is_revoked();
+            let rule = if is_status { Rule::FirstRevocationKept } else { Rule::UnchangedAnswersStored };
+            self.require(columns.is_empty(), rule, || format!("{when}: answered another {}", columns.join(", ")));
+        } else {
+            let (told, expected) = (name_of(told), name_of(expected));
+            self.require(told == expected, rule, || format!("{when}: answered `{told}`, not `{expected}`"));
+        }
+    }
+
     /// Notes that a rule is broken unless the store holds exactly this record.
-    pub(super) async fn require_stored(&mut self, rule: Rule, when: &str, expected: &RecordParts) -> Outcome {
+    pub(super) async fn require_stored(&mut self, rule: Rule, when: &str, expected: &KeyRecord) -> Outcome {
         match self.store.find(expected.id).await? {
             None => self.broken(rule, format!("{when}: the key is not found")),
             Some(found) => {
@@ -76,30 +101,44 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
+    /// Reads the log of the store.
+    pub(super) async fn log(&self) -> Vec<Event> {
+        self.log.logged_boxed().await
+    }
+
+    /// Holds all events of this check against what was asked and answered.
+    pub(super) async fn require_events(&mut self) {
+        let log = self.log().await;
+        self.store.ledger.violations(log).into_iter().for_each(|violation| self.note(violation));
+    }
+
     /// Makes a key and inserts it.
-    pub(super) async fn stored_key(&mut self, grant: Grant) -> Outcome<RecordParts> {
+    pub(super) async fn stored_key(&mut self, grant: Grant) -> Outcome<KeyRecord> {
         let key = self.keys.key(grant)?;
         self.insert(&key).await?;
         Ok(key)
     }
 
     /// Inserts a key that nothing speaks against; without it there is no going on.
-    pub(super) async fn insert(&self, key: &RecordParts) -> Outcome {
-        self.store.insert(new_key(key)?).await?.map_err(|conflict| {
+    pub(super) async fn insert(&self, key: &KeyRecord) -> Outcome {
+        self.store.insert(key).await?.map_err(|conflict| {
             let detail = format!("insert: refused, `{conflict}`, though id and name are free");
             Violation::new(Rule::AnswerByStatus, detail)
         })
     }
 
-    /// Makes a change that nothing speaks against, and notes it in the expected record.
-    pub(super) async fn change(&self, key: &mut RecordParts, change: Change) -> Outcome {
-        let (name, expected) = (change.name(), change.done());
-        change.apply(key);
-        let answer = change.ask(&self.store, key.id).await?;
-        if answer == expected {
+    /// Makes a change that is not refused, and notes it in the expected record; without it there is no going on.
+    pub(super) async fn change(&mut self, key: &mut KeyRecord, change: Change) -> Outcome {
+        let before = key.clone();
+        let (after, expected) = change.outcome(&before);
+        *key = after;
+        let told = self.store.ask(key.id, &change, Some(&before)).await?;
+        let [answered, wanted] = [&told, &expected].map(name_of);
+        if answered == wanted {
             return Ok(());
         }
-        Err(Violation::new(Rule::AnswerByStatus, format!("{name}: answered {answer:?}, not {expected:?}")))
+        let detail = format!("{}: answered `{answered}`, not `{wanted}`", change.name());
+        Err(Violation::new(Rule::AnswerByStatus, detail))
     }
 
     /// Runs tasks at once and returns their results in the order of the tasks.
@@ -121,14 +160,23 @@ impl<'a> Trial<'a> {
     }
 
     /// A task that asks for changes of one key, one after the other.
-    pub(super) fn racer(&self, key: &RecordParts, changes: Vec<Change>) -> Racer<Vec<Answer>> {
+    pub(super) fn racer(&self, key: &KeyRecord, changes: Vec<Change>) -> Racer<Vec<Told>> {
         let (store, id) = (self.store.clone(), key.id);
         Box::pin(async move {
             let mut answers = Vec::new();
             for change in changes {
-                answers.push(change.ask(&store, id).await?);
+                answers.push(store.ask(id, &change, None).await?);
             }
             Ok(answers)
         })
+    }
+}
+
+/// An answer without the record, for comparisons and reports.
+pub(super) const fn name_of(told: &Told) -> &'static str {
+    match told {
+        Told::Changed(()) => "changed",
+        Told::Refused(conflict) => conflict.as_str(),
+        Told::Unchanged(_) => "unchanged",
     }
 }

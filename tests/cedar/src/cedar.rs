@@ -92,15 +92,19 @@ impl Rules {
             (Target::Team(team), "create" | "list") => Some(uid("Team", team)),
             (Target::User(user), _) => {
                 let holder = Holder::Personal { user };
-                Some(other_key(holder, &mut entities))
+                Some(other_key(holder, case.target_ends_at, &mut entities))
             }
             (Target::Team(team), _) => {
                 let holder = Holder::Team { team, level: "full", environments: None, models: None };
-                Some(other_key(holder, &mut entities))
+                Some(other_key(holder, case.target_ends_at, &mut entities))
             }
         };
         let resource = owner.unwrap_or_else(|| principal.clone());
-        self.ask((principal, case.operation, resource), surroundings(case.membership, case.now), entities)
+        let mut context = surroundings(case.membership, case.now);
+        if case.operation == "create" {
+            context.push(("expires_at", case.target_ends_at.map(RestrictedExpression::new_long)));
+        }
+        self.ask((principal, case.operation, resource), context, entities)
     }
 
     fn ask(
@@ -191,8 +195,8 @@ fn key(key: &Key, id: &str) -> (EntityUid, Entity) {
     (uid.clone(), Entity::new(uid, attributes, HashSet::new()).expect("an entity"))
 }
 
-fn other_key(holder: Holder, entities: &mut Vec<Entity>) -> EntityUid {
-    let (uid, entity) = key(&Key { holder, status: "active", not_before: None, expires_at: None }, "other");
+fn other_key(holder: Holder, expires_at: Option<i64>, entities: &mut Vec<Entity>) -> EntityUid {
+    let (uid, entity) = key(&Key { holder, status: "active", not_before: None, expires_at }, "other");
     entities.push(entity);
     uid
 }

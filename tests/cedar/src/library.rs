@@ -1,12 +1,18 @@
 //! What keygate makes of a case, through its public API: a key is issued, changed, presented and verified.
 
 use core::{fmt::Debug, str::FromStr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use keygate::{
-    Action, Create, Disable, Enable, EnvironmentScope, Grant, Issued, Issuer, KeyRecord, List, ManageDenial,
-    MatchedKey, Membership, ModelScope, Operation, Owner, Permission, RecordParts, Rename, Request, Revoke, Rotate,
-    Status, System, UnixTime, UnverifiedToken, Validity, authorize_operation, decide, verify,
+    Action, EnvironmentScope, Grant, Issuer, KeyRecord, Labels, Membership, ModelScope, Owner, Permission, Request,
+    RevocationCause, Status, System, TeamRole, Token, UnixTime, UserId, Validity,
+    manage::{
+        Acting, Create, Disable, Enable, EndOverlap, List, ManageDenial, MintRules, Minted, Operation, Rename, Revoke,
+        Rotate, SetLabels, authorize_operation,
+    },
+    policy::decide,
+    store::RecordParts,
+    verify::{MatchedKey, UnverifiedToken, verify},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -16,13 +22,10 @@ const KG: Issuer = Issuer::from_static("kg");
 
 pub fn use_of(case: &Use) -> Outcome {
     let action = match case.action {
-        "call" => Action::Call {
-            model: parsed(case.model.expect("a call names a model")),
-            environment: case.environment.map(parsed),
-        },
+        "call" => Action::call(parsed(case.model.expect("a call names a model")), case.environment.map(parsed)),
         "deploy" => Action::Deploy,
         "manage" => Action::Manage,
-        "export_metrics" => Action::ExportMetrics { model: case.model.map(parsed) },
+        "export_metrics" => Action::export_metrics(case.model.map(parsed)),
         other => panic!("there is no action {other}"),
     };
     let (request, membership) = (Request::new(parsed(case.team), action), case.membership.map(membership));
@@ -32,13 +35,19 @@ pub fn use_of(case: &Use) -> Outcome {
 }
 
 pub fn management(case: &Management) -> Outcome {
-    let key;
-    let actor = match &case.actor {
-        Actor::System => keygate::Actor::System(System::new("a test").expect("a reason")),
-        Actor::User(user) => keygate::Actor::User(parsed(user)),
+    let (system, user, key): (System, UserId, MatchedKey);
+    let acting = match &case.actor {
+        Actor::System => {
+            system = root();
+            Acting::System(&system)
+        }
+        Actor::User(name) => {
+            user = parsed(name);
+            Acting::User(&user)
+        }
         Actor::Key(actor) => {
             key = verified(actor);
-            keygate::Actor::Key(&key)
+            Acting::Key(&key)
         }
     };
     let own = match &case.actor {
@@ -47,21 +56,25 @@ pub fn management(case: &Management) -> Outcome {
     };
     let (owner, grant) = match &case.target {
         Target::Itself => (None, own.as_ref().expect("a key acts").grant().clone()),
-        Target::User(user) => (Some(Owner::Personal(parsed(user))), Grant::Personal { user: parsed(user) }),
+        Target::User(user) => (Some(Owner::Personal(parsed(user))), Grant::personal(parsed(user))),
         Target::Team(team) => {
-            let permission = Permission::Full { environments: EnvironmentScope::All };
-            (Some(Owner::Team(parsed(team))), Grant::Team { team: parsed(team), permission })
+            let permission = Permission::full(EnvironmentScope::All);
+            (Some(Owner::Team(parsed(team))), Grant::team(parsed(team), permission))
         }
     };
     let target = match &owner {
         None => own.expect("a key acts"),
-        Some(_) => Arc::new(issued(grant.clone(), Validity::NEVER_EXPIRES, OTHER).key.record().clone()),
+        Some(_) => Arc::new(record_of(grant.clone(), case.target_ends_at, OTHER)),
     };
-    let ask = Ask { actor: &actor, membership: case.membership.map(membership), now: at(case.now) };
+    let ask = Ask { acting, membership: case.membership.map(membership), now: at(case.now) };
     match (case.operation, owner) {
-        ("create", Some(_)) => ask.may(Create(grant)),
+        ("create", Some(_)) => {
+            ask.may(Create { grant, validity: Validity::new(None, case.target_ends_at.map(at)).expect("an end") })
+        }
         ("list", Some(owner)) => ask.may(List(owner)),
         ("rename", _) => ask.may(Rename(target)),
+        ("set_labels", _) => ask.may(SetLabels(target)),
+        ("end_overlap", _) => ask.may(EndOverlap(target)),
         ("rotate", _) => ask.may(Rotate(target)),
         ("disable", _) => ask.may(Disable(target)),
         ("enable", _) => ask.may(Enable(target)),
@@ -71,14 +84,14 @@ pub fn management(case: &Management) -> Outcome {
 }
 
 struct Ask<'a> {
-    actor: &'a keygate::Actor<'a>,
+    acting: Acting<'a>,
     membership: Option<Membership>,
     now: UnixTime,
 }
 
 impl Ask<'_> {
     fn may<O: Operation>(&self, operation: O) -> Outcome {
-        let permit = authorize_operation(self.actor, operation, self.membership, self.now);
+        let permit = authorize_operation(KG, self.acting, operation, self.membership, self.now);
         permit.map(|_| ()).map_err(|denial: ManageDenial| denial.reason().to_string())
     }
 }
@@ -88,14 +101,14 @@ const OWN: u8 = 1;
 const OTHER: u8 = 2;
 
 fn verified(key: &Key) -> MatchedKey {
-    let (issued, record) = record(key, OWN);
-    let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).expect("a token");
+    let (token, record) = record(key, OWN);
+    let presented = UnverifiedToken::parse(KG, token.expose_secret()).expect("a token");
     verify(&presented, Some(Arc::new(record)), at(0)).expect("its secret")
 }
 
-fn record(key: &Key, seed: u8) -> (Issued, KeyRecord) {
+fn record(key: &Key, seed: u8) -> (Token, KeyRecord) {
     let grant = match &key.holder {
-        Holder::Personal { user } => Grant::Personal { user: parsed(user) },
+        Holder::Personal { user } => Grant::personal(parsed(user)),
         Holder::Team { team, level, environments, models } => {
             let environments = match environments {
                 None => EnvironmentScope::All,
@@ -106,41 +119,53 @@ fn record(key: &Key, seed: u8) -> (Issued, KeyRecord) {
                 Some(names) => ModelScope::only(names.iter().map(|name| parsed(name))).expect("models"),
             };
             let permission = match *level {
-                "full" => Permission::Full { environments },
-                "inference_only" => Permission::InferenceOnly { environments, models },
-                "metrics_only" => Permission::MetricsOnly { models },
+                "full" => Permission::full(environments),
+                "inference_only" => Permission::inference_only(environments, models),
+                "metrics_only" => Permission::metrics_only(models),
                 other => panic!("there is no level {other}"),
             };
-            Grant::Team { team: parsed(team), permission }
+            Grant::team(parsed(team), permission)
         }
     };
-    let validity = Validity::new(key.not_before.map(at), key.expires_at.map(at)).expect("the end is after the start");
-    let issued = issued(grant, validity, seed);
-    let mut parts = RecordParts::from(issued.key.record().clone());
+    let Minted { token, key: minted, .. } = minted(grant, seed);
+    let mut parts = RecordParts::from(minted.record().clone());
+    (parts.not_before, parts.expires_at) = (key.not_before.map(at), key.expires_at.map(at));
     parts.status = match key.status {
         "active" => Status::Active,
         "disabled" => Status::Disabled,
-        "revoked" => Status::Revoked { at: at(0) },
+        "revoked" => Status::Revoked { at: at(0), cause: RevocationCause::Requested },
         other => panic!("there is no status {other}"),
     };
-    let record = parts.try_into().expect("a record");
-    (issued, record)
+    (token, parts.try_into().expect("a record"))
 }
 
-fn issued(grant: Grant, validity: Validity, seed: u8) -> Issued {
-    let system = keygate::Actor::System(System::new("a test").expect("a reason"));
-    let permit = authorize_operation(&system, Create(grant), None, at(0)).expect("the system may");
-    permit.issue(KG, parsed("a-key"), validity, &mut ChaCha20Rng::from_seed([seed; 32]), at(0)).expect("a key")
+/// The record of a key that nothing but its end restricts.
+fn record_of(grant: Grant, expires_at: Option<i64>, seed: u8) -> KeyRecord {
+    let parts = RecordParts { expires_at: expires_at.map(at), ..minted(grant, seed).key.record().clone().into() };
+    parts.try_into().expect("a record")
+}
+
+fn minted(grant: Grant, seed: u8) -> Minted {
+    let system = root();
+    let create = Create { grant, validity: Validity::NEVER_EXPIRES };
+    let permit = authorize_operation(KG, Acting::System(&system), create, None, at(0)).expect("the system may");
+    let generator = Mutex::new(ChaCha20Rng::from_seed([seed; 32]));
+    permit.issue(KG, (parsed("a-key"), Labels::NONE), &MintRules::new(), &generator, at(0)).expect("a key")
+}
+
+fn root() -> System {
+    System::new("a test").expect("a reason")
 }
 
 fn membership(name: Name) -> Membership {
-    match name {
-        "admin" => Membership::Admin,
-        "deprovisioned" => Membership::Deprovisioned,
-        "member" => Membership::Member,
-        "outsider" => Membership::Outsider,
+    let role = match name {
+        "admin" => TeamRole::Admin,
+        "deprovisioned" => TeamRole::Deprovisioned,
+        "member" => TeamRole::Member,
+        "outsider" => TeamRole::Outsider,
         other => panic!("there is no membership {other}"),
-    }
+    };
+    role.into()
 }
 
 const fn at(seconds: i64) -> UnixTime {

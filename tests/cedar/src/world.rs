@@ -1,4 +1,4 @@
-//! Cases in plain data, so that neither side lends its types to the other: all of a small world, and random ones.
+//! Cases in plain data, so that neither side uses the types of the other: all of a small world, and random ones.
 
 use core::iter::repeat_with;
 
@@ -47,6 +47,8 @@ pub struct Management {
     pub operation: Name,
     pub target: Target,
     pub membership: Option<Name>,
+    /// When a key that is made, or another key, ends.
+    pub target_ends_at: Option<i64>,
     pub now: i64,
 }
 
@@ -67,9 +69,9 @@ pub enum Target {
 }
 
 const STATUSES: [Name; 3] = ["active", "disabled", "revoked"];
-const STANDINGS: [Option<Name>; 5] = [None, Some("admin"), Some("deprovisioned"), Some("member"), Some("outsider")];
+const MEMBERSHIPS: [Option<Name>; 5] = [None, Some("admin"), Some("deprovisioned"), Some("member"), Some("outsider")];
 const ON_OWNERS: [Name; 2] = ["create", "list"];
-const ON_KEYS: [Name; 5] = ["rename", "rotate", "disable", "enable", "revoke"];
+const ON_KEYS: [Name; 7] = ["rename", "set_labels", "rotate", "end_overlap", "disable", "enable", "revoke"];
 
 /// Every use in a world of two teams, two models and two environments beside the one that no key can have.
 pub fn all_uses() -> impl Iterator<Item = Use> {
@@ -78,7 +80,15 @@ pub fn all_uses() -> impl Iterator<Item = Use> {
             let key = key.clone();
             ["core", "labs"].into_iter().flat_map(move |team| {
                 let key = key.clone();
-                STANDINGS.map(|membership| Use { key: key.clone(), membership, team, action, model, environment, now })
+                MEMBERSHIPS.map(|membership| Use {
+                    key: key.clone(),
+                    membership,
+                    team,
+                    action,
+                    model,
+                    environment,
+                    now,
+                })
             })
         })
     })
@@ -91,12 +101,18 @@ pub fn all_managements() -> impl Iterator<Item = Management> {
     actors.flat_map(|(actor, now)| {
         targets(&actor).into_iter().flat_map(move |(operation, target)| {
             let (actor, target) = (actor.clone(), target.clone());
-            STANDINGS.map(|membership| Management {
-                actor: actor.clone(),
-                operation,
-                target: target.clone(),
-                membership,
-                now,
+            // Around the end of the acting key, where what comes out may not outlive it.
+            let ends: &[_] = if matches!(target, Target::Team(_)) { &[None, Some(200), Some(201)] } else { &[None] };
+            ends.iter().flat_map(move |target_ends_at| {
+                let (actor, target) = (actor.clone(), target.clone());
+                MEMBERSHIPS.map(|membership| Management {
+                    actor: actor.clone(),
+                    operation,
+                    target: target.clone(),
+                    membership,
+                    target_ends_at: *target_ends_at,
+                    now,
+                })
             })
         })
     })
@@ -171,7 +187,7 @@ impl Random {
                 // Mostly the right team: else few cases would come to the rules behind.
                 team: if self.chance(4) { self.one(&TEAMS) } else { "core" },
                 key,
-                membership: self.one(&STANDINGS),
+                membership: self.one(&MEMBERSHIPS),
                 action,
                 model: match action {
                     "call" => Some(self.one(&MODELS)),
@@ -198,7 +214,8 @@ impl Random {
                 (Actor::Key(_), 3) => (self.one(&ON_KEYS), Target::Itself),
                 _ => (self.one(&ON_KEYS), Target::Team(self.one(&TEAMS))),
             };
-            Management { actor, operation, target, membership: self.one(&STANDINGS), now: self.one(&TIMES) }
+            let (membership, target_ends_at) = (self.one(&MEMBERSHIPS), self.maybe(&TIMES));
+            Management { actor, operation, target, membership, target_ends_at, now: self.one(&TIMES) }
         })
     }
 

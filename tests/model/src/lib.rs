@@ -1,8 +1,8 @@
-//! What runs the library under shuttle, which decides who goes on at each lock, counter and channel.
+//! What runs the library under shuttle, which decides which thread goes on at each lock, counter and channel.
 //!
-//! The cache is the library's as it is: `quick_cache` has a feature that builds it with shuttle's locks. The outbox uses
-//! those of the standard library, so its source is compiled here once more, with this crate in the place of `core` and
-//! `std`: all that it takes from them is below.
+//! The cache and the bounded sink use what synchronizes threads in the standard library, so their sources are compiled
+//! here once more, with this crate in the place of `core` and `std`: all that they take from them is below, with
+//! shuttle's locks, counters and channels. `quick_cache`, which the cache uses, has a feature that builds it in this way.
 
 extern crate alloc;
 extern crate core as real_core;
@@ -10,16 +10,46 @@ extern crate self as core;
 extern crate self as std;
 extern crate std as real_std;
 
-pub use alloc::string;
-pub use real_core::error;
-pub use shuttle::sync;
+pub use real_core::{error, fmt, future, mem, option};
+pub use real_std::collections;
 
-use keygate as event;
+pub mod sync {
+    pub use real_std::sync::PoisonError;
+    pub use shuttle::sync::*;
+}
+
+pub mod time {
+    pub use keygate::UnixTime;
+    pub use real_core::time::Duration;
+    pub use real_std::time::Instant;
+}
+
+mod record {
+    pub(crate) use keygate::{KeyRecord, store::SecretSlot};
+}
+
 use keygate as id;
-use keygate as time;
+use keygate::{Authorization, audit, store};
 
-#[path = "../../../src/tower/sink.rs"]
-pub mod sink;
+#[path = "../../../src/cache.rs"]
+pub mod cache;
+#[path = "../../../src/sink/channel.rs"]
+pub mod channel;
+
+/// The library's own, which is open to additions outside it: then the sink's `match` would not compile here.
+#[derive(Debug)]
+pub enum Message<'a> {
+    Allowed(&'a Authorization),
+    Event(audit::Event),
+    Failed(&'a (dyn error::Error + 'static)),
+    Stranger(audit::Event),
+    Touch(store::Touch),
+}
+
+/// The library's own, of that message.
+pub trait AuditSink: Send + Sync {
+    fn tell(&self, message: Message<'_>);
+}
 
 use real_std::{env, println, str::FromStr, sync::Arc};
 use shuttle::{

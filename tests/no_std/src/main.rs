@@ -19,8 +19,12 @@ use core::{
 };
 
 use keygate::{
-    Action, Creator, Decision, DenialClass, EnvironmentScope, Grant, Issuer, KeyRecord, ModelScope, Permission, Reason,
-    RecordParts, Request, Scanner, Status, UnixTime, UnverifiedToken, decide, verify,
+    Action, DenialClass, EnvironmentScope, Grant, Issuer, KeyRecord, Labels, ModelScope, Permission, Reason, Request,
+    Status, UnixTime,
+    policy::{Decision, decide},
+    scan::Scanner,
+    store::{Creator, RecordParts},
+    verify::{UnverifiedToken, verify},
 };
 
 const KG: Issuer = Issuer::from_static("kg");
@@ -58,14 +62,14 @@ fn run() -> Result<(), alloc::boxed::Box<dyn Error>> {
 }
 
 fn record() -> Result<KeyRecord, alloc::boxed::Box<dyn Error>> {
-    let permission = Permission::InferenceOnly {
-        environments: EnvironmentScope::only(vec!["production".parse()?])?,
-        models: ModelScope::All,
-    };
+    let permission = Permission::inference_only(EnvironmentScope::only(vec!["production".parse()?])?, ModelScope::All);
     Ok(KeyRecord::try_from(RecordParts {
+        issuer: KG,
         id: "wk59pfKL0jFi2YYv".parse()?,
         name: "nightly-batch".parse()?,
-        grant: Grant::Team { team: "core".parse()?, permission },
+        labels: Labels::NONE,
+        incarnation: None,
+        grant: Grant::team("core".parse()?, permission),
         created_at: UnixTime::from_secs(100),
         created_by: Creator::System,
         not_before: None,
@@ -78,7 +82,7 @@ fn record() -> Result<KeyRecord, alloc::boxed::Box<dyn Error>> {
 }
 
 fn call(environment: &str) -> Result<Request, keygate::InvalidText> {
-    let action = Action::Call { model: "m1aaaaaa".parse()?, environment: Some(environment.parse()?) };
+    let action = Action::call("m1aaaaaa".parse()?, Some(environment.parse()?));
     Ok(Request::new("core".parse()?, action))
 }
 

@@ -1,5 +1,5 @@
-//! The policy decides for verified keys only: not for a record that was merely found.
-use keygate::{Decision, KeyRecord, Request, UnixTime, decide};
+//! The policy decides for matched keys only: not for a record that was merely found.
+use keygate::{KeyRecord, Request, UnixTime, policy::{Decision, decide}};
 
 fn decide_without_secret<'a>(record: &'a KeyRecord, request: &'a Request) -> Decision<'a> {
     decide(record, None, request, UnixTime::MIN)

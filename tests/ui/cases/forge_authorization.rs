@@ -1,7 +1,7 @@
-//! Only an allow makes an authorization.
-use keygate::{Authorization, Request, MatchedKey};
+//! Only an allow makes an authorization: an authenticated key may not do everything.
+use keygate::{AuthenticatedKey, Authorization, Request};
 
-fn forge(key: MatchedKey, request: Request) -> Authorization {
+fn forge(key: AuthenticatedKey, request: Request) -> Authorization {
     Authorization { key, request }
 }
 

@@ -1,7 +1,7 @@
-//! Only `verify` makes a verified key.
+//! Only `verify` makes a matched key.
 use std::sync::Arc;
 
-use keygate::{KeyRecord, SecretSlot, MatchedKey};
+use keygate::{KeyRecord, store::SecretSlot, verify::MatchedKey};
 
 fn forge(record: Arc<KeyRecord>) -> MatchedKey {
     MatchedKey { record, slot: SecretSlot::Current, of_text: None }

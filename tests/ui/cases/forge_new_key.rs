@@ -1,8 +1,8 @@
-//! Only a permit makes a new key.
-use keygate::{KeyRecord, NewKey};
+//! Only a permit makes a new key, and its event with it.
+use keygate::{KeyRecord, audit::Event, store::NewKey};
 
-fn forge(record: KeyRecord) -> NewKey {
-    NewKey(record)
+fn forge(record: KeyRecord, event: Event) -> NewKey {
+    NewKey { record, event }
 }
 
 fn main() {}

@@ -1,8 +1,12 @@
 //! Only `authorize_operation` makes a permit.
-use keygate::{Principal, Create, Grant, Permit};
+use keygate::{
+    UnixTime,
+    audit::Principal,
+    manage::{Create, Permit},
+};
 
-fn forge(grant: Grant, by: Principal) -> Permit<Create> {
-    Permit { operation: Create(grant), by }
+fn forge(operation: Create, by: Principal) -> Permit<Create> {
+    Permit { operation, by, given_at: UnixTime::MIN }
 }
 
 fn main() {}

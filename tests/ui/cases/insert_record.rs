@@ -1,5 +1,5 @@
 //! A store takes new keys only: a record that was found cannot be written back.
-use keygate::{KeyRecord, KeyManagementStore, MemoryStore};
+use keygate::{KeyRecord, MemoryStore, store::KeyManagementStore};
 
 async fn save(store: &MemoryStore, record: KeyRecord) {
     let _ = store.insert(record).await;

@@ -1,5 +1,5 @@
 //! Nobody adds an operation that the rules do not know.
-use keygate::Operation;
+use keygate::manage::Operation;
 
 struct Everything;
 

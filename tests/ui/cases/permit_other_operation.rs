@@ -1,8 +1,11 @@
 //! A permit allows one operation: who may rename a key may not revoke it by that.
-use keygate::{KeyManager, MemoryStore, Permit, Rename, UnixTime};
+use keygate::{
+    Issuer, RevocationCause, SystemRandomness, UnixTime,
+    manage::{Permit, Rename},
+};
 
-async fn revoke(manager: &KeyManager<MemoryStore>, permit: Permit<Rename>, now: UnixTime) {
-    let _ = manager.revoke(permit, now).await;
+fn revoke(issuer: Issuer, permit: Permit<Rename>, now: UnixTime) {
+    let _ = permit.revoke(issuer, RevocationCause::Requested, &SystemRandomness, now);
 }
 
 fn main() {}

@@ -2,7 +2,7 @@
 use keygate::{EnvironmentScope, Grant, Permission, UserId};
 
 fn restricted(user: UserId) -> Grant {
-    Grant::Personal { user, permission: Permission::Full { environments: EnvironmentScope::All } }
+    Grant::personal(user, Permission::full(EnvironmentScope::All))
 }
 
 fn main() {}

@@ -2,11 +2,11 @@
 use keygate::{EnvironmentScope, ModelScope, Permission};
 
 fn full(models: ModelScope) -> Permission {
-    Permission::Full { environments: EnvironmentScope::All, models }
+    Permission::full(EnvironmentScope::All, models)
 }
 
 fn metrics(environments: EnvironmentScope) -> Permission {
-    Permission::MetricsOnly { models: ModelScope::All, environments }
+    Permission::metrics_only(environments, ModelScope::All)
 }
 
 fn main() {}

@@ -1,7 +1,7 @@
 //! A store never sees a token: it is asked for a public id.
 use std::{convert::Infallible, sync::Arc};
 
-use keygate::{KeyRecord, KeyStore, Token};
+use keygate::{KeyRecord, Token, store::KeyStore};
 
 struct Curious;
 

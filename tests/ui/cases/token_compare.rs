@@ -1,5 +1,5 @@
 //! Tokens are not compared with `==`: what compares is `verify`, in constant time.
-use keygate::{Token, UnverifiedToken};
+use keygate::{Token, verify::UnverifiedToken};
 
 fn same(minted: &Token, other: &Token) -> bool {
     minted == other

@@ -1,5 +1,5 @@
 //! A token is not written into anybody's JSON.
-use keygate::{Token, UnverifiedToken};
+use keygate::{Token, verify::UnverifiedToken};
 use serde::Serialize;
 
 fn serialized<T: Serialize>() {}

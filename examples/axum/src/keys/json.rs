@@ -3,12 +3,12 @@
 use core::num::NonZeroU16;
 
 use keygate::{
-    Creator, Cursor, DisplayToken, EnvironmentScope, Grant, KeyId, KeyRecord, ModelScope, PageRequest, Permission,
-    PermissionLevel, Rotation, Status, UnixTime,
+    EnvironmentScope, Grant, KeyId, KeyRecord, Labels, ModelScope, Permission, PermissionLevel, Rotation, Status,
+    UnixTime,
+    store::{Creator, Cursor, ListQuery},
+    verify::DisplayToken,
 };
 use serde::{Deserialize, Serialize};
-
-use crate::app::ACME;
 
 /// What a list shows of a key: nothing that could open it.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,7 @@ pub(super) struct KeyView<'a> {
     id: KeyId,
     display: String,
     name: &'a str,
+    labels: &'a Labels,
     grant: &'a Grant,
     status: Status,
     created_at: UnixTime,
@@ -30,8 +31,9 @@ impl<'a> KeyView<'a> {
     pub(super) fn of(record: &'a KeyRecord) -> Self {
         Self {
             id: record.id(),
-            display: DisplayToken::new(ACME, record.kind(), record.id()).to_string(),
+            display: DisplayToken::new(record.issuer(), record.kind(), record.id()).to_string(),
             name: record.name().as_str(),
+            labels: record.labels(),
             grant: record.grant(),
             status: record.status(),
             created_at: record.created_at(),
@@ -44,7 +46,7 @@ impl<'a> KeyView<'a> {
     }
 }
 
-/// A team key that is asked for. Nothing has a default: whoever makes a key says what it may do and when it ends.
+/// A team key that is asked for. Nothing has a default: the one who makes a key says what it may do and when it ends.
 ///
 /// ```json
 /// {"name": "ci", "level": "inference_only", "environments": ["production"], "models": "all", "expires_at": null}
@@ -64,11 +66,11 @@ impl NewTeamKey {
     /// Joins the level with the restrictions that it takes, all of them and no others.
     pub(super) fn permission(&self) -> Result<Permission, &'static str> {
         match (self.level, self.environments.clone(), self.models.clone()) {
-            (PermissionLevel::Full, Some(environments), None) => Ok(Permission::Full { environments }),
+            (PermissionLevel::Full, Some(environments), None) => Ok(Permission::full(environments)),
             (PermissionLevel::InferenceOnly, Some(environments), Some(models)) => {
-                Ok(Permission::InferenceOnly { environments, models })
+                Ok(Permission::inference_only(environments, models))
             }
-            (PermissionLevel::MetricsOnly, None, Some(models)) => Ok(Permission::MetricsOnly { models }),
+            (PermissionLevel::MetricsOnly, None, Some(models)) => Ok(Permission::metrics_only(models)),
             _ => Err("`full` takes environments, `inference_only` environments and models, `metrics_only` models"),
         }
     }
@@ -112,15 +114,16 @@ impl RotateBody {
 /// Which page of a list: `?limit=50`, and `&after=` what the page before gave as `next`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
+pub(crate) struct Place {
     limit: Option<NonZeroU16>,
     after: Option<Cursor>,
 }
 
-impl ListQuery {
-    pub(super) fn page(&self) -> PageRequest {
-        PageRequest { after: self.after, limit: self.limit.unwrap_or(DEFAULT_LIMIT) }
+impl Place {
+    pub(super) fn query(&self) -> ListQuery {
+        let mut query = ListQuery::new();
+        query.after = self.after;
+        query.limit = self.limit.unwrap_or(query.limit);
+        query
     }
 }
-
-const DEFAULT_LIMIT: NonZeroU16 = NonZeroU16::MIN.saturating_add(99);

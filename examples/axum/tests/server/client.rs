@@ -1,7 +1,7 @@
 //! Starts an example's real binary and talks to it over sockets; shared by the tests of all example servers.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
-use core::time::Duration;
+use core::{convert::Infallible, time::Duration};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Mutex,
-        mpsc::{Receiver, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Instant,
@@ -22,11 +22,22 @@ pub(crate) struct Server {
     pub(crate) keys: BTreeMap<String, String>,
     // In a mutex so that threads can share the server.
     log: Mutex<Receiver<String>>,
+    /// Goes when the server has ended.
+    running: Option<Sender<Infallible>>,
 }
 
 impl Server {
     /// Starts `binary` on a free port, and waits until it has printed `keys` keys.
     pub(crate) fn start(binary: &str, arguments: &[&str], keys: usize) -> Self {
+        Self::start_with(binary, arguments, keys, true)
+    }
+
+    /// As [`Server::start`], but nobody reads the log until the server has ended.
+    pub(crate) fn start_with_stuck_log(binary: &str, arguments: &[&str], keys: usize) -> Self {
+        Self::start_with(binary, arguments, keys, false)
+    }
+
+    fn start_with(binary: &str, arguments: &[&str], keys: usize, reads_log: bool) -> Self {
         let mut child = Command::new(binary)
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -37,10 +48,15 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut stderr = child.stderr.take().unwrap();
         let (sender, log) = channel();
+        let (ended, end) = channel::<Infallible>();
         thread::spawn(move || {
+            if !reads_log {
+                let _ = end.recv();
+            }
             let mut text = String::new();
             stderr.read_to_string(&mut text).unwrap();
-            sender.send(text).unwrap();
+            // Nobody asks for it where the test did not end the server.
+            let _ = sender.send(text);
         });
         let first = lines.next().unwrap_or_else(|| panic!("the server ended: {}", log.recv().unwrap()));
         let address = first.strip_prefix("listening on http://").unwrap().into();
@@ -48,7 +64,7 @@ impl Server {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             (line["name"].as_str().unwrap().into(), line["token"].as_str().unwrap().into())
         });
-        Self { address, keys: keys.collect(), child, log: Mutex::new(log) }
+        Self { address, keys: keys.collect(), child, log: Mutex::new(log), running: Some(ended) }
     }
 
     pub(crate) fn bearer(&self, key: &str) -> String {
@@ -72,7 +88,10 @@ impl Server {
     pub(crate) fn open(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !fields.iter().any(|(name, _)| *name == "host") {
+            request.push_str(&format!("host: {}\r\n", self.address));
+        }
         for (name, value) in fields {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -95,6 +114,7 @@ impl Server {
             assert!(start.elapsed() < Duration::from_secs(15), "the server does not end");
             thread::sleep(Duration::from_millis(10));
         };
+        self.running = None;
         (status, self.log.get_mut().unwrap().recv().unwrap())
     }
 }

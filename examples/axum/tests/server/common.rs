@@ -1,7 +1,7 @@
-//! What every example server responses, whatever it is made of.
+//! What every example server does, whatever it is made of.
 #![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, reason = "these are tests")]
 
-use keygate::{Issuer, KeyKind, SysRng, Token, UnverifiedToken};
+use keygate::{Issuer, KeyKind, SystemRandomness, Token, verify::UnverifiedToken};
 
 use crate::client::Server;
 
@@ -9,14 +9,14 @@ pub(crate) const PREDICT: &str = "/models/abcd1234/environments/production/predi
 const ACME: Issuer = Issuer::from_static("acme");
 const SECRETS: &str = "/teams/core/secrets";
 
-/// Checks the responses; `server` has the keys `personal`, `full`, `inference-one-model` (which is for production) and
+/// Checks the answers; `server` has the keys `personal`, `full`, `inference-one-model` (which is for production) and
 /// `revoked`.
 pub(crate) fn check(server: &Server) {
     allows(server);
     wants_one_credential(server);
     has_one_answer_for_what_opens_nothing(server);
     denies(server);
-    reveals_existence(server);
+    hides_what_exists(server);
 }
 
 fn allows(server: &Server) {
@@ -56,9 +56,9 @@ fn has_one_answer_for_what_opens_nothing(server: &Server) {
         reply.expect_challenge(401, Some("invalid_token"), None).seen()
     };
     let presented = UnverifiedToken::parse(ACME, bearer.trim_start_matches("Bearer ")).unwrap();
-    let wrong_secret = Token::generate_secret(ACME, KeyKind::Team, presented.id(), &mut SysRng).unwrap();
-    let unknown_id = Token::generate(ACME, KeyKind::Team, &mut SysRng).unwrap();
-    let other_kind = Token::generate_secret(ACME, KeyKind::Personal, presented.id(), &mut SysRng).unwrap();
+    let wrong_secret = Token::generate_secret(ACME, KeyKind::Team, presented.id(), &SystemRandomness).unwrap();
+    let unknown_id = Token::generate(ACME, KeyKind::Team, &SystemRandomness).unwrap();
+    let other_kind = Token::generate_secret(ACME, KeyKind::Personal, presented.id(), &SystemRandomness).unwrap();
     let (start, last) = bearer.split_at(bearer.len() - 1);
     let foreign = ask("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln");
     for other in [
@@ -93,7 +93,7 @@ fn denies(server: &Server) {
 }
 
 /// Another team's model is answered byte for byte as one that does not exist.
-fn reveals_existence(server: &Server) {
+fn hides_what_exists(server: &Server) {
     for key in ["personal", "full", "inference-one-model"] {
         let other_team = server.ask(key, "POST", &PREDICT.replace("abcd1234", "labs0001"), "{}").expect(404);
         let absent = server.ask(key, "POST", &PREDICT.replace("abcd1234", "absent01"), "{}").expect(404);
@@ -112,4 +112,20 @@ fn reveals_existence(server: &Server) {
     // And nobody without a key learns anything of either.
     let absent = server.send("POST", &PREDICT.replace("abcd1234", "absent01"), &[], "{}").expect(401);
     assert_eq!(server.send("POST", PREDICT, &[], "{}").seen(), absent.seen());
+}
+
+/// Checks a server whose log nobody reads, after more refusals than a pipe holds: it goes on, and it ends.
+pub(crate) fn check_with_stuck_log(server: Server) {
+    let wrong = Token::generate(ACME, KeyKind::Team, &SystemRandomness).unwrap();
+    let header = format!("Bearer {}", wrong.expose_secret());
+    for _ in 0..400 {
+        server.ask("revoked", "POST", PREDICT, "{}").expect(401);
+        server.send("POST", PREDICT, &[("authorization", &header)], "{}").expect(401);
+    }
+    server.send("GET", "/health", &[], "").expect(200);
+    server.ask("full", "POST", PREDICT, "{}").expect(200);
+    let (status, log) = server.terminate();
+    assert_eq!(status.code(), Some(0));
+    // A pipe holds 64 KiB, and a line that does not fit is left out whole.
+    assert!(log.len() > 48 * 1024, "the log was not full: {} bytes", log.len());
 }

@@ -13,7 +13,12 @@ const MINE: &str = "/users/me/api_keys";
 
 /// Sends a request as a signed-in user.
 pub(crate) fn by(server: &Server, user: &str, method: &str, path: &str, body: &str) -> Reply {
-    server.send(method, path, &[("x-dev-user", user)], body)
+    let mut fields = vec![("x-dev-user", user)];
+    // Where there is a body, it comes with its type.
+    if method != "GET" && body.is_empty() {
+        fields.push(("content-type", "application/json"));
+    }
+    server.send(method, path, &fields, body)
 }
 
 /// Makes a key of the team `core` that may call everything.
@@ -132,12 +137,15 @@ fn only_admins_manage_team_keys() {
         let reply = by(&server, "ada", method, path, body).expect(403);
         assert_eq!(reply.json()["reason"], "level_insufficient");
     }
-    // To an outsider the key is as one that does not exist; to who is gone, everything is closed.
+    // To an outsider, and to who is gone, the key is as one that does not exist.
     let absent = by(&server, "carl", "DELETE", "/api_keys/0000000000000000", "").expect(404);
     assert_eq!(by(&server, "carl", "DELETE", &path, "").seen(), absent.seen());
     assert_eq!(by(&server, "carl", "GET", CORE, "").seen(), absent.seen());
-    let gone = by(&server, "eve", "DELETE", &path, "").expect(403);
-    assert_eq!(gone.json()["reason"], "owner_deprovisioned");
+    assert_eq!(by(&server, "eve", "DELETE", &path, "").seen(), absent.seen());
+    for (method, path, body) in [("POST", CORE, body), ("GET", CORE, ""), ("GET", MINE, "")] {
+        let gone = by(&server, "eve", method, path, body).expect(403);
+        assert_eq!(gone.json()["reason"], "owner_deprovisioned");
+    }
     // A team key manages nothing but its own end.
     server.ask("full", "POST", CORE, body).expect(403);
     server.ask("full", "GET", CORE, "").expect(403);
@@ -185,7 +193,8 @@ fn a_new_key_says_all_that_it_may_do() {
         r#"{"name": "x", "level": "full", "environments": "all"}"#,
         r#"{"name": "x", "level": "full", "expires_at": null}"#,
         r#"{"name": "x", "level": "full", "environments": [], "expires_at": null}"#,
-        r#"{"name": "x", "level": "full", "environments": ["development"], "expires_at": null}"#,
+        r#"{"name": "x", "level": "full", "environments": "all", "expires_at": 0}"#,
+        r#"{"name": "x", "level": "full", "environments": "all", "expires_at": 1764086400000}"#,
         r#"{"name": "x", "level": "full", "environments": "all", "models": "all", "expires_at": null}"#,
         r#"{"name": "x", "level": "inference_only", "environments": "all", "expires_at": null}"#,
         r#"{"name": "x", "level": "metrics_only", "models": "all", "environments": "all", "expires_at": null}"#,
@@ -238,4 +247,32 @@ fn a_key_of_others_looks_like_one_that_does_not_exist() {
         }
     }
     server.ask("full", "POST", PREDICT, "{}").expect(200);
+}
+
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let server = start(&["--dev-login"]);
+    let created = create(&server, "bob", "ci");
+    let path = format!("/api_keys/{}/disable", created["key"]["id"].as_str().unwrap());
+    // As a form sends it, with a type that needs no leave, or with none.
+    for fields in [&[("x-dev-user", "bob")][..], &[("x-dev-user", "bob"), ("content-type", "text/plain")]] {
+        server.send("POST", &path, fields, "").expect(400);
+    }
+    // Under another name that stands for this address.
+    let json = ("content-type", "application/json");
+    for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        server.send("POST", &path, &[("x-dev-user", "bob"), json, ("host", host)], "").expect(403);
+    }
+    predict(&server, &created["token"]).expect(200);
+    server.send("POST", &path, &[("x-dev-user", "bob"), json, ("host", "localhost")], "").expect(204);
+    predict(&server, &created["token"]).expect(401);
+}
+
+#[test]
+fn an_overlap_has_a_bound() {
+    let server = start(&["--dev-login"]);
+    let created = create(&server, "bob", "ci");
+    let path = format!("/api_keys/{}/rotate", created["key"]["id"].as_str().unwrap());
+    by(&server, "bob", "POST", &path, r#"{"rotation": "start", "overlap_seconds": 1000000000}"#).expect(409);
+    by(&server, "bob", "POST", &path, r#"{"rotation": "start", "overlap_seconds": 60}"#).expect(200);
 }

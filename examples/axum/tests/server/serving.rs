@@ -118,3 +118,28 @@ fn answers_a_chat_in_the_schema_of_openai() {
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
     assert_eq!(chunks[chunks.len() - 1]["usage"]["total_tokens"], 6);
 }
+
+#[test]
+fn another_method_is_405_with_a_key_and_401_without() {
+    let server = start(&[]);
+    for key in ["full", "metrics"] {
+        let reply = server.ask(key, "GET", PREDICT, "").expect(405);
+        assert_eq!(reply.field("allow"), ["POST"]);
+    }
+    server.send("GET", PREDICT, &[], "").expect_challenge(401, None, None);
+    server.ask("revoked", "GET", PREDICT, "").expect_challenge(401, Some("invalid_token"), Some("revoked"));
+}
+
+/// Nothing is done long after the key was looked at: a body that does not come in time is not waited for.
+#[test]
+fn a_body_has_a_time_limit() {
+    use std::io::Read;
+
+    let server = start(&[]);
+    let bearer = server.bearer("full");
+    let fields = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("content-length", "2")];
+    let mut socket = server.open("POST", PREDICT, &fields, "");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}

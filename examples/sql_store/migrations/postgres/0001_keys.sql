@@ -1,14 +1,19 @@
 -- The collation "C" compares byte by byte; that of the database may take two ids for one, or sort them otherwise.
 CREATE TABLE keygate_keys (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    issuer TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
-    owner_kind TEXT COLLATE "C" NOT NULL,
+    labels TEXT COLLATE "C" NOT NULL CHECK (substr(labels, 1, 1) = '{'),
+    owner_kind TEXT COLLATE "C" NOT NULL CHECK (owner_kind IN ('personal', 'team')),
     owner_id TEXT COLLATE "C" NOT NULL,
-    -- A personal key acts as its user and has neither level nor scope. A team key has all three, and what does not
-    -- restrict says `all`: there is no absence that could be read as everything.
-    level TEXT COLLATE "C" CHECK (level IN ('full', 'inference_only', 'metrics_only')),
-    environments TEXT COLLATE "C" CHECK (environments = 'all' OR substr(environments, 1, 2) = '["'),
-    models TEXT COLLATE "C" CHECK (models = 'all' OR substr(models, 1, 2) = '["'),
+    -- A personal key acts as its user and has none of these. A team key has a level, and what the level takes is
+    -- spelled out: what does not restrict says `"all"`, so there is no absence that could be read as everything.
+    level TEXT COLLATE "C" CHECK (level IN ('custom', 'full', 'inference_only', 'metrics_only')),
+    actions TEXT COLLATE "C" CHECK (substr(actions, 1, 2) = '["'),
+    environments TEXT COLLATE "C" CHECK (environments = '"all"' OR substr(environments, 1, 2) = '["'),
+    models TEXT COLLATE "C" CHECK (models = '"all"' OR substr(models, 1, 2) = '["'),
+    resources TEXT COLLATE "C" CHECK (resources = '"all"' OR substr(resources, 1, 2) = '["'),
+    incarnation BIGINT CHECK (incarnation IS NULL OR owner_kind = 'personal'),
     created_at BIGINT NOT NULL,
     creator_kind TEXT COLLATE "C" NOT NULL CHECK (creator_kind IN ('system', 'user')),
     creator_id TEXT COLLATE "C" NOT NULL CHECK ((creator_id = '') = (creator_kind = 'system')),
@@ -17,23 +22,22 @@ CREATE TABLE keygate_keys (
     last_used_at BIGINT,
     status TEXT COLLATE "C" NOT NULL CHECK (status IN ('active', 'disabled', 'revoked')),
     revoked_at BIGINT CHECK ((revoked_at IS NOT NULL) = (status = 'revoked')),
+    revoked_cause TEXT COLLATE "C" CHECK ((revoked_cause IS NOT NULL) = (status = 'revoked')),
     -- The algorithm, and 28 bytes of hash.
     current_digest BYTEA NOT NULL CHECK (length(current_digest) = 29),
     previous_digest BYTEA CHECK (length(previous_digest) = 29),
     previous_ends_at BIGINT CHECK ((previous_ends_at IS NULL) = (previous_digest IS NULL)),
+    previous_last_used_at BIGINT CHECK (previous_last_used_at IS NULL OR previous_digest IS NOT NULL),
     CHECK (previous_ends_at <= expires_at),
-    CHECK (
-        CASE owner_kind
-            WHEN 'personal' THEN level IS NULL AND environments IS NULL AND models IS NULL
-            WHEN 'team' THEN level IS NOT NULL AND environments IS NOT NULL AND models IS NOT NULL
-            ELSE FALSE
-        END
-    ),
-    CHECK (level <> 'full' OR models = 'all'),
-    CHECK (level <> 'metrics_only' OR environments = 'all')
+    CHECK ((level IS NOT NULL) = (owner_kind = 'team')),
+    CHECK ((actions IS NOT NULL) = (COALESCE(level, '') = 'custom')),
+    CHECK ((environments IS NOT NULL) = (COALESCE(level, '') IN ('custom', 'full', 'inference_only'))),
+    CHECK ((models IS NOT NULL) = (COALESCE(level, '') IN ('inference_only', 'metrics_only'))),
+    CHECK ((resources IS NOT NULL) = (COALESCE(level, '') = 'custom'))
 );
 
 -- A revoked key gives its name back.
 CREATE UNIQUE INDEX keygate_names ON keygate_keys (owner_kind, owner_id, name) WHERE status <> 'revoked';
+CREATE INDEX keygate_keys_by_creation ON keygate_keys (created_at, id);
 CREATE INDEX keygate_keys_by_owner ON keygate_keys (owner_kind, owner_id, created_at, id);
 CREATE INDEX keygate_keys_by_creator ON keygate_keys (creator_kind, creator_id, created_at, id);

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses some of it")]
 
 use core::{
+    fmt,
+    future::Future,
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -11,15 +13,22 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process,
+    sync::Arc,
 };
 
 use keygate::{
-    Actor, Create, Directory, Grant, Issuer, KeyId, KeyManagementStore, KeyRecord, Membership, NewKey, Operation,
-    Permit, SysRng, TeamId, UnixTime, UserId, Validity, authorize_operation,
+    Grant, Issuer, KeyId, KeyManager, KeyName, KeyRecord, Labels, MemoryDirectory, RevocationCause, Rotation, System,
+    SystemRandomness, TeamId, TeamRole, UnixTime, UserId, Validity,
+    audit::{Event, EventKind},
+    manage::{
+        Acting, Create, Disable, Enable, MintRules, MintedSecret, Operation, Permit, Rename, Revoke, Rotate,
+        authorize_operation,
+    },
+    store::{Answer, ChangeFeed, Directory, KeyChange, KeyManagementStore, Logged, NewKey},
 };
-use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
+use keygate_sql_store::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection, postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
@@ -28,46 +37,92 @@ pub const ISSUER: Issuer = Issuer::from_static("acme");
 pub const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 
 /// A database of a test's own.
-pub trait Place: Sized {
-    type Store: KeyManagementStore<Error = StoreError> + Directory<Error = StoreError> + Members + Clone + 'static;
+pub trait Place: Sized + Send + Sync {
+    type Store: KeyManagementStore<Error = StoreError, Receipt = Logged>
+        + ChangeFeed
+        + Directory<Error = StoreError>
+        + Inherent
+        + Clone
+        + fmt::Debug
+        + 'static;
 
     /// Makes it, or says that it cannot be tested here.
-    async fn make() -> Option<Self>;
+    fn make() -> impl Future<Output = Option<Self>> + Send;
     /// Opens a store on what is there.
-    async fn open(&self) -> Self::Store;
+    fn open(&self) -> impl Future<Output = Self::Store> + Send;
     /// Opens an empty store beside it.
-    async fn open_empty(&self) -> Self::Store;
+    fn open_empty(&self) -> impl Future<Output = Self::Store> + Send;
     /// Runs SQL with the constraints switched off.
-    async fn corrupt(&self, sql: &str);
+    fn corrupt(&self, sql: &str) -> impl Future<Output = ()> + Send;
     /// Runs SQL.
-    async fn execute(&self, sql: &str) -> Result<(), sqlx::Error>;
+    fn execute(&self, sql: &str) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Returns a text that is another one after a row of the table of keys was written.
+    fn written(&self) -> impl Future<Output = String> + Send;
     /// Names it, for another process.
     fn url(&self) -> String;
     /// Ends it.
-    async fn remove(self);
+    fn remove(self) -> impl Future<Output = ()> + Send;
 }
 
 /// What no trait of `keygate` has.
-pub trait Members {
-    async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership);
-    async fn deprovision(&self, user: &UserId);
+pub trait Inherent {
+    fn provision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
+    fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> impl Future<Output = ()> + Send;
+    fn deprovision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
+    fn events(
+        &self,
+        after: Option<u64>,
+        limit: u16,
+    ) -> impl Future<Output = Result<Vec<LoggedEvent>, StoreError>> + Send;
+    fn begin_new_life(&self) -> impl Future<Output = ()> + Send;
 }
 
-macro_rules! members {
+macro_rules! inherent {
     ($($store:ident),*) => {
-        $(impl Members for $store {
-            async fn set_member(&self, user: &UserId, team: &TeamId, membership: Membership) {
-                $store::set_member(self, user, team, membership).await.unwrap();
+        $(impl Inherent for $store {
+            async fn provision(&self, user: &UserId) {
+                $store::provision(self, user).await.unwrap();
+            }
+
+            async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) {
+                $store::set_member(self, user, team, role).await.unwrap();
             }
 
             async fn deprovision(&self, user: &UserId) {
                 $store::deprovision(self, user).await.unwrap();
             }
+
+            async fn events(&self, after: Option<u64>, limit: u16) -> Result<Vec<LoggedEvent>, StoreError> {
+                $store::events(self, after, limit).await
+            }
+
+            async fn begin_new_life(&self) {
+                $store::begin_new_life(self).await.unwrap();
+            }
         })*
     };
 }
 
-members!(PostgresStore, SqliteStore);
+inherent!(PostgresStore, SqliteStore);
+
+/// Reads the whole log.
+pub async fn logged(store: &(impl Inherent + Sync)) -> Vec<LoggedEvent> {
+    let mut logged: Vec<LoggedEvent> = Vec::new();
+    loop {
+        let after = logged.last().map(|event| event.sequence);
+        let page = store.events(after, 500).await.unwrap();
+        if page.is_empty() {
+            return logged;
+        }
+        logged.extend(page);
+    }
+}
+
+/// The kinds of the events of a key.
+pub async fn kinds(store: &(impl Inherent + Sync), id: KeyId) -> Vec<EventKind> {
+    let events = logged(store).await.into_iter().map(|logged| logged.event);
+    events.filter(|event| event.key == Some(id)).map(|event: Event| event.kind).collect()
+}
 
 /// Tests both databases: `both!(name, ...)` makes a test of `async fn name<P: Place>(place: &P)` for each.
 #[macro_export]
@@ -128,10 +183,16 @@ impl Place for File {
     }
 
     async fn execute(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let options = SqliteConnectOptions::new().filename(self.path());
+        let options = SqliteConnectOptions::new().filename(self.path()).foreign_keys(false);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
         connection.close().await
+    }
+
+    async fn written(&self) -> String {
+        // The log grows with each transaction that wrote anything.
+        let log = self.directory.path().join("keys.db-wal");
+        std::fs::metadata(log).unwrap().len().to_string()
     }
 
     fn url(&self) -> String {
@@ -189,6 +250,15 @@ impl Place for Server {
         run(&self.options, sql).await
     }
 
+    async fn written(&self) -> String {
+        // The transactions that wrote the rows as they are, or locked them.
+        let mut connection = PgConnection::connect_with(&self.options).await.unwrap();
+        let sql = "SELECT string_agg(concat(ctid, xmin, xmax), ' ' ORDER BY id) FROM keygate_keys";
+        let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        row.get(0)
+    }
+
     fn url(&self) -> String {
         self.options.to_url_lossy().into()
     }
@@ -205,24 +275,73 @@ async fn run(options: &PgConnectOptions, sql: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Permits as the system.
+/// Permits as the system, at the time of [`NOW`].
 pub fn permit<O: Operation>(operation: O) -> Permit<O> {
-    authorize_operation(&Actor::system("test").unwrap(), operation, None, NOW).unwrap()
+    permit_at(operation, NOW)
+}
+
+pub fn permit_at<O: Operation>(operation: O, now: UnixTime) -> Permit<O> {
+    let system = System::new("test").unwrap();
+    authorize_operation(ISSUER, Acting::System(&system), operation, None, now).unwrap()
 }
 
 /// Makes a key.
 pub fn mint(grant: Grant, name: &str, validity: Validity, created_at: UnixTime) -> NewKey {
-    permit(Create(grant)).issue(ISSUER, name.parse().unwrap(), validity, &mut SysRng, created_at).unwrap().key
+    let rules =
+        MintRules::new().with_max_scope_members(usize::MAX).with_own_actions(keygate::OwnActions::EVERY_ORDINARY);
+    let permit = permit_at(Create { grant, validity }, created_at);
+    permit.issue(ISSUER, (name.parse().unwrap(), Labels::NONE), &rules, &SystemRandomness, created_at).unwrap().key
+}
+
+pub fn rename(key: &KeyRecord, name: &str) -> KeyChange {
+    let name: KeyName = name.parse().unwrap();
+    permit(Rename(Arc::new(key.clone()))).rename(ISSUER, name, &SystemRandomness, NOW).unwrap()
+}
+
+pub fn disable(key: &KeyRecord) -> KeyChange {
+    permit(Disable(Arc::new(key.clone()))).disable(ISSUER, &SystemRandomness, NOW).unwrap()
+}
+
+pub fn enable(key: &KeyRecord) -> KeyChange {
+    permit(Enable(Arc::new(key.clone()))).enable(ISSUER, &SystemRandomness, NOW).unwrap()
+}
+
+pub fn revoke(key: &KeyRecord, cause: RevocationCause) -> KeyChange {
+    permit(Revoke(Arc::new(key.clone()))).revoke(ISSUER, cause, &SystemRandomness, NOW).unwrap()
+}
+
+pub fn rotate(key: &KeyRecord, rotation: Rotation) -> MintedSecret {
+    let rules = MintRules::new().with_max_overlap(core::time::Duration::MAX);
+    permit(Rotate(Arc::new(key.clone()))).rotate(ISSUER, rotation, &rules, &SystemRandomness, NOW).unwrap()
+}
+
+/// Makes a change that is not refused, and finds the key.
+pub async fn changed(
+    store: &impl KeyManagementStore<Error = StoreError, Receipt = Logged>,
+    change: KeyChange,
+) -> KeyRecord {
+    let id = change.id();
+    assert_eq!(store.change(change).await.unwrap(), Answer::Changed(Logged));
+    found(store, id).await
+}
+
+/// Manages keys without a clock, for users of whom nothing is known.
+pub fn manager<S: KeyManagementStore>(store: S) -> KeyManager<S, MemoryDirectory> {
+    KeyManager::with_parts(ISSUER, store, || NOW, SystemRandomness).with_directory(MemoryDirectory::new())
 }
 
 pub fn personal(user: &str) -> Grant {
-    Grant::Personal { user: user.parse().unwrap() }
+    Grant::personal(user.parse().unwrap())
 }
 
 /// Stores a new key, and finds it.
-pub async fn stored(store: &impl KeyManagementStore<Error = StoreError>, grant: Grant, name: &str) -> KeyRecord {
+pub async fn stored(
+    store: &impl KeyManagementStore<Error = StoreError, Receipt = Logged>,
+    grant: Grant,
+    name: &str,
+) -> KeyRecord {
     let key = mint(grant, name, Validity::NEVER_EXPIRES, NOW);
-    store.insert(key.clone()).await.unwrap().unwrap();
+    assert_eq!(store.insert(key.clone()).await.unwrap(), Ok(Logged));
     found(store, key.record().id()).await
 }
 

@@ -3,7 +3,9 @@
 use std::{env, sync::Arc};
 
 use keygate::{
-    Action, Decision, Issuer, KeyRecord, MatchedKey, Membership, ParseTokenError, Request, UnixTime, UnverifiedToken,
+    Action, Issuer, KeyRecord, Membership, Request, UnixTime,
+    policy::Decision,
+    verify::{MatchedKey, ParseTokenError, UnverifiedToken},
 };
 use keygate_native::{KG, NOW, issued};
 use no_panic::no_panic;
@@ -21,7 +23,7 @@ fn parse(issuer: Issuer, text: &str) -> Result<UnverifiedToken, ParseTokenError>
 #[no_panic]
 #[inline(never)]
 fn verify(presented: &UnverifiedToken, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Option<MatchedKey> {
-    keygate::verify(presented, record, now).ok()
+    keygate::verify::verify(presented, record, now).ok()
 }
 
 #[no_panic]
@@ -32,7 +34,7 @@ fn decide<'a>(
     request: &'a Request,
     now: UnixTime,
 ) -> Decision<'a> {
-    keygate::decide(key, membership, request, now)
+    keygate::policy::decide(key, membership, request, now)
 }
 
 fn main() {

@@ -7,9 +7,11 @@ use core::{arch::asm, hint::black_box};
 use std::env;
 
 use keygate::{
-    Action, Request, SecretDigest, UnixTime, UnverifiedToken, decide,
+    Action, Request, UnixTime,
     legacy::{LegacyFormat, LegacyHash},
-    verify, verify_legacy,
+    policy::decide,
+    store::SecretDigest,
+    verify::{UnverifiedToken, verify, verify_legacy},
 };
 use keygate_native::{KG, NOW, issued, record, record_of};
 use subtle::ConstantTimeEq;
@@ -104,7 +106,7 @@ fn main() {
                 [(imported, None), (upgraded, None), (other, Some(imported)), (other, Some(upgraded)), (other, None)];
             for (current, previous) in stored {
                 let record = record_of(presented.id(), &issued, current, previous);
-                if let Ok(key) = black_box(verify_legacy(&presented, Some(record), NOW)) {
+                if let Ok(key) = black_box(verify_legacy(&presented, KG, Some(record), NOW)) {
                     println!("opens: {}", key.id());
                 }
             }

@@ -4,8 +4,12 @@
 use core::{hint::black_box, iter};
 use std::sync::Arc;
 
-use dudect_bencher::{BenchRng, CtRunner, Class, ctbench_main, rand::Rng};
-use keygate::{KeyRecord, SecretDigest, UnverifiedToken, verify};
+use dudect_bencher::{BenchRng, Class, CtRunner, ctbench_main, rand::Rng};
+use keygate::{
+    KeyRecord,
+    store::SecretDigest,
+    verify::{UnverifiedToken, verify},
+};
 use keygate_native::{KG, NOW, issued, record};
 use subtle::ConstantTimeEq;
 
@@ -28,13 +32,7 @@ const LAST: Option<usize> = Some(SecretDigest::LENGTH - 1);
 /// Times a function on inputs of two classes in random order; they are made before, at places of their own.
 fn compare<T>(runner: &mut CtRunner, rng: &mut BenchRng, make: [&dyn Fn() -> T; 2], run: impl Fn(&T) -> bool) {
     let inputs: Vec<_> = (0..SAMPLES)
-        .map(|_| {
-            if rng.next_u32().is_multiple_of(2) {
-                (Class::Left, make[0]())
-            } else {
-                (Class::Right, make[1]())
-            }
-        })
+        .map(|_| if rng.next_u32().is_multiple_of(2) { (Class::Left, make[0]()) } else { (Class::Right, make[1]()) })
         .collect();
     for (class, input) in &inputs {
         runner.run_one(*class, || black_box(run(black_box(input))));

@@ -11,8 +11,7 @@ use std::{
 };
 
 use keygate::{KeyKind, Token};
-use keygate_native::KG;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use keygate_native::{KG, generator};
 
 /// Half of a secret; kept with all its bits turned, so that it is not what is looked for.
 type Canary = [u8; 16];
@@ -38,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn token() -> Token {
-    Token::generate(KG, KeyKind::Team, &mut ChaCha20Rng::from_seed([9; 32])).expect("a token")
+    Token::generate(KG, KeyKind::Team, &generator(9)).expect("a token")
 }
 
 /// Makes tokens, moves them, shows them and drops them: many, since what looks for them takes some of the places where

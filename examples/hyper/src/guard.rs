@@ -1,0 +1,88 @@
+//! The way of a request: who calls, and whether they may. These are the two steps of [`Gate`], which the layers of the
+//! feature `tower` take as well.
+
+use core::error::Error;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use keygate::{
+    AuthenticateError, Authorization, Gate, KeyManager, MemoryDirectory, MemoryStore, TeamRole, Verdict,
+    audit::RefusalReason,
+    http::{CredentialHeaders, Responses, extract_credential},
+    sink::ChannelSink,
+};
+
+use crate::{keys::ACME, platform::Route};
+
+/// What the steps need.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) gate: Gate<MemoryStore, MemoryDirectory>,
+    pub(crate) keys: KeyManager<MemoryStore, MemoryDirectory>,
+    responses: Responses,
+}
+
+impl Guard {
+    pub(crate) fn new(sink: ChannelSink) -> Result<Self, Box<dyn Error>> {
+        let (store, directory) = (MemoryStore::new(), MemoryDirectory::new());
+        directory.set_member("ada".parse()?, "core".parse()?, TeamRole::Member);
+        Ok(Self {
+            gate: Gate::new(ACME, store.clone()).with_directory(directory.clone()).with_sink(sink.clone()),
+            keys: KeyManager::new(ACME, store).with_directory(directory).with_sink(sink),
+            responses: Responses::new("models")?,
+        })
+    }
+
+    /// From the header fields to a proof, or to the answer that refuses. What is refused, the sink is told.
+    pub(crate) async fn admit(&self, headers: &HeaderMap, route: &Route) -> Result<Authorization, Response<String>> {
+        let Self { gate, responses, .. } = self;
+
+        // The header: one credential, or 401 where there is none, or 400. It is no token yet.
+        let credential = extract_credential(headers, CredentialHeaders::Authorization).map_err(|error| {
+            gate.stranger_refused(None, error.refusal());
+            responses.no_credential(error)
+        })?;
+
+        // The key: one look-up, two comparisons also where nothing was found. Absent and wrong get the same answer; one
+        // that is revoked, disabled or out of its time gets its 401 on every route.
+        let key = gate.authenticate(credential).await.map_err(|error| match error {
+            AuthenticateError::Unauthenticated(_) => responses.invalid_key(),
+            AuthenticateError::Unusable(reason) => responses.unusable_key(reason),
+            // A store that fails is neither an allow nor a wrong key.
+            _ => responses.unavailable(),
+        })?;
+
+        // The request: what the router says this is about. Where there is no rule, nothing is allowed.
+        let request = match route {
+            Route::Ask(request) => request,
+            Route::Closed => {
+                gate.key_refused(&key, RefusalReason::CLOSED);
+                return Err(responses.closed());
+            }
+            _ => {
+                gate.key_refused(&key, RefusalReason::NOT_FOUND);
+                return Err(not_found());
+            }
+        };
+
+        // The decision: a proof for the handler, or a denial. What would show that something exists is answered as if it
+        // did not.
+        match gate.authorize(&key, request).await {
+            Ok(Verdict::Allowed(authorization)) => Ok(authorization),
+            Ok(Verdict::Denied { denial, .. }) if denial.reveals_existence() => Err(not_found()),
+            Ok(Verdict::Denied { denial, .. }) => Err(responses.denied(denial)),
+            Ok(Verdict::Unauthenticated(_)) => Err(responses.invalid_key()),
+            Ok(_) | Err(_) => Err(responses.unavailable()),
+        }
+    }
+}
+
+/// The service's own 404.
+pub(crate) fn not_found() -> Response<String> {
+    let body = r#"{"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}"#;
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

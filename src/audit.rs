@@ -1,0 +1,670 @@
+//! Audit events: one for each change and each refusal, with who, what, on what and why, and never a secret.
+//!
+//! A change and its event are one: an operation of a [store](crate::store) carries an [`EventDraft`], the library
+//! completes it from what only the transaction knows, and the store keeps both or neither. Events that belong to no
+//! change, which are refusals and uses, go to a [sink](crate::sink).
+//!
+//! # Format
+//!
+//! With feature `serde` an event is a flat map, in any self-describing format. It begins with its `version`. A reader
+//! keeps what it does not know, so an event of a later version can be read and written again without loss: a kind or an
+//! actor that it cannot name is [`EventKind::Unknown`] or [`Principal::Unknown`]. In an event of version 1 those are
+//! errors.
+//!
+//! | field | what it is |
+//! |---|---|
+//! | `version`, `id`, `at` | 1; of a change, 32 hexadecimal digits, then `-` and a number for all but the first key that one call ends; Unix seconds |
+//! | `actor` | `key`, `system`, `unverified` or `user` |
+//! | `actor_key`, `actor_slot`, `actor_user`, `actor_reason` | what names the actor: of a personal key the user as well |
+//! | `key`, `owner` | the target |
+//! | `event` | what happened |
+//! | the rest | what the [kind](EventKind) says |
+
+use alloc::string::String;
+use core::{fmt, str::FromStr};
+
+use crate::{
+    action::Request,
+    encoding::write_hex,
+    grant::Owner,
+    id::{KeyId, ModelId, ResourceId, TeamId, UserId},
+    labels::Labels,
+    level::PermissionLevel,
+    name::{EnvironmentName, KeyName},
+    randomness::{Randomness, RandomnessError},
+    reason::Reason,
+    record::{KeyRecord, RevocationCause, SecretSlot},
+    text::{Grammar, SymbolTest, text_serde, text_type},
+    time::UnixTime,
+};
+
+#[cfg(feature = "serde")]
+mod serialized;
+
+/// Something that happened to a key, or was refused.
+///
+/// ```
+/// use keygate::{
+///     Actor, EnvironmentScope, Grant, Issuer, KeyManager, MemoryStore, NewKeySpec, Owner, Permission, Validity,
+///     audit::{EventKind, Principal},
+/// };
+///
+/// # pollster::block_on(async {
+/// let store = MemoryStore::new();
+/// let keys = KeyManager::new(Issuer::from_static("acme"), store.clone());
+/// let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+/// keys.create(&Actor::system("first key")?, NewKeySpec::new(grant, "batch".parse()?, Validity::NEVER_EXPIRES)).await?;
+///
+/// let events = store.events();
+/// assert!(matches!(events[0].kind, EventKind::Created { .. }));
+/// assert!(matches!(events[0].by, Principal::System { .. }));
+/// assert_eq!(events[0].owner, Some(Owner::Team("core".parse()?)));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The unique id of an event that belongs to a change.
+    pub id: Option<EventId>,
+    /// When.
+    pub at: UnixTime,
+    /// Who.
+    pub by: Principal,
+    /// The key that it happened to, where there is one.
+    pub key: Option<KeyId>,
+    /// The owner of that key, or of the keys that were asked for.
+    pub owner: Option<Owner>,
+    /// What.
+    pub kind: EventKind,
+    #[cfg(feature = "serde")]
+    unknown: serialized::Unknown,
+}
+
+impl Event {
+    /// Makes the event for a refusal; `target` is the key that it was about, and whose it is.
+    ///
+    /// A gate and a manager make their own. This one is for rules of the service, such as a rate limit.
+    ///
+    /// ```
+    /// use keygate::{AuthenticatedKey, UnixTime, audit::{Event, RefusalReason}};
+    ///
+    /// fn too_many(key: &AuthenticatedKey, now: UnixTime) -> Event {
+    ///     let target = Some((key.id(), key.owner()));
+    ///     Event::refused(now, key.principal(), target, None, RefusalReason::SERVICE_RULE)
+    /// }
+    /// # let _ = too_many;
+    /// ```
+    #[must_use]
+    pub fn refused(
+        at: UnixTime,
+        by: Principal,
+        target: Option<(KeyId, Owner)>,
+        attempt: Option<Attempt>,
+        reason: RefusalReason,
+    ) -> Self {
+        let (key, owner) = target.unzip();
+        Self::new(None, at, by, key, owner, EventKind::Refused { attempt, reason })
+    }
+
+    /// The event for an operation that was refused; a target that does not exist has no owner.
+    pub(crate) fn refused_operation(
+        at: UnixTime,
+        by: Principal,
+        (key, owner): (Option<KeyId>, Option<Owner>),
+        attempt: Option<Attempt>,
+        reason: RefusalReason,
+    ) -> Self {
+        Self::new(None, at, by, key, owner, EventKind::Refused { attempt, reason })
+    }
+
+    pub(crate) fn new(
+        id: Option<EventId>,
+        at: UnixTime,
+        by: Principal,
+        key: Option<KeyId>,
+        owner: Option<Owner>,
+        kind: EventKind,
+    ) -> Self {
+        Self {
+            id,
+            at,
+            by,
+            key,
+            owner,
+            kind,
+            #[cfg(feature = "serde")]
+            unknown: serialized::Unknown::default(),
+        }
+    }
+}
+
+/// The id of an event: 16 random bytes of its draft, and a number where one draft ends many keys.
+///
+/// ```
+/// use keygate::audit::EventId;
+///
+/// let id: EventId = "00112233445566778899aabbccddeeff-17".parse()?;
+/// assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff-17");
+/// assert!("00112233445566778899aabbccddeeff-0".parse::<EventId>().is_err()); // one spelling
+/// # Ok::<(), keygate::audit::InvalidEventId>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EventId {
+    draft: [u8; 16],
+    part: u16,
+}
+
+impl EventId {
+    /// Draws a new id.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomnessError`] if there are no random bytes to be had.
+    pub fn generate(randomness: &dyn Randomness) -> Result<Self, RandomnessError> {
+        let mut draft = [0; 16];
+        randomness.fill(&mut draft)?;
+        Ok(Self { draft, part: 0 })
+    }
+
+    const fn part(self, part: u16) -> Self {
+        Self { draft: self.draft, part }
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.draft, f)?;
+        if self.part == 0 { Ok(()) } else { write!(f, "-{}", self.part) }
+    }
+}
+
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
+        let (draft, part) = match text.split_once('-') {
+            None => (text, 0),
+            Some((draft, part)) if !part.starts_with(['0', '+']) => (draft, part.parse().map_err(|_| InvalidEventId)?),
+            Some(_) => return Err(InvalidEventId),
+        };
+        let words = crate::encoding::read_words::<4>(draft.as_bytes()).ok_or(InvalidEventId)?;
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(words.map(u32::to_be_bytes).as_flattened());
+        Ok(Self { draft: bytes, part })
+    }
+}
+
+text_serde!(EventId);
+
+/// A text that is not the id of an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an event id has 32 lower-case hexadecimal digits, and for all but the first part `-` and a number")]
+#[non_exhaustive]
+pub struct InvalidEventId;
+
+/// What is known of an event before its change: who, when, and its id. The store's transaction completes it.
+///
+/// A manager makes it, and a store only passes it on: see [`KeyChange::apply`](crate::store::KeyChange::apply).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventDraft {
+    id: EventId,
+    at: UnixTime,
+    by: Principal,
+}
+
+impl EventDraft {
+    pub(crate) const fn new(id: EventId, at: UnixTime, by: Principal) -> Self {
+        Self { id, at, by }
+    }
+
+    /// Returns the id.
+    #[must_use]
+    pub const fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// Returns when the change was asked for.
+    #[must_use]
+    pub const fn at(&self) -> UnixTime {
+        self.at
+    }
+
+    /// Returns who asked for it.
+    #[must_use]
+    pub const fn by(&self) -> &Principal {
+        &self.by
+    }
+
+    /// Completes the draft for one key; `part` counts the keys that one draft ends.
+    pub(crate) fn complete(&self, part: u16, record: &KeyRecord, kind: EventKind) -> Event {
+        let Self { id, at, by } = self;
+        Event::new(Some(id.part(part)), *at, by.clone(), Some(record.id()), Some(record.grant().owner()), kind)
+    }
+}
+
+/// Who did something, or tried to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Principal {
+    /// A key whose secret matched.
+    #[non_exhaustive]
+    Key {
+        /// Its id.
+        id: KeyId,
+        /// The secret that was presented.
+        slot: SecretSlot,
+        /// The user of a personal key.
+        user: Option<UserId>,
+    },
+    /// The service itself.
+    #[non_exhaustive]
+    System {
+        /// Why.
+        reason: SystemReason,
+    },
+    /// An actor that this version of the crate does not know.
+    Unknown,
+    /// Somebody whose credential opened nothing.
+    #[non_exhaustive]
+    Unverified {
+        /// The id that the credential claimed, which need not exist.
+        claimed: Option<KeyId>,
+    },
+    /// A signed-in user.
+    #[non_exhaustive]
+    User {
+        /// Their id.
+        id: UserId,
+    },
+}
+
+impl Principal {
+    /// Somebody whose credential opened nothing, for the event of a server that refuses credentials itself.
+    ///
+    /// ```
+    /// use keygate::{UnixTime, Unauthenticated, audit::{Event, Principal}, sink::Message};
+    ///
+    /// fn refused(unauthenticated: &Unauthenticated, now: UnixTime) -> Message<'static> {
+    ///     let stranger = Principal::unverified(unauthenticated.claimed());
+    ///     Message::Stranger(Event::refused(now, stranger, None, None, unauthenticated.refusal()))
+    /// }
+    /// # let _ = refused;
+    /// ```
+    #[must_use]
+    pub const fn unverified(claimed: Option<KeyId>) -> Self {
+        Self::Unverified { claimed }
+    }
+
+    /// Returns the user who acted: signed in, or behind a personal key.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Key { user, .. } => user.as_ref(),
+            Self::User { id } => Some(id),
+            Self::System { .. } | Self::Unknown | Self::Unverified { .. } => None,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A key was created.
+    #[non_exhaustive]
+    Created {
+        /// Its name.
+        name: KeyName,
+        /// The level of a team key.
+        level: Option<PermissionLevel>,
+        /// When it expires, if it does.
+        expires_at: Option<UnixTime>,
+    },
+    /// A key was disabled.
+    Disabled,
+    /// A disabled key was enabled.
+    Enabled,
+    /// A legacy key was imported.
+    #[non_exhaustive]
+    Imported {
+        /// Its name.
+        name: KeyName,
+        /// The level of a team key.
+        level: Option<PermissionLevel>,
+        /// When the old system made it.
+        created_at: UnixTime,
+        /// When it expires, if it does.
+        expires_at: Option<UnixTime>,
+    },
+    /// A key got other labels.
+    #[non_exhaustive]
+    LabelsSet {
+        /// The labels that it has now.
+        labels: Labels,
+    },
+    /// The previous secret was ended before its time.
+    OverlapEnded,
+    /// A request or an operation was refused.
+    #[non_exhaustive]
+    Refused {
+        /// What was attempted; nothing where the credential itself was refused.
+        attempt: Option<Attempt>,
+        /// Why.
+        reason: RefusalReason,
+    },
+    /// A key was renamed.
+    #[non_exhaustive]
+    Renamed {
+        /// The name that it has now.
+        name: KeyName,
+        /// The name that it had before.
+        previous_name: KeyName,
+    },
+    /// A key was revoked, for the first and only time.
+    #[non_exhaustive]
+    Revoked {
+        /// Why.
+        cause: RevocationCause,
+    },
+    /// A key got a new secret.
+    #[non_exhaustive]
+    Rotated {
+        /// When the previous secret ends, if there is one.
+        previous_ends_at: Option<UnixTime>,
+    },
+    /// Something that this version of the crate does not know.
+    Unknown,
+    /// The digest of a legacy secret was replaced by one of its text; the secret stayed.
+    Upgraded,
+    /// A key was used.
+    #[non_exhaustive]
+    Used {
+        /// How many times, since the last event of this kind.
+        count: u64,
+        /// The first of these uses.
+        first_at: UnixTime,
+        /// The last of these uses.
+        last_at: UnixTime,
+    },
+}
+
+impl EventKind {
+    /// The names of every kind, as they are written.
+    pub const NAMES: &'static [&'static str] = &[
+        "created",
+        "disabled",
+        "enabled",
+        "imported",
+        "labels_set",
+        "overlap_ended",
+        "refused",
+        "renamed",
+        "revoked",
+        "rotated",
+        "unknown",
+        "upgraded",
+        "used",
+    ];
+
+    /// Returns the name used in logs, which is stable; one of [`EventKind::NAMES`].
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Imported { .. } => "imported",
+            Self::LabelsSet { .. } => "labels_set",
+            Self::OverlapEnded => "overlap_ended",
+            Self::Refused { .. } => "refused",
+            Self::Renamed { .. } => "renamed",
+            Self::Revoked { .. } => "revoked",
+            Self::Rotated { .. } => "rotated",
+            Self::Unknown => "unknown",
+            Self::Upgraded => "upgraded",
+            Self::Used { .. } => "used",
+        }
+    }
+}
+
+/// What was attempted where it was refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Attempt {
+    /// An operation on keys; the target is the key and the owner of the event.
+    Operation(OperationKind),
+    /// A request.
+    #[non_exhaustive]
+    Request {
+        /// The team of the request.
+        team: TeamId,
+        /// The name of the action.
+        action: String,
+        /// The model, if the action names one.
+        model: Option<ModelId>,
+        /// The environment, if the action names one.
+        environment: Option<EnvironmentName>,
+        /// The resource, if the action names one.
+        resource: Option<ResourceId>,
+    },
+}
+
+impl Attempt {
+    /// Takes what a request asked for.
+    #[must_use]
+    pub fn request(request: &Request) -> Self {
+        let Request { team, action } = request;
+        Self::Request {
+            team: team.clone(),
+            action: action.name().into(),
+            model: action.model().cloned(),
+            environment: action.environment().cloned(),
+            resource: action.resource().cloned(),
+        }
+    }
+}
+
+macro_rules! operation_kinds {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal;)*) => {
+        /// An operation on keys, without its target.
+        ///
+        /// ```
+        /// use keygate::audit::OperationKind;
+        /// assert_eq!("end_overlap".parse(), Ok(OperationKind::EndOverlap));
+        /// ```
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum OperationKind {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl OperationKind {
+            /// Every operation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Returns the name used in logs and answers.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+operation_kinds! {
+    /// Create a key.
+    Create = "create";
+    /// Disable a key.
+    Disable = "disable";
+    /// Enable a disabled key.
+    Enable = "enable";
+    /// End a key's previous secret.
+    EndOverlap = "end_overlap";
+    /// Import a legacy key.
+    Import = "import";
+    /// List an owner's keys.
+    List = "list";
+    /// Rename a key.
+    Rename = "rename";
+    /// Revoke a key.
+    Revoke = "revoke";
+    /// Give a key another secret.
+    Rotate = "rotate";
+    /// Set a key's labels.
+    SetLabels = "set_labels";
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for OperationKind {
+    type Err = UnknownOperation;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOperation> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or(UnknownOperation)
+    }
+}
+
+/// A text that names no operation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not the name of an operation on keys")]
+#[non_exhaustive]
+pub struct UnknownOperation;
+
+/// Why something was refused: one of a closed list, so that a counter can begin at 0 for each.
+///
+/// The list has the names of every [`Reason`] of the policy, of what a store or a rule about keys refuses, of what is
+/// wrong with a credential, and of the rules of the edge.
+///
+/// ```
+/// use keygate::{Reason, audit::RefusalReason};
+///
+/// let counters = vec![0_u64; RefusalReason::ALL.len()];
+/// assert_eq!(counters[RefusalReason::from(Reason::Expired).index()], 0);
+/// assert_eq!("expired".parse(), Ok(RefusalReason::from(Reason::Expired)));
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RefusalReason(u8);
+
+macro_rules! refusal_reasons {
+    ({ $($(#[doc = $doc:literal])* $name:ident = $text:literal;)* } $($other:literal)*) => {
+        impl RefusalReason {
+            const NAMES: &'static [&'static str] = &[$($text,)* $($other,)*];
+
+            $($(#[doc = $doc])* pub const $name: Self = Self::of($text);)*
+        }
+    };
+}
+
+refusal_reasons! {
+    {
+    /// The route is not listed, so no key may use it.
+    CLOSED = "closed";
+    /// The resource does not exist.
+    NOT_FOUND = "not_found";
+    /// The transport is not encrypted.
+    PLAINTEXT = "plaintext";
+    /// A rule of the service's own, such as a rate limit.
+    SERVICE_RULE = "service_rule";
+    }
+    // The policy and the rules about managing.
+    "action_not_in_scope" "disabled" "environment_not_in_scope" "environment_required" "environment_scoped" "expired"
+    "level_insufficient" "membership_required" "model_not_in_scope" "model_required" "not_yet_valid" "other_issuer" "other_team"
+    "other_user" "outlives_actor" "owner_deprovisioned" "resource_not_in_scope" "resource_required" "revoked"
+    "session_required"
+    // Stores.
+    "absent" "changed" "id_taken" "name_taken" "not_disabled"
+    // What is minted, imported and rotated.
+    "action_never_allowed" "action_not_declared" "created_in_future" "expires_in_past" "expiry_required"
+    "kind_not_minted" "lifetime_too_long" "overlap_too_long" "rotation_in_progress" "scope_too_large" "time_too_late"
+    "user_not_deprovisioned"
+    // Permits.
+    "permit_for_other_issuer" "permit_too_old"
+    // Credentials.
+    "checksum_mismatch" "foreign_issuer" "invalid_key" "malformed" "misplaced" "missing" "multiple"
+    "unsupported_version"
+}
+
+impl RefusalReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &{
+        let (mut all, mut rest) = ([Self(0); Self::NAMES.len()], 0_u8);
+        let mut unfilled: &mut [Self] = &mut all;
+        while let [first, tail @ ..] = unfilled {
+            *first = Self(rest);
+            rest = rest.wrapping_add(1);
+            unfilled = tail;
+        }
+        all
+    };
+
+    /// Returns the place in [`RefusalReason::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Returns the name, which is stable.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        // INVARIANT: made from `NAMES`, so the default is never taken.
+        Self::NAMES.get(self.index()).copied().unwrap_or_default()
+    }
+
+    /// Finds a name of this crate; a test looks up all of them.
+    pub(crate) const fn of(name: &str) -> Self {
+        let (mut rest, mut place) = (Self::NAMES, 0_u8);
+        while let [first, tail @ ..] = rest {
+            if crate::name::is_equal(first.as_bytes(), name.as_bytes()) {
+                return Self(place);
+            }
+            place = place.wrapping_add(1);
+            rest = tail;
+        }
+        // The place of `SERVICE_RULE`, which is defined by this function.
+        Self(3)
+    }
+}
+
+impl From<Reason> for RefusalReason {
+    fn from(reason: Reason) -> Self {
+        Self::of(reason.as_str())
+    }
+}
+
+impl FromStr for RefusalReason {
+    type Err = UnknownRefusal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRefusal> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text).ok_or(UnknownRefusal)
+    }
+}
+
+crate::text::text_fmt!(RefusalReason);
+
+/// A text that names no reason of a refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not the name of a reason why something is refused")]
+#[non_exhaustive]
+pub struct UnknownRefusal;
+
+text_type! {
+    /// Why the service itself acts: 1 to 200 printable ASCII symbols, for the audit log.
+    "keygate::audit::", SystemReason, "first key", Grammar {
+        what: "the system's reason",
+        min: 1,
+        max: 200,
+        symbols: "printable ASCII symbols",
+        is_symbol: SymbolTest::Printable,
+        edges: "has only printable ASCII symbols",
+        is_first: SymbolTest::Printable,
+        is_last: SymbolTest::Printable,
+    }
+}

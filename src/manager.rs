@@ -1,0 +1,737 @@
+//! The front door for managing keys: one call finds the target, decides, changes, and writes the event.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
+use core::{error::Error, fmt};
+
+use crate::{
+    actor::{Actor, System},
+    audit::{Attempt, Event, EventDraft, EventId, OperationKind, Principal, RefusalReason},
+    gate::Clock,
+    grant::Owner,
+    id::{KeyId, UserId},
+    issue::{Issued, NewKeySpec, RotatedKey, Rotation},
+    labels::Labels,
+    legacy::LegacyFormat,
+    manage::{
+        Acting, Create, Disable, Enable, EndOverlap, Import, ImportError, List, ManageDenial, MintError, MintRules,
+        MintedSecret, Operation, Permit, PermitError, Rename, Revoke, Rotate, RotateError, SetLabels, Upgrade,
+        authorize_operation,
+    },
+    membership::{Membership, TeamRole, UserStatus},
+    name::{Issuer, KeyName},
+    own_action::OwnActions,
+    randomness::{Randomness, RandomnessError},
+    reason::Reason,
+    record::{KeyRecord, RevocationCause},
+    sink::{AuditSink, Message, NoSink},
+    stages::{AcceptedKeys, PresentedKey, stranger},
+    store::{
+        Answer, Conflict, Directory, KeyChange, KeyManagementStore, KeysOf, ListQuery, NoDirectory, Page, Receipt,
+        RevokeAll, Touch,
+    },
+    time::UnixTime,
+    verify::{DEFAULT_TOUCH_INTERVAL, MatchedKey},
+};
+
+/// Creates, lists, changes and ends keys for an [`Actor`].
+///
+/// It owns the store, the directory, the clock, the generator and the sink. Each call finds the target past every cache,
+/// asks the directory, looks the acting key up again past every cache and matches it again by what was presented,
+/// decides by the rules of [`manage`](crate::manage), and changes the store, which writes the event in the same
+/// transaction. What remains is the time from that look-up to the commit. Refusals go to the sink.
+///
+/// Behind a cache, give it [`CachedStore::write_through`](crate::CachedStore::write_through).
+///
+/// ```
+/// use core::time::Duration;
+/// use keygate::{
+///     Actor, Grant, Issuer, KeyManager, MemoryDirectory, MemoryStore, NewKeySpec, RevocationCause, Rotation,
+///     TeamRole, Validity,
+/// };
+///
+/// # pollster::block_on(async {
+/// let directory = MemoryDirectory::new();
+/// directory.set_member("ada".parse()?, "core".parse()?, TeamRole::Member);
+/// let keys = KeyManager::new(Issuer::from_static("acme"), MemoryStore::new()).with_directory(directory);
+///
+/// let ada = Actor::User("ada".parse()?); // signed in
+/// let spec = NewKeySpec::new(Grant::personal("ada".parse()?), "laptop".parse()?, Validity::NEVER_EXPIRES);
+/// let issued = keys.create(&ada, spec).await?;
+///
+/// let rotated = keys.rotate(&ada, issued.id, Rotation::Start { overlap: Duration::from_secs(3600) }).await?;
+/// assert_eq!(rotated.token.id(), issued.id);
+/// keys.revoke(&ada, issued.id, RevocationCause::Requested).await?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct KeyManager<S, D = NoDirectory> {
+    keys: AcceptedKeys,
+    rules: MintRules,
+    store: S,
+    directory: D,
+    clock: Clock,
+    randomness: Arc<dyn Randomness>,
+    sink: Arc<dyn AuditSink>,
+}
+
+/// The error of a manager's call.
+type Failure<S, D> = ManageError<<S as crate::store::KeyStore>::Error, <D as Directory>::Error>;
+
+impl<S: KeyManagementStore> KeyManager<S> {
+    /// Manages keys of `issuer` in `store`; without a directory there are team keys only.
+    #[cfg(all(feature = "std", feature = "getrandom"))]
+    #[cfg_attr(docsrs, doc(cfg(all(feature = "std", feature = "getrandom"))))]
+    #[must_use]
+    pub fn new(issuer: Issuer, store: S) -> Self {
+        Self::with_parts(issuer, store, UnixTime::now, crate::randomness::SystemRandomness)
+    }
+
+    /// As `new`, with another clock and generator than the system's.
+    #[must_use]
+    pub fn with_parts(
+        issuer: Issuer,
+        store: S,
+        clock: impl Fn() -> UnixTime + Send + Sync + 'static,
+        randomness: impl Randomness + 'static,
+    ) -> Self {
+        Self {
+            keys: AcceptedKeys::new(issuer),
+            rules: MintRules::new(),
+            store,
+            directory: NoDirectory,
+            clock: Arc::new(clock),
+            randomness: Arc::new(randomness),
+            sink: Arc::new(NoSink),
+        }
+    }
+}
+
+impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
+    /// Asks `directory` about users.
+    #[must_use]
+    pub fn with_directory<N: Directory>(self, directory: N) -> KeyManager<S, N> {
+        let Self { keys, rules, store, directory: _, clock, randomness, sink } = self;
+        KeyManager { keys, rules, store, directory, clock, randomness, sink }
+    }
+
+    /// Tells `sink` what is refused, and what a store that keeps no log does.
+    #[must_use]
+    pub fn with_sink(self, sink: impl AuditSink + 'static) -> Self {
+        Self { sink: Arc::new(sink), ..self }
+    }
+
+    /// Sets what may be minted.
+    #[must_use]
+    pub fn with_rules(self, rules: MintRules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Declares the service's own actions.
+    #[must_use]
+    pub fn with_own_actions(self, actions: OwnActions) -> Self {
+        Self { rules: self.rules.with_own_actions(actions), ..self }
+    }
+
+    /// Knows the tokens of these issuers as well, where a leaked one is to be revoked.
+    #[must_use]
+    pub fn with_issuers(self, issuers: &'static [Issuer]) -> Self {
+        Self { keys: self.keys.with_issuers(issuers), ..self }
+    }
+
+    /// Knows legacy keys of these formats, where a leaked one is to be revoked.
+    #[must_use]
+    pub fn with_legacy(self, formats: &'static [LegacyFormat]) -> Self {
+        Self { keys: self.keys.with_legacy(formats), ..self }
+    }
+
+    /// Returns a reference to the store.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Creates a key; where its random id is taken, it draws another.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Denied`] if the actor may not.
+    /// - [`ManageError::Mint`] if the key breaks a rule about keys.
+    /// - [`ManageError::Conflict`] with [`Conflict::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The key may exist then,
+    ///   but nobody has its token.
+    pub async fn create(&self, actor: &Actor, spec: NewKeySpec) -> Result<Issued, Failure<S, D>> {
+        let owner = spec.grant.owner();
+        let result = self.try_create(actor, spec).await;
+        self.report(|| actor.principal(), OperationKind::Create, None, Some(owner), &result);
+        result
+    }
+
+    async fn try_create(&self, actor: &Actor, spec: NewKeySpec) -> Result<Issued, Failure<S, D>> {
+        let NewKeySpec { grant, name, validity, labels } = spec;
+        // Before anything is looked up: the rules hold for every actor.
+        self.rules.check(&grant, validity, self.now())?;
+        let permit = self.permit(actor, Create { grant, validity }).await?;
+        let minting = permit.minting(self.issuer(), (name, labels), &self.rules, self.now())?;
+        for _ in 0..MAX_INSERTS {
+            let minted = minting.mint(&*self.randomness)?;
+            match self.store.insert(minted.key).await.map_err(ManageError::Store)? {
+                Ok(receipt) => {
+                    self.hand_over(receipt);
+                    return Ok(Issued { id: minted.token.id(), token: minted.token });
+                }
+                Err(Conflict::IdTaken) => {}
+                Err(conflict) => return Err(ManageError::Conflict(conflict)),
+            }
+        }
+        Err(ManageError::Conflict(Conflict::IdTaken))
+    }
+
+    /// Gives the key another name.
+    ///
+    /// # Errors
+    ///
+    /// As for every change: [`ManageError::Denied`] if the actor may not, [`ManageError::Conflict`] with the store's
+    /// answer, [`Conflict::NameTaken`] among them, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up
+    /// or the store failed.
+    pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, Rename, |permit: Permit<Rename>, randomness, now| {
+            permit.rename(self.issuer(), name, randomness, now)
+        })
+        .await
+    }
+
+    /// Gives the key other labels in the place of those that it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn set_labels(&self, actor: &Actor, id: KeyId, labels: Labels) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, SetLabels, |permit: Permit<SetLabels>, randomness, now| {
+            permit.set_labels(self.issuer(), labels, randomness, now)
+        })
+        .await
+    }
+
+    /// Ends the key's previous secret at once, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn end_overlap(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, EndOverlap, |permit: Permit<EndOverlap>, randomness, now| {
+            permit.end_overlap(self.issuer(), randomness, now)
+        })
+        .await
+    }
+
+    /// Disables the key; it can be enabled again.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn disable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, Disable, |permit: Permit<Disable>, randomness, now| {
+            permit.disable(self.issuer(), randomness, now)
+        })
+        .await
+    }
+
+    /// Enables the disabled key.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`], with [`Conflict::NotDisabled`] among the answers.
+    pub async fn enable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, Enable, |permit: Permit<Enable>, randomness, now| {
+            permit.enable(self.issuer(), randomness, now)
+        })
+        .await
+    }
+
+    /// Revokes the key for good. Doing it again keeps the first time and cause, which [`Done::Unchanged`] has.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyManager::rename`].
+    pub async fn revoke(&self, actor: &Actor, id: KeyId, cause: RevocationCause) -> Result<Done, Failure<S, D>> {
+        self.change(actor, id, Revoke, |permit: Permit<Revoke>, randomness, now| {
+            permit.revoke(self.issuer(), cause, randomness, now)
+        })
+        .await
+    }
+
+    /// Gives the key another secret.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Denied`] if the actor may not.
+    /// - [`ManageError::Rotate`] if the key cannot be rotated, or not in that way.
+    /// - [`ManageError::Conflict`] with [`Conflict::Changed`] if somebody else rotated it in the meantime.
+    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The new secret may be
+    ///   the current one then, and nobody has its token: ask for [`Rotation::Retry`].
+    pub async fn rotate(&self, actor: &Actor, id: KeyId, rotation: Rotation) -> Result<RotatedKey, Failure<S, D>> {
+        let mut owner = None;
+        let result = self.try_rotate(actor, id, rotation, &mut owner).await;
+        self.report(|| actor.principal(), OperationKind::Rotate, Some(id), owner, &result);
+        result
+    }
+
+    async fn try_rotate(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        rotation: Rotation,
+        owner: &mut Option<Owner>,
+    ) -> Result<RotatedKey, Failure<S, D>> {
+        let permit = self.permit(actor, Rotate(self.target(id, owner).await?)).await?;
+        let minted = permit.rotate(self.issuer(), rotation, &self.rules, &*self.randomness, self.now())?;
+        let MintedSecret { token, change, previous_ends_at } = minted;
+        self.carry_out(change).await?;
+        Ok(RotatedKey { token, previous_ends_at })
+    }
+
+    /// Lists an owner's keys.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Denied`] if the actor may not, and [`ManageError::Directory`] or [`ManageError::Store`] if a
+    /// look-up or the store failed.
+    pub async fn list(&self, actor: &Actor, owner: Owner, query: ListQuery) -> Result<Page, Failure<S, D>> {
+        let result = match self.permit(actor, List(owner.clone())).await {
+            Ok(_) => self.store.list(KeysOf::Owner(owner.clone()), query).await.map_err(ManageError::Store),
+            Err(error) => Err(error),
+        };
+        self.report(|| actor.principal(), OperationKind::List, None, Some(owner), &result);
+        result
+    }
+
+    /// Lists keys of any owner: all, or those that somebody created.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed.
+    pub async fn list_all(&self, system: &System, keys_of: KeysOf, query: ListQuery) -> Result<Page, Failure<S, D>> {
+        let result = self.store.list(keys_of, query).await.map_err(ManageError::Store);
+        self.report(|| system.principal(), OperationKind::List, None, None, &result);
+        result
+    }
+
+    /// Imports a legacy key; see [`legacy`](crate::legacy) for an example.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Import`] if a date is wrong.
+    /// - [`ManageError::Denied`] if it is a personal key and its user is deprovisioned.
+    /// - [`ManageError::Conflict`] with [`Conflict::IdTaken`] if it was imported before, whatever happened to it since, or
+    ///   with [`Conflict::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Store`] if the store failed. Whether the key exists then, importing it again tells.
+    pub async fn import(&self, system: &System, import: Import) -> Result<KeyId, Failure<S, D>> {
+        let (owner, id, actor) = (import.grant.owner(), import.key.id(), Actor::System(system.clone()));
+        let result = self.try_import(&actor, import).await;
+        self.report(|| actor.principal(), OperationKind::Import, Some(id), Some(owner), &result);
+        result
+    }
+
+    async fn try_import(&self, actor: &Actor, import: Import) -> Result<KeyId, Failure<S, D>> {
+        let permit = self.permit(actor, import).await?;
+        let key = permit.import(self.issuer(), &self.rules, &*self.randomness, self.now())?;
+        let id = key.record().id();
+        let answer = self.store.insert(key).await.map_err(ManageError::Store)?;
+        self.hand_over(answer.map_err(ManageError::Conflict)?);
+        Ok(id)
+    }
+
+    /// Saves the [better digest](Upgrade) of an imported secret that was presented, if that is due, and returns `true` if
+    /// it did.
+    ///
+    /// Call it off the request's path, and never fail a request because of it. If somebody upgraded or rotated the key in
+    /// the meantime, theirs stays.
+    ///
+    /// Of a [custom format](crate::legacy::LegacyFormat::custom) that gives several texts one hash, only the text that was
+    /// presented opens the key afterwards.
+    ///
+    /// # Errors
+    ///
+    /// - [`ManageError::Conflict`] if the key was revoked or disabled in the meantime.
+    /// - [`ManageError::Store`] if the store failed; the next use of the key offers it again.
+    pub async fn upgrade(&self, key: &MatchedKey) -> Result<bool, Failure<S, D>> {
+        let result = self.try_upgrade(key).await;
+        // Nobody asked for it, so only a failure is told.
+        if let Err(error) = &result {
+            if error.refusal().is_none() {
+                self.sink.tell(Message::Failed(error));
+            }
+        }
+        result
+    }
+
+    async fn try_upgrade(&self, key: &MatchedKey) -> Result<bool, Failure<S, D>> {
+        let Some(change) = Upgrade::due(key, &*self.randomness, self.now())? else { return Ok(false) };
+        match self.carry_out(change).await {
+            Ok(_) => Ok(true),
+            Err(ManageError::Conflict(Conflict::Changed)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Revokes the keys whose tokens were found where they should not be: the secret is the authority.
+    ///
+    /// There is a result for each key that one of the texts opens, and for each that could not be looked up or revoked.
+    /// Texts that open no key, and keys that were revoked before, give none. Answer the one who reported them the same in
+    /// every case but a failure, after which the report has to be made again.
+    ///
+    /// # Security
+    ///
+    /// Only a matching secret revokes a key, so nobody can end one of which they know just the public id. Each id is
+    /// looked up once, however often it is among the texts, and past every cache.
+    ///
+    /// ```
+    /// use keygate::{Issuer, KeyManager, MemoryStore};
+    ///
+    /// let keys = KeyManager::new(Issuer::from_static("kg"), MemoryStore::new());
+    /// let found = ["kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d"];
+    /// assert_eq!(pollster::block_on(keys.revoke_leaked(found)), []); // no such key
+    /// ```
+    pub async fn revoke_leaked(
+        &self,
+        texts: impl IntoIterator<Item = &str, IntoIter: Send> + Send,
+    ) -> Vec<Result<KeyId, Failure<S, D>>> {
+        let mut presented = BTreeMap::<KeyId, Vec<PresentedKey>>::new();
+        for key in texts.into_iter().filter_map(|text| self.keys.parse(text).ok()) {
+            presented.entry(key.id()).or_default().push(key);
+        }
+        let mut results = Vec::new();
+        for (id, keys) in presented {
+            let record = match self.store.find(id).await {
+                Ok(record) => record.filter(|record| !record.is_revoked()),
+                Err(error) => {
+                    let failed = Err(ManageError::Store(error));
+                    self.report(|| stranger(Some(id)), OperationKind::Revoke, Some(id), None, &failed);
+                    results.push(failed);
+                    continue;
+                }
+            };
+            let now = self.now();
+            let opened = keys.iter().find_map(|key| key.verify(record.clone(), now).ok());
+            if let Some(key) = opened {
+                let result = self.revoke_one_leaked(&key, now).await;
+                self.report(|| key.principal(), OperationKind::Revoke, Some(id), Some(key.owner()), &result);
+                results.push(result);
+            }
+        }
+        results
+    }
+
+    async fn revoke_one_leaked(&self, key: &MatchedKey, now: UnixTime) -> Result<KeyId, Failure<S, D>> {
+        let change = Permit::revoke_leaked(key, &*self.randomness, now)?;
+        self.carry_out(change).await.map(|_| key.id())
+    }
+
+    /// Revokes all keys of a user who is deprovisioned in the directory, and returns their ids.
+    ///
+    /// Set the directory first: from then on no key of the user opens. A call that failed, or whose caller stopped waiting,
+    /// is repeated: it goes on with the keys that are left.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::UserNotDeprovisioned`] if the directory says that the user is one, and [`ManageError::Directory`] or
+    /// [`ManageError::Store`] if a look-up or the store failed: keys may be left then.
+    pub async fn deprovision(&self, system: &System, user: &UserId) -> Result<Vec<KeyId>, Failure<S, D>> {
+        let owner = Owner::Personal(user.clone());
+        let result = self.try_deprovision(system, user, &owner).await;
+        self.report(|| system.principal(), OperationKind::Revoke, None, Some(owner), &result);
+        result
+    }
+
+    async fn try_deprovision(
+        &self,
+        system: &System,
+        user: &UserId,
+        owner: &Owner,
+    ) -> Result<Vec<KeyId>, Failure<S, D>> {
+        if self.directory.user(user).await.map_err(ManageError::Directory)? != UserStatus::Deprovisioned {
+            return Err(ManageError::UserNotDeprovisioned);
+        }
+        self.try_revoke_all(system, owner, RevocationCause::OwnerDeprovisioned).await
+    }
+
+    /// Revokes all keys of an owner, such as a team that is dissolved, in batches, and returns their ids.
+    ///
+    /// A call that failed is repeated: it goes on with the keys that are left. What it would revoke is listed with
+    /// [`StatusFilter::NotRevoked`](crate::store::StatusFilter::NotRevoked).
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Store`] if the store failed: keys may be left then.
+    pub async fn revoke_all(
+        &self,
+        system: &System,
+        owner: Owner,
+        cause: RevocationCause,
+    ) -> Result<Vec<KeyId>, Failure<S, D>> {
+        let result = self.try_revoke_all(system, &owner, cause).await;
+        self.report(|| system.principal(), OperationKind::Revoke, None, Some(owner), &result);
+        result
+    }
+
+    async fn try_revoke_all(
+        &self,
+        system: &System,
+        owner: &Owner,
+        cause: RevocationCause,
+    ) -> Result<Vec<KeyId>, Failure<S, D>> {
+        let mut ids = BTreeSet::new();
+        loop {
+            let draft = EventDraft::new(EventId::generate(&*self.randomness)?, self.now(), system.principal());
+            let batch = self.store.revoke_all(RevokeAll::new(owner.clone(), cause, draft)).await;
+            let batch = batch.map_err(ManageError::Store)?;
+            self.hand_over(batch.receipt);
+            ids.extend(batch.ids);
+            if !batch.has_more {
+                return Ok(ids.into_iter().collect());
+            }
+        }
+    }
+
+    const fn issuer(&self) -> Issuer {
+        self.keys.issuer()
+    }
+
+    fn now(&self) -> UnixTime {
+        (self.clock)()
+    }
+
+    /// Carries out one of the changes that need no more than a permit.
+    async fn change<O: Operation>(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        operation: impl FnOnce(Arc<KeyRecord>) -> O,
+        change: impl FnOnce(Permit<O>, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
+    ) -> Result<Done, Failure<S, D>> {
+        let mut owner = None;
+        let result = self.try_change(actor, id, operation, change, &mut owner).await;
+        self.report(|| actor.principal(), O::KIND, Some(id), owner, &result);
+        result
+    }
+
+    async fn try_change<O: Operation>(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        operation: impl FnOnce(Arc<KeyRecord>) -> O,
+        change: impl FnOnce(Permit<O>, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
+        owner: &mut Option<Owner>,
+    ) -> Result<Done, Failure<S, D>> {
+        let permit = self.permit(actor, operation(self.target(id, owner).await?)).await?;
+        let change = change(permit, &*self.randomness, self.now())?;
+        self.carry_out(change).await
+    }
+
+    /// Finds the record to change, and says whose it is.
+    async fn target(&self, id: KeyId, owner: &mut Option<Owner>) -> Result<Arc<KeyRecord>, Failure<S, D>> {
+        let found = self.store.find(id).await.map_err(ManageError::Store)?;
+        // A store that answers with another record than was asked for has none; keys of another issuer are not managed here.
+        let is_asked_for = |record: &Arc<KeyRecord>| record.id() == id && record.issuer() == self.issuer();
+        let record = found.filter(is_asked_for).ok_or(ManageError::Conflict(Conflict::Absent))?;
+        *owner = Some(record.grant().owner());
+        Ok(record)
+    }
+
+    /// Decides whether the actor may, by what the directory and the store say now. The acting key comes last, so that
+    /// nothing but the change itself lies between its look-up and the commit.
+    async fn permit<O: Operation>(&self, actor: &Actor, operation: O) -> Result<Permit<O>, Failure<S, D>> {
+        let owner = operation.owner();
+        let denied = |reason| ManageError::Denied(ManageDenial::new(reason, O::KIND));
+        match actor {
+            Actor::System(system) => {
+                let mints = matches!(O::KIND, OperationKind::Create | OperationKind::Import);
+                let membership = match &owner {
+                    Owner::Personal(user) if mints => Some(self.user(user).await?),
+                    _ => None,
+                };
+                if membership.is_some_and(|membership| membership.role() == TeamRole::Deprovisioned) {
+                    return Err(denied(Reason::OwnerDeprovisioned));
+                }
+                self.authorize(Acting::System(system), operation, membership)
+            }
+            Actor::User(user) => {
+                let membership = self.membership(user, &owner).await?;
+                self.authorize(Acting::User(user), operation, Some(membership))
+            }
+            Actor::Key(acting) => {
+                let presented = acting.as_presented();
+                if presented.issuer() != self.issuer() {
+                    return Err(ManageError::ActorInvalid);
+                }
+                let membership = match presented.user() {
+                    Some(user) => Some(self.membership(user, &owner).await?),
+                    None => None,
+                };
+                let record = self.store.find(acting.id()).await.map_err(ManageError::Store)?;
+                let now = self.now();
+                let key = presented.match_again(record, now).map_err(|_| ManageError::ActorInvalid)?;
+                let permit = authorize_operation(self.issuer(), Acting::Key(&key), operation, membership, now)?;
+                // Managing is use, too.
+                if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
+                    self.sink.tell(Message::Touch(Touch::new(key.id(), key.slot(), now)));
+                }
+                Ok(permit)
+            }
+        }
+    }
+
+    fn authorize<O: Operation>(
+        &self,
+        acting: Acting<'_>,
+        operation: O,
+        membership: Option<Membership>,
+    ) -> Result<Permit<O>, Failure<S, D>> {
+        Ok(authorize_operation(self.issuer(), acting, operation, membership, self.now())?)
+    }
+
+    async fn user(&self, user: &UserId) -> Result<Membership, Failure<S, D>> {
+        self.directory.user(user).await.map(Membership::from).map_err(ManageError::Directory)
+    }
+
+    async fn membership(&self, user: &UserId, owner: &Owner) -> Result<Membership, Failure<S, D>> {
+        match owner {
+            Owner::Team(team) => self.directory.membership(user, team).await.map_err(ManageError::Directory),
+            Owner::Personal(_) => self.user(user).await,
+        }
+    }
+
+    async fn carry_out(&self, change: KeyChange) -> Result<Done, Failure<S, D>> {
+        match self.store.change(change).await.map_err(ManageError::Store)? {
+            Answer::Changed(receipt) => {
+                self.hand_over(receipt);
+                Ok(Done::Changed)
+            }
+            Answer::Refused(conflict) => Err(ManageError::Conflict(conflict)),
+            Answer::Unchanged(record) => Ok(Done::Unchanged(record)),
+        }
+    }
+
+    /// Hands the events of a store that keeps no log to the sink.
+    fn hand_over(&self, receipt: impl Receipt) {
+        receipt.into_unlogged().into_iter().for_each(|event| self.sink.tell(Message::Event(event)));
+    }
+
+    /// Tells the sink what was refused, and what failed.
+    fn report<T>(
+        &self,
+        by: impl FnOnce() -> Principal,
+        operation: OperationKind,
+        key: Option<KeyId>,
+        owner: Option<Owner>,
+        result: &Result<T, Failure<S, D>>,
+    ) {
+        let Err(error) = result else { return };
+        match error.refusal() {
+            Some(reason) => {
+                let attempt = Some(Attempt::Operation(operation));
+                let event = Event::refused_operation(self.now(), by(), (key, owner), attempt, reason);
+                self.sink.tell(Message::Event(event));
+            }
+            None => self.sink.tell(Message::Failed(error)),
+        }
+    }
+}
+
+impl<S: Clone, D: Clone> Clone for KeyManager<S, D> {
+    fn clone(&self) -> Self {
+        Self {
+            keys: self.keys,
+            rules: self.rules,
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            sink: Arc::clone(&self.sink),
+        }
+    }
+}
+
+impl<S, D> fmt::Debug for KeyManager<S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyManager").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// How a change ended that was not refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Done {
+    /// It is stored, with its event.
+    Changed,
+    /// There was nothing to change: what is stored.
+    Unchanged(Arc<KeyRecord>),
+}
+
+/// Why an operation on keys did not take place.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError<S: Error + 'static, D: Error + 'static> {
+    /// The acting key is of another issuer, or the secret that it was authenticated by does not open it any more.
+    #[error("the acting key is not valid here, or not any more")]
+    ActorInvalid,
+    /// The store refused the change.
+    #[error("the store refused the change")]
+    Conflict(#[source] Conflict),
+    /// The actor may not.
+    #[error("the actor may not do this")]
+    Denied(#[from] ManageDenial),
+    /// The directory failed, and nothing was changed.
+    #[error("the directory failed")]
+    Directory(#[source] D),
+    /// The key cannot be imported.
+    #[error("the key cannot be imported")]
+    Import(#[from] ImportError),
+    /// The key breaks a rule about keys.
+    #[error("the key cannot be created")]
+    Mint(#[from] MintError),
+    /// The permit cannot be used.
+    #[error("the permit cannot be used")]
+    Permit(#[from] PermitError),
+    /// The key cannot be rotated, or not in that way.
+    #[error("the key cannot be rotated")]
+    Rotate(#[from] RotateError),
+    /// The store failed, and it is unknown whether the change took place.
+    #[error("the store failed")]
+    Store(#[source] S),
+    /// The directory says that the user is one: set it first, or the user goes on making keys.
+    #[error("the user is not deprovisioned in the directory")]
+    UserNotDeprovisioned,
+}
+
+impl<S: Error + 'static, D: Error + 'static> From<RandomnessError> for ManageError<S, D> {
+    fn from(error: RandomnessError) -> Self {
+        Self::Permit(error.into())
+    }
+}
+
+impl<S: Error + 'static, D: Error + 'static> ManageError<S, D> {
+    /// Returns why it was refused; nothing where nothing was refused, but something failed.
+    #[must_use]
+    pub fn refusal(&self) -> Option<RefusalReason> {
+        let name = match self {
+            Self::ActorInvalid => "invalid_key",
+            Self::Conflict(conflict) => conflict.as_str(),
+            Self::Denied(denial) => denial.reason().as_str(),
+            Self::Directory(_) | Self::Store(_) => return None,
+            Self::Import(error) => error.as_str()?,
+            Self::Mint(error) => error.as_str()?,
+            Self::Permit(error) => error.as_str()?,
+            Self::Rotate(error) => error.as_str()?,
+            Self::UserNotDeprovisioned => "user_not_deprovisioned",
+        };
+        Some(RefusalReason::of(name))
+    }
+}
+
+/// Two ids of 95 random bits are never equal in practice: more than a few in a row say that something else is wrong.
+const MAX_INSERTS: usize = 4;
