@@ -290,8 +290,11 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         let permit = self.permit(actor, Rotate(self.target(id, owner).await?)).await?;
         let minted = permit.rotate(self.issuer(), rotation, &self.rules, &*self.randomness, self.now())?;
         let MintedSecret { token, change, previous_ends_at } = minted;
-        self.carry_out(change).await?;
-        Ok(RotatedKey { token, previous_ends_at })
+        match self.carry_out(change).await? {
+            Done::Changed => Ok(RotatedKey { token, previous_ends_at }),
+            // The new secret is not stored: its token opens nothing.
+            Done::Unchanged(_) => Err(ManageError::Conflict(Conflict::Changed)),
+        }
     }
 
     /// Lists an owner's keys.
@@ -372,7 +375,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     async fn try_upgrade(&self, key: &MatchedKey) -> Result<bool, Failure<S, D>> {
         let Some(change) = Upgrade::due(key, &*self.randomness, self.now())? else { return Ok(false) };
         match self.carry_out(change).await {
-            Ok(_) => Ok(true),
+            Ok(done) => Ok(done == Done::Changed),
             Err(ManageError::Conflict(Conflict::Changed)) => Ok(false),
             Err(error) => Err(error),
         }
@@ -466,7 +469,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Store`] if the store failed: keys may be left then.
+    /// [`ManageError::Store`] if the store failed, and [`ManageError::Conflict`] with [`Conflict::Changed`] if it says that
+    /// keys are left and revokes none: keys may be left then.
     pub async fn revoke_all(
         &self,
         system: &System,
@@ -490,9 +494,14 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
             let batch = self.store.revoke_all(RevokeAll::new(owner.clone(), cause, draft)).await;
             let batch = batch.map_err(ManageError::Store)?;
             self.hand_over(batch.receipt);
+            let known = ids.len();
             ids.extend(batch.ids);
             if !batch.has_more {
                 return Ok(ids.into_iter().collect());
+            }
+            // A store that says so and ends no key would be asked for ever.
+            if ids.len() == known {
+                return Err(ManageError::Conflict(Conflict::Changed));
             }
         }
     }

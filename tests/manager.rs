@@ -13,6 +13,8 @@ mod common;
 mod actor;
 #[path = "manager/dropped.rs"]
 mod dropped;
+#[path = "manager/lazy.rs"]
+mod lazy;
 #[path = "manager/mint.rs"]
 mod mint;
 #[path = "manager/stores.rs"]

@@ -7,10 +7,12 @@ use cedar_policy::{
     PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
-use crate::world::{Actor, Holder, Key, Management, Name, Outcome, Target, Use};
+use crate::world::{Actor, Holder, Key, Management, Name, Outcome, REVEALS, Target, TeamKey, Use};
 
 const ENTITIES: &str = include_str!("../policies/entities.cedarschema");
 const DECIDE: [&str; 2] = [include_str!("../policies/decide.cedar"), include_str!("../policies/decide.cedarschema")];
+/// Which refused uses would reveal something; the actions are those of [`DECIDE`].
+const REVEAL: &str = include_str!("../policies/reveal.cedar");
 const MANAGE: [&str; 2] = [include_str!("../policies/manage.cedar"), include_str!("../policies/manage.cedarschema")];
 
 /// Policies in the order of their file, and an engine for them.
@@ -18,6 +20,9 @@ pub struct Rules {
     policies: Vec<Policy>,
     all: PolicySet,
     permits: PolicySet,
+    /// What is permitted by these would be revealed.
+    reveal: Vec<Policy>,
+    reveals: PolicySet,
     /// What is refused where nothing is permitted and nothing forbidden: a rule and its reason.
     otherwise: Option<(String, &'static str)>,
     schema: Schema,
@@ -29,22 +34,29 @@ impl Rules {
     #[must_use]
     pub fn decide() -> Self {
         let [source, actions] = DECIDE;
-        Self::new(policies(source), schema(actions), Some(("4".into(), "level_insufficient")))
+        let otherwise = Some(("4".into(), "level_insufficient"));
+        Self::new(policies(source), policies(REVEAL), schema(actions), otherwise)
     }
 
     /// The rules of section 5. They say of everything whether it is permitted or forbidden.
     #[must_use]
     pub fn manage() -> Self {
         let [source, actions] = MANAGE;
-        Self::new(policies(source), schema(actions), None)
+        Self::new(policies(source), Vec::new(), schema(actions), None)
     }
 
-    fn new(policies: Vec<Policy>, schema: Schema, otherwise: Option<(String, &'static str)>) -> Self {
-        let set = |policies: &mut dyn Iterator<Item = Policy>| PolicySet::from_policies(policies).expect("own ids");
+    fn new(
+        policies: Vec<Policy>,
+        reveal: Vec<Policy>,
+        schema: Schema,
+        otherwise: Option<(String, &'static str)>,
+    ) -> Self {
         Self {
-            all: set(&mut policies.iter().cloned()),
-            permits: set(&mut policies.iter().filter(|policy| policy.effect() == Effect::Permit).cloned()),
+            all: set(policies.iter().cloned()),
+            permits: set(policies.iter().filter(|policy| policy.effect() == Effect::Permit).cloned()),
             policies,
+            reveals: set(reveal.iter().cloned()),
+            reveal,
             otherwise,
             schema,
             authorizer: Authorizer::new(),
@@ -53,25 +65,36 @@ impl Rules {
 
     /// The same rules without one of them: each is such a mistake as must be found.
     pub fn each_without_one(&self) -> impl Iterator<Item = (String, Self)> {
-        (0..self.policies.len()).map(|left_out| {
-            let mut policies = self.policies.clone();
-            let policy = policies.remove(left_out);
-            (policy.to_string(), Self::new(policies, self.schema.clone(), self.otherwise.clone()))
+        (0..self.policies.len() + self.reveal.len()).map(|left_out| {
+            let (mut policies, mut reveal) = (self.policies.clone(), self.reveal.clone());
+            let policy = match left_out.checked_sub(policies.len()) {
+                None => policies.remove(left_out),
+                Some(left_out) => reveal.remove(left_out),
+            };
+            (policy.to_string(), Self::new(policies, reveal, self.schema.clone(), self.otherwise.clone()))
         })
     }
 
     /// What Cedar's own strict checker finds wrong with the policies.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        let result = Validator::new(self.schema.clone()).validate(&self.all, ValidationMode::Strict);
-        let errors = result.validation_errors().map(ToString::to_string);
-        errors.chain(result.validation_warnings().map(ToString::to_string)).collect()
+        let validator = Validator::new(self.schema.clone());
+        let results = [&self.all, &self.reveals].map(|policies| validator.validate(policies, ValidationMode::Strict));
+        let all = results.iter().flat_map(|result| {
+            let errors = result.validation_errors().map(ToString::to_string);
+            errors.chain(result.validation_warnings().map(ToString::to_string))
+        });
+        all.collect()
     }
 
     pub fn use_of(&self, case: &Use) -> Outcome {
         let (principal, entity) = key(&case.key, "own");
-        let mut context = vec![("model", case.model.map(text)), ("environment", case.environment.map(text))];
-        context.extend(surroundings(case.membership, case.now));
+        let mut context = vec![
+            ("model", case.model.map(text)),
+            ("environment", case.environment.map(text)),
+            ("resource", case.resource.map(text)),
+        ];
+        context.extend(surroundings(case.membership, case.incarnation, case.now));
         self.ask((principal, case.action, uid("Team", case.team)), context, vec![entity])
     }
 
@@ -91,16 +114,16 @@ impl Rules {
             (Target::User(user), "create" | "list") => Some(uid("User", user)),
             (Target::Team(team), "create" | "list") => Some(uid("Team", team)),
             (Target::User(user), _) => {
-                let holder = Holder::Personal { user };
+                let holder = Holder::Personal { user, incarnation: None };
                 Some(other_key(holder, case.target_ends_at, &mut entities))
             }
             (Target::Team(team), _) => {
-                let holder = Holder::Team { team, level: "full", environments: None, models: None };
+                let holder = Holder::Team(TeamKey::full(team));
                 Some(other_key(holder, case.target_ends_at, &mut entities))
             }
         };
         let resource = owner.unwrap_or_else(|| principal.clone());
-        let mut context = surroundings(case.membership, case.now);
+        let mut context = surroundings(case.membership, case.incarnation, case.now);
         if case.operation == "create" {
             context.push(("expires_at", case.target_ends_at.map(RestrictedExpression::new_long)));
         }
@@ -136,12 +159,28 @@ impl Rules {
             _ => None,
         };
         // Rules are numbered in the order in which they apply.
-        match (forbidden, uncovered) {
-            (Some(forbidden), Some(uncovered)) => Err(forbidden.min(uncovered).1),
-            (Some((_, reason)), None) | (None, Some((_, reason))) => Err(reason),
-            (None, None) => Err("neither permitted nor forbidden".into()),
-        }
+        let reason = match (forbidden, uncovered) {
+            (Some(forbidden), Some(uncovered)) => forbidden.min(uncovered).1,
+            (Some((_, reason)), None) | (None, Some((_, reason))) => reason,
+            (None, None) => return Err("neither permitted nor forbidden".into()),
+        };
+        let reveals = || {
+            let response = self.authorizer.is_authorized(&request, &self.reveals, &entities);
+            assert_eq!(response.diagnostics().errors().next().map(ToString::to_string), None);
+            response.decision() == Decision::Allow
+        };
+        // Of a key that is not usable, or not known to be, nothing is told.
+        let is_told = !UNTOLD.contains(&reason.as_str());
+        Err(if is_told && reveals() { format!("{reason}{REVEALS}") } else { reason })
     }
+}
+
+/// The reasons that are no "not allowed".
+const UNTOLD: [&str; 6] =
+    ["revoked", "disabled", "not_yet_valid", "expired", "owner_deprovisioned", "membership_required"];
+
+fn set(policies: impl Iterator<Item = Policy>) -> PolicySet {
+    PolicySet::from_policies(policies).expect("own ids")
 }
 
 fn schema(actions: &str) -> Schema {
@@ -168,8 +207,11 @@ fn annotation(policy: &Policy, name: &str) -> String {
 fn key(key: &Key, id: &str) -> (EntityUid, Entity) {
     let Key { holder, status, not_before, expires_at } = key;
     let (kind, of_holder) = match holder {
-        Holder::Personal { user } => ("PersonalKey", vec![("user", Some(entity("User", user)))]),
-        Holder::Team { team, level, environments, models } => {
+        Holder::Personal { user, incarnation } => {
+            let incarnation = incarnation.map(RestrictedExpression::new_long);
+            ("PersonalKey", vec![("user", Some(entity("User", user))), ("incarnation", incarnation)])
+        }
+        Holder::Team(TeamKey { team, level, environments, models, actions, resources }) => {
             let set = |names: &Option<Vec<Name>>| {
                 names.as_ref().map(|names| RestrictedExpression::new_set(names.iter().map(|name| text(name))))
             };
@@ -178,6 +220,8 @@ fn key(key: &Key, id: &str) -> (EntityUid, Entity) {
                 ("level", Some(text(level))),
                 ("environments", set(environments)),
                 ("models", set(models)),
+                ("actions", set(actions)),
+                ("resources", set(resources)),
             ];
             ("TeamKey", attributes)
         }
@@ -201,8 +245,16 @@ fn other_key(holder: Holder, expires_at: Option<i64>, entities: &mut Vec<Entity>
     uid
 }
 
-fn surroundings(membership: Option<Name>, now: i64) -> Vec<(&'static str, Option<RestrictedExpression>)> {
-    vec![("membership", membership.map(text)), ("now", Some(RestrictedExpression::new_long(now)))]
+fn surroundings(
+    membership: Option<Name>,
+    incarnation: Option<i64>,
+    now: i64,
+) -> Vec<(&'static str, Option<RestrictedExpression>)> {
+    vec![
+        ("membership", membership.map(text)),
+        ("incarnation", incarnation.map(RestrictedExpression::new_long)),
+        ("now", Some(RestrictedExpression::new_long(now))),
+    ]
 }
 
 fn uid(kind: &str, id: &str) -> EntityUid {

@@ -4,8 +4,8 @@ use core::{fmt::Debug, str::FromStr};
 use std::sync::{Arc, Mutex};
 
 use keygate::{
-    Action, EnvironmentScope, Grant, Issuer, KeyRecord, Labels, Membership, ModelScope, Owner, Permission, Request,
-    RevocationCause, Status, System, TeamRole, Token, UnixTime, UserId, Validity,
+    Action, EnvironmentScope, Grant, Incarnation, Issuer, KeyRecord, Labels, Membership, OwnAction, OwnActions, Owner,
+    Permission, Request, RevocationCause, Scope, Status, System, TeamRole, Token, UnixTime, UserId, Validity,
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, List, ManageDenial, MintRules, Minted, Operation, Rename, Revoke,
         Rotate, SetLabels, authorize_operation,
@@ -16,9 +16,14 @@ use keygate::{
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use crate::world::{Actor, Holder, Key, Management, Name, Outcome, Target, Use};
+use crate::world::{Actor, EXPLICIT, Holder, Key, Management, Name, ORDINARY, Outcome, REVEALS, Target, TeamKey, Use};
 
 const KG: Issuer = Issuer::from_static("kg");
+const OWN_ACTIONS: OwnActions = OwnActions::new(&[
+    OwnAction::ordinary(ORDINARY[0]),
+    OwnAction::ordinary(ORDINARY[1]),
+    OwnAction::explicit(EXPLICIT[0]),
+]);
 
 pub fn use_of(case: &Use) -> Outcome {
     let action = match case.action {
@@ -26,12 +31,19 @@ pub fn use_of(case: &Use) -> Outcome {
         "deploy" => Action::Deploy,
         "manage" => Action::Manage,
         "export_metrics" => Action::export_metrics(case.model.map(parsed)),
-        other => panic!("there is no action {other}"),
+        own => {
+            let action = OWN_ACTIONS.find(&parsed(own)).expect("a declared action");
+            Action::custom(action, case.environment.map(parsed), case.resource.map(parsed))
+        }
     };
-    let (request, membership) = (Request::new(parsed(case.team), action), case.membership.map(membership));
+    let request = Request::new(parsed(case.team), action);
+    let membership = case.membership.map(|role| membership(role, case.incarnation));
     let key = verified(&case.key);
     let decision = decide(&key, membership, &request, at(case.now)).into_result();
-    decision.map(|_| ()).map_err(|denial| denial.reason().to_string())
+    decision.map(|_| ()).map_err(|denial| {
+        let reveals = if denial.reveals_existence() { REVEALS } else { "" };
+        format!("{}{reveals}", denial.reason())
+    })
 }
 
 pub fn management(case: &Management) -> Outcome {
@@ -66,7 +78,8 @@ pub fn management(case: &Management) -> Outcome {
         None => own.expect("a key acts"),
         Some(_) => Arc::new(record_of(grant.clone(), case.target_ends_at, OTHER)),
     };
-    let ask = Ask { acting, membership: case.membership.map(membership), now: at(case.now) };
+    let membership = case.membership.map(|role| membership(role, case.incarnation));
+    let ask = Ask { acting, membership, now: at(case.now) };
     match (case.operation, owner) {
         ("create", Some(_)) => {
             ask.may(Create { grant, validity: Validity::new(None, case.target_ends_at.map(at)).expect("an end") })
@@ -108,27 +121,32 @@ fn verified(key: &Key) -> MatchedKey {
 
 fn record(key: &Key, seed: u8) -> (Token, KeyRecord) {
     let grant = match &key.holder {
-        Holder::Personal { user } => Grant::personal(parsed(user)),
-        Holder::Team { team, level, environments, models } => {
-            let environments = match environments {
-                None => EnvironmentScope::All,
-                Some(names) => EnvironmentScope::only(names.iter().map(|name| parsed(name))).expect("environments"),
-            };
-            let models = match models {
-                None => ModelScope::All,
-                Some(names) => ModelScope::only(names.iter().map(|name| parsed(name))).expect("models"),
-            };
+        Holder::Personal { user, .. } => Grant::personal(parsed(user)),
+        Holder::Team(TeamKey { team, level, environments, models, actions, resources }) => {
             let permission = match *level {
-                "full" => Permission::full(environments),
-                "inference_only" => Permission::inference_only(environments, models),
-                "metrics_only" => Permission::metrics_only(models),
+                "full" => Permission::full(scope(environments)),
+                "inference_only" => Permission::inference_only(scope(environments), scope(models)),
+                "metrics_only" => Permission::metrics_only(scope(models)),
+                "custom" => {
+                    let actions = actions.iter().flatten().map(|name| parsed(name));
+                    Permission::custom(actions, scope(environments), scope(resources)).expect("actions")
+                }
                 other => panic!("there is no level {other}"),
             };
             Grant::team(parsed(team), permission)
         }
     };
-    let Minted { token, key: minted, .. } = minted(grant, seed);
+    // What is minted is less than what a record may hold: a custom key that could never do what it lists is refused.
+    let to_mint = match grant.owner() {
+        Owner::Team(team) => Grant::team(team, Permission::full(EnvironmentScope::All)),
+        _ => grant.clone(),
+    };
+    let Minted { token, key: minted, .. } = minted(to_mint, seed);
     let mut parts = RecordParts::from(minted.record().clone());
+    parts.grant = grant;
+    if let Holder::Personal { incarnation, .. } = key.holder {
+        parts.incarnation = incarnation.map(Incarnation::new);
+    }
     (parts.not_before, parts.expires_at) = (key.not_before.map(at), key.expires_at.map(at));
     parts.status = match key.status {
         "active" => Status::Active,
@@ -137,6 +155,13 @@ fn record(key: &Key, seed: u8) -> (Token, KeyRecord) {
         other => panic!("there is no status {other}"),
     };
     (token, parts.try_into().expect("a record"))
+}
+
+fn scope<T: FromStr<Err: Debug> + AsRef<str> + Ord>(names: &Option<Vec<Name>>) -> Scope<T> {
+    match names {
+        None => Scope::All,
+        Some(names) => Scope::only(names.iter().map(|name| parsed(name))).expect("members"),
+    }
 }
 
 /// The record of a key that nothing but its end restricts.
@@ -157,7 +182,7 @@ fn root() -> System {
     System::new("a test").expect("a reason")
 }
 
-fn membership(name: Name) -> Membership {
+fn membership(name: Name, incarnation: Option<i64>) -> Membership {
     let role = match name {
         "admin" => TeamRole::Admin,
         "deprovisioned" => TeamRole::Deprovisioned,
@@ -165,7 +190,8 @@ fn membership(name: Name) -> Membership {
         "outsider" => TeamRole::Outsider,
         other => panic!("there is no membership {other}"),
     };
-    role.into()
+    let membership = Membership::from(role);
+    incarnation.map_or(membership, |number| membership.with_incarnation(Incarnation::new(number)))
 }
 
 const fn at(seconds: i64) -> UnixTime {

@@ -9,8 +9,10 @@ use rand_chacha::{
 
 pub type Name = &'static str;
 
-/// What came out: allowed, or the name of the reason.
+/// What came out: allowed, or the name of the reason, of a use with [`REVEALS`] where an answer of 403 would show what
+/// the key must not see.
 pub type Outcome = Result<(), String>;
+pub const REVEALS: &str = ", which would reveal";
 
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -22,8 +24,31 @@ pub struct Key {
 
 #[derive(Clone, Debug)]
 pub enum Holder {
-    Personal { user: Name },
-    Team { team: Name, level: Name, environments: Option<Vec<Name>>, models: Option<Vec<Name>> },
+    /// A personal key, and the incarnation of its user that it was minted for.
+    Personal {
+        user: Name,
+        incarnation: Option<i64>,
+    },
+    Team(TeamKey),
+}
+
+#[derive(Clone, Debug)]
+pub struct TeamKey {
+    pub team: Name,
+    pub level: Name,
+    pub environments: Option<Vec<Name>>,
+    pub models: Option<Vec<Name>>,
+    /// A custom key has a list, and no other.
+    pub actions: Option<Vec<Name>>,
+    pub resources: Option<Vec<Name>>,
+}
+
+impl TeamKey {
+    /// A key that nothing restricts.
+    #[must_use]
+    pub fn full(team: Name) -> Self {
+        Self { team, level: "full", environments: None, models: None, actions: None, resources: None }
+    }
 }
 
 /// May this key do that?
@@ -31,12 +56,17 @@ pub enum Holder {
 pub struct Use {
     pub key: Key,
     pub membership: Option<Name>,
+    /// The present incarnation of the user.
+    pub incarnation: Option<i64>,
     pub team: Name,
+    /// A built-in action, one of [`ORDINARY`] or one of [`EXPLICIT`].
     pub action: Name,
     /// A call names one always; what is neither a call nor an export has none.
     pub model: Option<Name>,
-    /// Of a call only.
+    /// Of a call and of the service's own actions only.
     pub environment: Option<Name>,
+    /// Of the service's own actions only.
+    pub resource: Option<Name>,
     pub now: i64,
 }
 
@@ -47,6 +77,8 @@ pub struct Management {
     pub operation: Name,
     pub target: Target,
     pub membership: Option<Name>,
+    /// The present incarnation of the user who acts.
+    pub incarnation: Option<i64>,
     /// When a key that is made, or another key, ends.
     pub target_ends_at: Option<i64>,
     pub now: i64,
@@ -68,25 +100,43 @@ pub enum Target {
     User(Name),
 }
 
+/// The service's own actions, which full access covers.
+pub const ORDINARY: [Name; 2] = ["projects:read", "projects:write"];
+/// The service's own actions that only a list of them covers.
+pub const EXPLICIT: [Name; 1] = ["projects:purge"];
+
 const STATUSES: [Name; 3] = ["active", "disabled", "revoked"];
 const MEMBERSHIPS: [Option<Name>; 5] = [None, Some("admin"), Some("deprovisioned"), Some("member"), Some("outsider")];
+/// Memberships, and the incarnations of the user.
+const USERS_NOW: [(Option<Name>, Option<i64>); 7] = [
+    (None, None),
+    (Some("admin"), None),
+    (Some("deprovisioned"), None),
+    (Some("member"), None),
+    (Some("outsider"), None),
+    (Some("admin"), Some(1)),
+    (Some("outsider"), Some(2)),
+];
 const ON_OWNERS: [Name; 2] = ["create", "list"];
 const ON_KEYS: [Name; 7] = ["rename", "set_labels", "rotate", "end_overlap", "disable", "enable", "revoke"];
 
-/// Every use in a world of two teams, two models and two environments beside the one that no key can have.
+/// Every use in a world of two teams, two models, two environments, and two actions of the service's own.
 pub fn all_uses() -> impl Iterator<Item = Use> {
     keys().flat_map(|(key, now)| {
-        actions().into_iter().flat_map(move |(action, model, environment)| {
+        actions().into_iter().flat_map(move |asked| {
+            let Asked { action, model, environment, resource } = asked;
             let key = key.clone();
             ["core", "labs"].into_iter().flat_map(move |team| {
                 let key = key.clone();
-                MEMBERSHIPS.map(|membership| Use {
+                users_now(&key).iter().map(move |(membership, incarnation)| Use {
                     key: key.clone(),
-                    membership,
+                    membership: *membership,
+                    incarnation: *incarnation,
                     team,
                     action,
                     model,
                     environment,
+                    resource,
                     now,
                 })
             })
@@ -105,17 +155,27 @@ pub fn all_managements() -> impl Iterator<Item = Management> {
             let ends: &[_] = if matches!(target, Target::Team(_)) { &[None, Some(200), Some(201)] } else { &[None] };
             ends.iter().flat_map(move |target_ends_at| {
                 let (actor, target) = (actor.clone(), target.clone());
-                MEMBERSHIPS.map(|membership| Management {
+                let users_now = if let Actor::Key(key) = &actor { users_now(key) } else { &USERS_NOW[..5] };
+                users_now.iter().map(move |(membership, incarnation)| Management {
                     actor: actor.clone(),
                     operation,
                     target: target.clone(),
-                    membership,
+                    membership: *membership,
+                    incarnation: *incarnation,
                     target_ends_at: *target_ends_at,
                     now,
                 })
             })
         })
     })
+}
+
+/// Which user it is tells only of a personal key.
+fn users_now(key: &Key) -> &'static [(Option<Name>, Option<i64>)] {
+    match key.holder {
+        Holder::Personal { .. } => &USERS_NOW,
+        Holder::Team(_) => &USERS_NOW[..5],
+    }
 }
 
 /// Keys of each grant, in each status, and each second that is next to a boundary.
@@ -133,29 +193,53 @@ fn keys() -> impl Iterator<Item = (Key, i64)> {
 fn holders() -> Vec<Holder> {
     let environments = [None, Some(vec!["production"]), Some(vec!["staging", "production"])];
     let models = [None, Some(vec!["m1"]), Some(vec!["m1", "m2"])];
-    let mut holders = vec![Holder::Personal { user: "ada" }];
+    let mut holders = [None, Some(1)].map(|incarnation| Holder::Personal { user: "ada", incarnation }).to_vec();
+    let core = |level| TeamKey { level, ..TeamKey::full("core") };
     for environments in &environments {
-        holders.push(team_key("core", "full", environments.clone(), None));
+        let environments = environments.clone();
+        holders.push(Holder::Team(TeamKey { environments: environments.clone(), ..core("full") }));
         for models in &models {
-            holders.push(team_key("core", "inference_only", environments.clone(), models.clone()));
+            let (environments, models) = (environments.clone(), models.clone());
+            holders.push(Holder::Team(TeamKey { environments, models, ..core("inference_only") }));
         }
     }
-    holders.extend(models.map(|models| team_key("core", "metrics_only", None, models)));
+    for environments in &environments[..2] {
+        for resources in &models[..2] {
+            for actions in [["call", "projects:read"].as_slice(), &["deploy", "export_metrics", "projects:purge"]] {
+                let (environments, resources) = (environments.clone(), resources.clone());
+                let actions = Some(actions.to_vec());
+                holders.push(Holder::Team(TeamKey { environments, resources, actions, ..core("custom") }));
+            }
+        }
+    }
+    holders.extend(models.map(|models| Holder::Team(TeamKey { models, ..core("metrics_only") })));
     holders
 }
 
-fn team_key(team: Name, level: Name, environments: Option<Vec<Name>>, models: Option<Vec<Name>>) -> Holder {
-    Holder::Team { team, level, environments, models }
+#[derive(Clone, Copy)]
+struct Asked {
+    action: Name,
+    model: Option<Name>,
+    environment: Option<Name>,
+    resource: Option<Name>,
 }
 
-fn actions() -> Vec<(Name, Option<Name>, Option<Name>)> {
-    let mut actions = vec![("deploy", None, None), ("manage", None, None), ("export_metrics", None, None)];
+fn actions() -> Vec<Asked> {
+    let asked = |action| Asked { action, model: None, environment: None, resource: None };
+    let mut actions = ["deploy", "manage", "export_metrics"].map(asked).to_vec();
     for model in ["m1", "m2", "m3"] {
-        actions.push(("export_metrics", Some(model), None));
+        actions.push(Asked { model: Some(model), ..asked("export_metrics") });
         for environment in [None, Some("production"), Some("staging"), Some("development")] {
-            actions.push(("call", Some(model), environment));
+            actions.push(Asked { model: Some(model), environment, ..asked("call") });
         }
     }
+    for environment in [None, Some("production"), Some("development")] {
+        for resource in [None, Some("m1"), Some("m3")] {
+            actions.push(Asked { environment, resource, ..asked("projects:read") });
+        }
+    }
+    actions.push(asked("projects:purge"));
+    actions.push(Asked { environment: Some("production"), resource: Some("m1"), ..asked("projects:purge") });
     actions
 }
 
@@ -182,19 +266,23 @@ impl Random {
 
     pub fn uses(&mut self) -> impl Iterator<Item = Use> {
         repeat_with(|| {
-            let (key, action) = (self.key(), self.one(&["call", "call", "call", "deploy", "manage", "export_metrics"]));
+            let levels = ["personal", "full", "inference_only", "inference_only", "metrics_only", "custom", "custom"];
+            let (key, action) = (self.key(&levels), self.one(&ASKED));
+            let is_own = action.contains(':');
             Use {
                 // Mostly the right team: else few cases would come to the rules behind.
                 team: if self.chance(4) { self.one(&TEAMS) } else { "core" },
                 key,
                 membership: self.one(&MEMBERSHIPS),
+                incarnation: self.maybe(&INCARNATIONS),
                 action,
                 model: match action {
                     "call" => Some(self.one(&MODELS)),
                     "export_metrics" => self.maybe(&MODELS),
                     _ => None,
                 },
-                environment: if action == "call" { self.maybe(&REQUESTED_ENVIRONMENTS) } else { None },
+                environment: if action == "call" || is_own { self.maybe(&REQUESTED_ENVIRONMENTS) } else { None },
+                resource: if is_own { self.maybe(&MODELS) } else { None },
                 now: self.one(&TIMES),
             }
         })
@@ -205,7 +293,7 @@ impl Random {
             let actor = match self.one(&[0, 1, 1, 2, 2, 2, 2, 2]) {
                 0 => Actor::System,
                 1 => Actor::User(self.one(&USERS)),
-                _ => Actor::Key(self.key()),
+                _ => Actor::Key(self.key(&["personal", "personal", "full", "inference_only", "custom"])),
             };
             let (operation, target) = match (&actor, self.one(&[0, 1, 2, 3, 4])) {
                 (_, 0) => (self.one(&ON_OWNERS), Target::User(self.one(&USERS))),
@@ -215,19 +303,22 @@ impl Random {
                 _ => (self.one(&ON_KEYS), Target::Team(self.one(&TEAMS))),
             };
             let (membership, target_ends_at) = (self.one(&MEMBERSHIPS), self.maybe(&TIMES));
-            Management { actor, operation, target, membership, target_ends_at, now: self.one(&TIMES) }
+            let (incarnation, now) = (self.maybe(&INCARNATIONS), self.one(&TIMES));
+            Management { actor, operation, target, membership, incarnation, target_ends_at, now }
         })
     }
 
-    fn key(&mut self) -> Key {
-        let holder = match self.one(&["personal", "full", "inference_only", "inference_only", "metrics_only"]) {
-            "personal" => Holder::Personal { user: self.one(&USERS) },
-            level => Holder::Team {
+    fn key(&mut self, levels: &[Name]) -> Key {
+        let holder = match self.one(levels) {
+            "personal" => Holder::Personal { user: self.one(&USERS), incarnation: self.maybe(&INCARNATIONS) },
+            level => Holder::Team(TeamKey {
                 team: if self.chance(8) { self.one(&TEAMS) } else { "core" },
                 level,
                 environments: if level == "metrics_only" { None } else { self.scope(&ENVIRONMENTS) },
-                models: if level == "full" { None } else { self.scope(&MODELS) },
-            },
+                models: if ["full", "custom"].contains(&level) { None } else { self.scope(&MODELS) },
+                actions: (level == "custom").then(|| self.scope(&ASKED).unwrap_or(vec!["call"])),
+                resources: if level == "custom" { self.scope(&MODELS) } else { None },
+            }),
         };
         // A start that is not before the end does not construct.
         let (not_before, expires_at) = match (self.maybe(&TIMES), self.maybe(&TIMES)) {
@@ -259,6 +350,19 @@ impl Random {
     }
 }
 
+const INCARNATIONS: [i64; 3] = [1, 1, 2];
+const ASKED: [Name; 10] = [
+    "call",
+    "call",
+    "call",
+    "deploy",
+    "manage",
+    "export_metrics",
+    "projects:read",
+    "projects:read",
+    "projects:write",
+    "projects:purge",
+];
 const USERS: [Name; 3] = ["ada", "bob", "core"];
 const TEAMS: [Name; 4] = ["core", "labs", "Core", "ada"];
 const MODELS: [Name; 5] = ["m1", "m2", "M1", "m", "m11"];
