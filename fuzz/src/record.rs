@@ -27,9 +27,12 @@ pub fn record(input: &[u8]) -> &'static str {
     assert_eq!(KeyRecord::try_from(parts), Ok(record));
 
     // One spelling: what was read is what is written, but for the order and the repeats in a scope.
-    let read = serde_json::from_slice(input).expect("it was read as JSON before");
+    let read: Value = serde_json::from_slice(input).expect("it was read as JSON before");
     let written = serde_json::from_str(&text).expect("it is JSON");
-    assert_eq!(one_order(read), written, "{text}");
+    // A later version may hold more, which is left out.
+    if read["version"] == 1 {
+        assert_eq!(one_order(read), written, "{text}");
+    }
     check(&written);
     "ok"
 }
