@@ -161,7 +161,7 @@ impl EventId {
     ///
     /// # Errors
     ///
-    /// [`RandomnessError`] if there are no random bytes to be had.
+    /// [`RandomnessError`] if the generator gave no random bytes.
     pub fn generate(randomness: &dyn Randomness) -> Result<Self, RandomnessError> {
         let mut draft = [0; 16];
         randomness.fill(&mut draft)?;
@@ -297,7 +297,7 @@ impl Principal {
         Self::Unverified { claimed }
     }
 
-    /// Returns the user who acted: signed in, or behind a personal key.
+    /// Returns the user who acted: signed in, or the user of a personal key.
     #[must_use]
     pub const fn user(&self) -> Option<&UserId> {
         match self {

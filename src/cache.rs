@@ -227,7 +227,7 @@ impl<S> CachedStore<S> {
         self.0.confirmed().map(|confirmed| self.0.elapsed(confirmed))
     }
 
-    /// Forgets what is known of `id`, as when somebody else announces a change.
+    /// Forgets what is known of `id`, as when the database announces a change.
     pub fn forget(&self, id: KeyId) {
         self.0.forget(id);
     }

@@ -1,4 +1,9 @@
-//! Pages that belong to no single item.
+//! Guides that belong to no single item.
+//!
+//! - [`service`]: put keygate in front of a server, and manage keys over HTTP.
+//! - [`store`]: write a store, a feed and a directory, and put a cache in front.
+//! - [`rotation`], [`leaks`], [`migration`]: what to do when a secret changes, leaks, or comes from another system.
+//! - [`threat_model`]: what is defended, and what is your part. [`token_format`]: the format, for other implementations.
 
 #[doc = include_str!("docs/token_format.md")]
 pub mod token_format {}

@@ -89,7 +89,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Gate { keys, store, directory, clock, sink, lookup }
     }
 
-    /// Tells `sink` what happens.
+    /// Sends what happens to `sink`.
     #[must_use]
     pub fn with_sink(self, sink: impl AuditSink + 'static) -> Self {
         Self { sink: Arc::new(sink), ..self }
@@ -129,7 +129,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         self.sink.tell(message);
     }
 
-    /// Tells whom a credential belongs to: a key that is usable now, and that no request was decided for yet.
+    /// Returns the key that a credential opens: it is usable now, and no request is decided for it yet.
     ///
     /// # Errors
     ///
@@ -361,7 +361,7 @@ impl<S, D, M> fmt::Debug for Gate<S, D, M> {
     }
 }
 
-/// Why a credential is nobody's.
+/// Why a credential was not accepted.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthenticateError<S: Error + 'static, D: Error + 'static> {

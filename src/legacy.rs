@@ -52,9 +52,9 @@
 //!
 //! # Security
 //!
-//! - An imported key is as strong as that system made it. What a format can vouch for, it does: a key that it reads
-//!   has room for at least 112 bits, the line of NIST SP 800-63B and OWASP ASVS 5.0 (6.5.2). That they were random is
-//!   for you to know. If people chose them, or a weak generator did, do not import them.
+//! - An imported key is as strong as that system made it. A format guarantees what it can: any key that it reads has
+//!   room for at least 112 bits, the line of NIST SP 800-63B and OWASP ASVS 5.0 (6.5.2). Whether they were random, only
+//!   you can know. If people chose them, or a weak generator did, do not import them.
 //! - There is no checksum: each mistyped key of the right shape costs a look-up.
 //! - Scanners of repositories and redactors of logs know the shape of tokens and not that of legacy keys. Until the
 //!   last of them is rotated, the old rules for scanning and redacting stay in place.

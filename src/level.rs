@@ -7,7 +7,7 @@ use crate::text::text_fmt;
 /// How much a team key may do; what each level covers is written in [`policy`](crate::policy).
 ///
 /// Levels are frozen: an action added later is covered by none of them until someone writes it there. There is no
-/// `Default`: whoever mints a key chooses.
+/// `Default`: the caller who mints a key chooses.
 ///
 /// ```
 /// use keygate::PermissionLevel;

@@ -1,22 +1,23 @@
 //! Issue API keys, and decide what each key may do.
 //!
-//! A service embeds this crate, keeps the records in a store of its own, and asks it about each request. The crate
+//! A service embeds this crate, keeps the key records in its own database, and asks it about each request. The crate
 //! promises:
 //!
 //! - **Tokens that can be found and checked.** Each starts with the service's own prefix and ends with a checksum. It
-//!   is shown once; what is stored cannot give it back ([`docs::token_format`]).
-//! - **One way to verify**, in constant time. Whoever knows only an id learns nothing about its key.
+//!   is shown once; the stored digest cannot be turned back into a token ([`docs::token_format`]).
+//! - **One way to verify**, in constant time. Someone who knows only an id learns nothing about its key.
 //! - **A decision that is pure and explains itself.** No I/O, no clock, no allocation; the rules are numbered in
 //!   [`policy`].
 //! - **Managing keys is decided too**, and tied to its target ([`manage`]).
+//! - **A change and its audit event are one.** A store commits both in one transaction ([`store`], [`audit`]).
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
-//! - **Leaks are found, redacted and ended**: a [`Scanner`](scan::Scanner) for text and for logs, and revocation by the token itself
-//!   ([`docs::leaks`]).
-//! - **Imported keys** move in without their users noticing, and obey the same rules ([`docs::migration`]).
-//! - **A store contract**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
-//! - **Types that make mistakes hard.** What was checked has its own type, and only the check makes it: a
-//!   [`MatchedKey`](verify::MatchedKey) was verified, an [`Authorization`] was allowed, a [`Permit`](manage::Permit) was
-//!   granted. What stops which known mistake is listed in [`docs::threat_model`].
+//! - **Leaks**: find tokens in text and redact them from logs with a [`Scanner`](scan::Scanner), and let anyone who holds
+//!   a leaked token revoke it ([`docs::leaks`]).
+//! - **Imported keys** keep working unchanged and follow the same rules ([`docs::migration`]).
+//! - **A small store trait**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
+//! - **Types that make mistakes hard.** Each checked state has its own type, which only the check can construct: an
+//!   [`AuthenticatedKey`] was usable, an [`Authorization`] was allowed, a [`Permit`](manage::Permit) was granted.
+//!   [`docs::threat_model`] lists known mistakes, and what stops each.
 //!
 //! # What it is not for
 //!
@@ -25,12 +26,12 @@
 //! - administration of organizations: members, billing, teams
 //! - restricted environments, that is, who may *manage* an environment
 //! - rules about IP addresses
-//! - rate limits; a decision carries the id of the key, which is what a limiter needs
+//! - rate limits; a decision carries the id, the owner and the labels of the key, which is what a limiter needs
 //! - a general policy language
 //!
 //! # Quick start
 //!
-//! `cargo add keygate --features memory` and `cargo add pollster`; any executor does.
+//! `cargo add keygate --features memory` and `cargo add pollster`. It works with any executor; this example uses `pollster`.
 //!
 //! ```
 //! use keygate::{
@@ -65,14 +66,13 @@
 //! }
 //! ```
 //!
-//! # The way of a request
+//! # Life of a request
 //!
 //! ```text
-//! header ──> token ────────────> record ─────────> verified key ────> decision
-//!   │        UnverifiedToken     KeyStore::find    verify             decide
-//!   │        one hash,           by public id      two compares,      rules 1 to 8:
-//!   │        no allocation         │               constant time      Allow or Deny
-//!   │          │                   │                 │                  │
+//! header ──> token ────────────> record ─────────> matched key ─────> decision
+//!   │        PresentedKey        KeyLookup         two compares,      rules 1 to 8:
+//!   │        one hash,           by public id      constant time      Allow or Deny
+//!   │        no allocation         │                 │                  │
 //!   │          │                   │                 │                  └─ a denial: 401 or 403, with its reason
 //!   │          │                   │                 └─ no match: 401, one answer for all causes
 //!   │          │                   └─ the store failed: 503, never an allow
@@ -80,38 +80,49 @@
 //!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
 //! ```
 //!
-//! [`Gate`] is the whole way; [`stages`] has its steps without I/O. For a personal key the user's [`Membership`] is looked up as well, after the secret matched.
+//! [`Gate::check`] is the whole path. [`Gate::authenticate`] stops at an [`AuthenticatedKey`], before there is a request to
+//! decide, and [`Gate::authorize`] goes on from there; the layers of `tower` are these two. [`stages`] has the same steps
+//! without I/O. For a personal key, the gate also asks the [`Directory`](store::Directory) for the user's [`Membership`],
+//! after the secret matched.
+//!
+//! [`KeyManager`] creates, changes and ends keys. It looks the acting key and the target up in the store itself, never in
+//! a cache, so that a stale record cannot become a lasting access.
 //!
 //! # Features
 //!
-//! All add; none changes a decision.
+//! Features are additive; none changes a decision. `std` and `getrandom` are on by default.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `std` | yes | `UnixTime::now`, and `std` in the dependencies. Without it the crate is `no_std` with `alloc` |
-//! | `serde` | | `Serialize` and `Deserialize` for everything that is stored, `Serialize` for events; never for a secret |
-//! | `http` | | `http`: the credential from header fields, and the answers |
-//! | `tower` | | `tower`: two layers, one that says who calls and one that says whether they may; implies `http` |
-//! | `cache` | | `CachedStore`: records that were found, kept for a time that you bound |
-//! | `getrandom` | yes | `SystemRandomness`, the generator of the operating system |
-//! | `rand_core` | | `Randomness` for a lock around a generator of that crate |
-//! | `memory` | | `MemoryStore` and `MemoryDirectory`, for tests and small services |
-//! | `testing` | | `testing`: proofs for the tests of handlers |
-//! | `conformance` | | `store::conformance`, the suite that every store must pass |
+//! | `std` | yes | `UnixTime::now`, `Gate::new`, `sink::ChannelSink`, and `std` in the dependencies. Without it the crate is `no_std` with `alloc` |
+//! | `getrandom` | yes | `SystemRandomness`, the generator of the operating system, and with `std` `KeyManager::new` |
+//! | `cache` | | `CachedStore`: keeps records that were found, for at most the staleness that you set; implies `std` |
+//! | `conformance` | | `store::conformance`, the suite that every store must pass; implies `memory` |
+//! | `http` | | `http`: the credential from header fields, and the answers; implies `std` |
+//! | `memory` | | `MemoryStore` and `MemoryDirectory`, for tests and small services; implies `std` |
+//! | `rand_core` | | `Randomness` for a lock around a generator of that crate; implies `std` |
+//! | `serde` | | `Serialize` and `Deserialize` for everything that is stored or logged; never for a secret |
+//! | `testing` | | `testing`: proofs for the tests of handlers; implies `std` and `getrandom` |
+//! | `tower` | | `tower`: two layers, one that authenticates and one that authorizes; implies `http` |
 //!
-//! With `serde`, deserialization needs a self-describing format, such as JSON or CBOR: a scope is a text or a list,
+//! With `serde`, deserialization needs a self-describing format, such as JSON, CBOR or TOML: a scope is a text or a list,
 //! and an unknown field is an error. Formats that write no field names and no types cannot be read back.
 //!
 //! # Security notes
 //!
-//! - Comparisons of digests and secrets take a time that does not depend on what they hold. This is so in the source;
-//!   a compiler may always do otherwise, so measure the binary if you must be sure.
-//! - Secrets are wiped when dropped, as far as this crate holds them. The buffers of a web server are not ours.
+//! - Comparisons of digests and secrets take a time that does not depend on their content. The source is written that way,
+//!   but a compiler may undo it: measure the binary if you need certainty.
+//! - Secrets are wiped when dropped, as far as this crate holds them. Buffers held by your web server are outside its
+//!   control.
 //! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`], [`Event`](audit::Event)).
 //! - No error holds any part of a secret.
 //! - There is no `unsafe` code here, and no panic on the way to a decision: both are lints.
-//! - Time and randomness are arguments of everything but [`Gate`] and [`KeyManager`], which take them from the system
-//!   unless they are given others.
+//! - [`Gate`] and [`KeyManager`] take time and randomness from the system unless they are given others. Everything else
+//!   takes them as arguments.
+//! - Proofs age. A request that runs long is decided again ([`Gate::check_again`]), a [`Permit`](manage::Permit) is refused
+//!   after a minute, and a cache serves nothing beyond the staleness that you set.
+//! - A store can make any record, and code that makes a record and a token for it gets any [`Authorization`]. The types
+//!   stop mistakes; they do not stop code that wants to cheat.
 //!
 //! # Minimum supported Rust version
 //!

@@ -172,7 +172,7 @@ pub enum Acting<'a> {
 }
 
 impl<'a> Acting<'a> {
-    /// Returns the user who acts: signed in, or behind a personal key.
+    /// Returns the user who acts: signed in, or the user of a personal key.
     #[must_use]
     pub fn user(self) -> Option<&'a UserId> {
         match self {
@@ -424,7 +424,7 @@ pub enum PermitError {
     /// It was given for another issuer.
     #[error("the permit is for another issuer")]
     OtherIssuer,
-    /// There are no random bytes to be had.
+    /// The generator gave no random bytes.
     #[error("no id could be made for the audit event")]
     Randomness(#[from] RandomnessError),
     /// It was given a minute ago or more, or is from the future.

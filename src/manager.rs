@@ -119,7 +119,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         KeyManager { keys, rules, store, directory, clock, randomness, sink }
     }
 
-    /// Tells `sink` what is refused, and what a store that keeps no log does.
+    /// Sends refusals to `sink`, and the events of a store that keeps no log.
     #[must_use]
     pub fn with_sink(self, sink: impl AuditSink + 'static) -> Self {
         Self { sink: Arc::new(sink), ..self }

@@ -14,7 +14,7 @@ pub trait Randomness: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`RandomnessError`] if there are none to be had; what is in `bytes` is not used then.
+    /// [`RandomnessError`] if the generator failed; callers do not use the content of `bytes` then.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError>;
 }
 

@@ -5,7 +5,7 @@
 //! | | finds | for |
 //! |---|---|---|
 //! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
-//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where a secret too much is worse than a word too little |
+//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where leaking a secret is worse than over-redacting |
 //!
 //! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
 //! UTF-8 sequences included: text need not be UTF-8 to be searched.
@@ -14,7 +14,7 @@
 //! like a token is then held against each of them.
 //!
 //! What is encoded is not seen: a token in Base64, wrapped over two lines, or with a `_` that is written as `%5F`.
-//! Redact before text is encoded. How leaks are dealt with as a whole is told in [`docs::leaks`](crate::docs::leaks).
+//! Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole.
 
 mod pattern;
 mod redact;

@@ -103,7 +103,7 @@ pub trait KeyStore: Send + Sync {
 /// # Contract
 ///
 /// Each operation checks and changes in one atomic step. An `Err` is the store's own failure, after which it is unknown
-/// whether the change took place. [`KeyChange::apply`] is the table of what becomes of a change:
+/// whether the change took place. [`KeyChange::apply`] is the table of outcomes:
 ///
 /// | operation | absent | active | disabled | revoked |
 /// |---|---|---|---|---|

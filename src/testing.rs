@@ -1,4 +1,4 @@
-//! Proofs for the tests of handlers, made by the code that makes them in earnest.
+//! Proofs for the tests of handlers, made by the code that makes them in production.
 //!
 //! A handler that demands an [`AuthenticatedKey`] or an [`Authorization`] cannot be called without one, and nothing but
 //! the library makes them. These functions mint a key, match its token, and decide, with no store and no server.
@@ -76,7 +76,7 @@ pub fn authenticated_key(grant: Grant) -> AuthenticatedKey {
 ///
 /// # Errors
 ///
-/// The [`Denial`], if the policy does not allow it: then the handler cannot be called in earnest either.
+/// The [`Denial`], if the policy does not allow it: then the handler cannot be reached in production either.
 ///
 /// # Panics
 ///

@@ -153,14 +153,14 @@ impl UnverifiedToken {
     ///
     /// # Security
     ///
-    /// No error holds or depends on any symbol of the secret beyond the rule that it breaks. The checksum finds typing
-    /// errors; anyone can compute it, so it authenticates nothing and is no defence against load.
+    /// Errors contain no part of the input and reveal nothing about the secret beyond the rule that was broken. The
+    /// checksum finds typing errors; anyone can compute it, so it authenticates nothing and is no defence against load.
     pub fn parse(issuer: Issuer, text: &str) -> Result<Self, ParseTokenError> {
         let text = text.as_bytes();
         let (kind, id, checksum) = fields(&issuer, text)?;
         let body = text.get(..text.len().saturating_sub(CHECKSUM_LENGTH + 1)).ok_or(ParseTokenError::Malformed)?;
         let (expected, digest) = SecretDigest::of(body);
-        // In no constant time: both follow from what was sent, so nothing is learned that the sender does not know.
+        // Not constant-time: both values are derived from the input, so nobody learns what the sender does not know.
         if checksum != expected {
             return Err(ParseTokenError::ChecksumMismatch);
         }

@@ -1,4 +1,4 @@
-//! What becomes of a request.
+//! The outcome of a request.
 
 use core::error::Error;
 

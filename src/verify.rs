@@ -154,8 +154,8 @@ fn match_secrets(
 
 /// A key whose secret matched: a snapshot of its record, without the secret.
 ///
-/// Only [`verify`] and [`verify_legacy`] make one. It says who, not whether: a revoked key matches, and
-/// [`decide`](crate::policy::decide) refuses it. A handler gets an [`AuthenticatedKey`](crate::AuthenticatedKey).
+/// Only [`verify`] and [`verify_legacy`] make one. It identifies the caller but grants nothing: a revoked key still
+/// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///
 /// ```compile_fail
 /// use keygate::{KeyRecord, store::SecretSlot, verify::MatchedKey};

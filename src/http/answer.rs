@@ -62,7 +62,7 @@ impl Responses {
         })
     }
 
-    /// Replies to a request without one credential: 401 if it is missing, 400 otherwise.
+    /// Builds the answer to a request without one credential: 401 if it is missing, 400 otherwise.
     #[must_use]
     pub fn no_credential(&self, error: CredentialError) -> Response<String> {
         match error {
@@ -79,7 +79,7 @@ impl Responses {
         }
     }
 
-    /// Replies to a credential that opens no key: 401, the same bytes whatever is wrong with it.
+    /// Builds the 401 for a credential that opens no key: the same bytes for every cause.
     #[must_use]
     pub fn invalid_key(&self) -> Response<String> {
         self.challenge(
@@ -89,7 +89,7 @@ impl Responses {
         )
     }
 
-    /// Replies to a key that is revoked, disabled or out of its time: 401, with the reason.
+    /// Builds the 401 for a revoked, disabled, expired or not-yet-valid key; the body names the reason.
     #[must_use]
     pub fn unusable_key(&self, reason: Reason) -> Response<String> {
         self.challenge(
@@ -99,7 +99,7 @@ impl Responses {
         )
     }
 
-    /// Replies at a route of which nothing is said: 403, without a hint of what would be needed.
+    /// Builds the 403 for a route that is not listed, without a hint of what would be needed.
     #[must_use]
     pub fn closed(&self) -> Response<String> {
         self.challenge(
@@ -109,7 +109,7 @@ impl Responses {
         )
     }
 
-    /// Replies to a denial: 401 or 403 by its class, 503 if nothing was decided.
+    /// Builds the answer to a denial: 401 or 403 by its class, 503 if nothing was decided.
     ///
     /// A service that hides what exists looks at [`Denial::reveals_existence`] first and gives its own 404.
     #[must_use]
@@ -117,7 +117,7 @@ impl Responses {
         self.by_class(denial.reason(), sufficient(denial))
     }
 
-    /// Replies to an operation on keys that was denied: 401 or 403 by its class, 503 if nothing was decided.
+    /// Builds the answer to a denied operation on keys: 401 or 403 by its class, 503 if nothing was decided.
     #[must_use]
     pub fn operation_denied(&self, denial: ManageDenial) -> Response<String> {
         self.by_class(denial.reason(), String::new())
@@ -135,16 +135,16 @@ impl Responses {
         }
     }
 
-    /// Replies where a look-up failed: 503. Never an allow, and never "the key is not valid".
+    /// Builds the 503 for a failed look-up: never an allow, and never "the key is not valid".
     #[must_use]
     pub fn unavailable(&self) -> Response<String> {
         reply(StatusCode::SERVICE_UNAVAILABLE, problem(503, "unavailable", "Keys cannot be checked now", ""))
     }
 
-    /// Replies to a request over a transport that is not encrypted: 403, fixed before anything of it was read.
+    /// Builds the 403 for a request over a transport that is not encrypted; it does not depend on the request.
     ///
     /// A redirect would invite the client to do it again; a reply that depends on the key would say something about
-    /// it in the clear (draft-ietf-httpapi-privacy). A key that came that way is exposed: see
+    /// it in the clear (draft-ietf-httpapi-privacy). A key that came that way has leaked: see
     /// [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked).
     #[must_use]
     pub fn plaintext(&self) -> Response<String> {

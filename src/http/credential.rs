@@ -34,7 +34,7 @@ pub enum CredentialHeaders {
 ///
 /// # Errors
 ///
-/// - [`CredentialError::Missing`] if there is no field, or one whose scheme is somebody else's.
+/// - [`CredentialError::Missing`] if there is no field, or one with the scheme of another system.
 /// - [`CredentialError::Multiple`] if there is more than one field, even if they are equal.
 /// - [`CredentialError::Malformed`] if the field is not a scheme, spaces and one token68, or has more than
 ///   [`MAX_FIELD_LENGTH`] bytes.

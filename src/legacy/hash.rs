@@ -24,7 +24,7 @@ use crate::encoding::read_word;
 /// There is no `Display` and no `==`, and `Debug` prints none of it.
 #[derive(Clone, Copy)]
 pub struct StoredHash {
-    // INVARIANT: zero behind `length`, which is at most 64.
+    // INVARIANT: zero after `length`, which is at most 64.
     bytes: [u8; Self::MAX_LENGTH],
     length: usize,
 }
@@ -33,8 +33,7 @@ impl StoredHash {
     /// The largest number of bytes: those of SHA-512.
     pub const MAX_LENGTH: usize = 64;
 
-    /// The smallest number of bytes. Fewer are no hash of a secret: two keys would soon have the same, and of a short one
-    /// a text that hashes to it is found.
+    /// The smallest number of bytes. Shorter hashes collide and can be inverted by search.
     pub const MIN_LENGTH: usize = 16;
 
     /// Takes the bytes of a hash.
@@ -122,7 +121,7 @@ pub enum InvalidHash {
     /// found, since each has a salt. See [what to do instead](crate::docs::migration#slow-hashes).
     #[error("a slow hash would be computed for each request: import the key when it is presented, or replace it")]
     Slow,
-    /// It says that it is of an algorithm that is not known here.
+    /// The algorithm tag is not recognized.
     #[error("a stored hash is bare hexadecimal digits, or they follow `sha256$$` or `sha512$$`")]
     Tag,
 }

@@ -1,6 +1,6 @@
 //! What a legacy key is here: an id that follows from its handle, and a digest that follows from its hash.
 //!
-//! Every input of a hash says first what it is for, and each part stands behind its length, so that no two inputs are ever
+//! Every input of a hash says first what it is for, and each part follows its length, so that no two inputs are ever
 //! the same bytes. `tests/vectors/legacy-v1.json` was made by another implementation, from these rules:
 //!
 //! ```text

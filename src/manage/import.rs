@@ -1,4 +1,4 @@
-//! Legacy keys: taking them in under a permit, and saving a better digest once the text was seen.
+//! Legacy keys: importing them under a permit, and saving a better digest once the text was seen.
 
 use super::{MintError, MintRules, Permit, PermitError, mint::Minting};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     verify::MatchedKey,
 };
 
-/// A legacy key, as it is to be here.
+/// A legacy key to import, with its owner and its name here.
 ///
 /// ```
 /// use keygate::{Grant, UnixTime, Validity, legacy::{LegacyFormat, Symbols}, manage::Import};
@@ -115,13 +115,13 @@ impl Permit<Import> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// It would have been made after it is imported.
+    /// `created_at` is after the time of the import.
     #[error("`created_at` is after the time of the import")]
     CreatedInFuture,
     /// A date breaks a rule of the service.
     #[error("a date of the key cannot be taken over")]
     Date(#[source] MintError),
-    /// It has expired, or a number that means "never" was taken for a time.
+    /// The key has expired, or a number that means "never" was taken for a time.
     #[error(
         "`expires_at` is not after now: if the old table means \"never\" by 0 or -1, import the key without an expiry"
     )]

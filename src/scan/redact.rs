@@ -13,8 +13,8 @@ impl Scanner {
     /// # Security
     ///
     /// Every secret goes that follows issuer, kind, version and id, whatever stands beside it: with a wrong checksum or
-    /// none, with a version that this release does not know, glued to other symbols before or behind, and as much of it
-    /// as there is where it is cut off. The issuer is compared as it is written: `KGT1_...` is nobody's token, and stays.
+    /// none, with a version that this release does not know, glued to other symbols before or after, and as much of it
+    /// as there is where it is cut off. The issuer is compared as it is written: `KGT1_...` is no token, and stays.
     ///
     /// So a word that is joined to a public part by a `_` goes too: join it by something else.
     ///
@@ -48,7 +48,7 @@ impl Scanner {
         Cow::Owned(redacted)
     }
 
-    /// Returns what stays, and what is put behind each piece of it; or nothing, if all stays.
+    /// Returns the pieces that stay, and what follows each of them; or nothing, if all stays.
     fn pieces(&self, text: &[u8]) -> Option<impl Iterator<Item = (Range<usize>, &'static str)>> {
         let mut hidden = self.hidden(text).peekable();
         hidden.peek()?;
@@ -61,7 +61,7 @@ impl Scanner {
 
     /// Returns the parts that must not be seen, in their order.
     pub(super) fn hidden(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-        // INVARIANT: no two overlap or touch. What is hidden of a shape has one `_` at most, behind 32 symbols; before
+        // INVARIANT: no two overlap or touch. What is hidden of a shape has one `_` at most, after 32 symbols; before
         // the secret of another shape, there are 16 between two.
         Shapes::new(self, text).map(|shape| shape.hidden(text)).filter(|hidden| !hidden.is_empty())
     }

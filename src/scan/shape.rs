@@ -23,8 +23,8 @@ impl Shape {
     /// The longest text that can hold a secret: nothing that is further away decides about a byte.
     pub(super) const MAX_LENGTH: usize = Issuer::MAX_LENGTH.saturating_add(Token::LENGTH_AFTER_ISSUER);
 
-    /// Returns what must not be seen: the symbols of the secret, as many as there are, and behind a whole one the
-    /// checksum. Whether a byte is in it depends on no byte behind it, so that a stream can be redacted without waiting.
+    /// Returns what must not be seen: the symbols of the secret, as many as there are, and after a whole one the
+    /// checksum. Whether a byte is in it depends on no byte after it, so that a stream can be redacted without waiting.
     pub(super) fn hidden(&self, text: &[u8]) -> Range<usize> {
         let rest = text.get(self.secret..).unwrap_or_default();
         let mut length = alphanumerics(rest, SECRET_LENGTH);
@@ -114,7 +114,7 @@ fn is_skeleton(kind: u8, first: u8, second: u8) -> u8 {
     u8::from(matches!(kind, b'p' | b't')) & u8::from(first == b'_') & u8::from(second == b'_')
 }
 
-/// From the kind to the separator before the id, and to the one behind it.
+/// From the kind to the separator before the id, and to the one after it.
 const FIRST: usize = HEAD_LENGTH.saturating_sub(1);
 const SECOND: usize = HEAD_LENGTH.saturating_add(KeyId::LENGTH);
 /// Enough for several of the widest instructions.

@@ -12,7 +12,7 @@ use super::{Scanner, is_word, redact::MARK, shape::Shape};
 /// It is a [`fmt::Write`] where the inner writer is one, and a `std::io::Write` likewise (feature `std`). The output is
 /// that of [`Scanner::redact_bytes`] for all pieces together.
 ///
-/// Nothing waits in it: whether a byte is seen depends on the 70 before it and on none behind. So each write goes
+/// Nothing waits in it: whether a byte is seen depends on the 70 before it and on none after it. So each write goes
 /// through at once, an interactive prompt shows, and there is nothing to finish: dropping it, or
 /// [`RedactingWriter::into_inner`], loses nothing. Of a token that the end cuts off, the part of the secret that came
 /// is left out too. Those 70 bytes are all that it keeps.

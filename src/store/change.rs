@@ -1,4 +1,4 @@
-//! What a store is asked to change, and the one table that says what becomes of it.
+//! What a store is asked to change, and the one table of outcomes.
 
 use alloc::{sync::Arc, vec::Vec};
 

@@ -71,7 +71,7 @@
 //!
 //! Whether a change survives a crash, and whether a race that was not lost could have been: it is tried often enough to
 //! catch a store that reads, then writes, but a test never proves the absence of a race. The suite asks only for what
-//! [`NewKey`](crate::store::NewKey) and [`KeyChange`](crate::store::KeyChange) can hold in earnest. Its ids and digests
+//! [`NewKey`](crate::store::NewKey) and [`KeyChange`](crate::store::KeyChange) can hold in production. Its ids and digests
 //! come from a fixed sequence: they are no secrets and open nothing.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};

@@ -156,9 +156,9 @@ where
 }
 
 impl<S: KeyLookup<M>, D: Directory, M> Config<S, D, M> {
-    /// Before the look-up: what is presented, if it is not somebody else's to authenticate.
+    /// Before the look-up: the presented key, or nothing if another system authenticates the request.
     fn read(&self, parts: &mut Parts) -> Result<Option<PresentedKey>, Reply> {
-        // What came from outside is no proof, whoever put it there.
+        // A proof that came with the request is none, wherever it is from.
         parts.extensions.remove::<AuthenticatedKey>();
         parts.extensions.remove::<Authorization>();
         let Settings { responses, headers, passes_foreign, is_plaintext } = &self.settings;

@@ -1,4 +1,4 @@
-//! Changes as values, so that tables and races can be made of them, and what becomes of them.
+//! Changes as values, so that tables and races can be made of them, and their outcomes.
 //!
 //! The answers are written down here once more and not taken from [`KeyChange::apply`](crate::store::KeyChange::apply):
 //! a store that does not call it is held to the same table.

@@ -168,7 +168,7 @@ async fn require_one(trial: &mut Trial<'_>, attempts: &[Attempt]) -> Outcome {
     for attempt in attempts {
         first_looks.push(attempt.are_changed(trial).await?);
     }
-    // What was dropped may still take place behind our back, so the log is read between two looks: what was changed
+    // What was dropped may still take place unseen, so the log is read between two looks: what was changed
     // before has its event in it, and what has an event in it is changed after.
     let log = trial.log().await;
     for (attempt, were_changed) in attempts.iter().zip(first_looks) {
