@@ -1,10 +1,11 @@
 //! The policy, written a second time.
 
+use core::{fmt::Debug, str::FromStr};
 use std::sync::Arc;
 
 use keygate::{
-    Action, Attribution, DenialClass, EnvironmentScope, Grant, InvalidScope, Issuer, KeyRecord, Labels, Membership,
-    ModelScope, Permission, Request, RevocationCause, Status, TeamRole, UnixTime,
+    Action, Attribution, DenialClass, Grant, Incarnation, InvalidScope, Issuer, KeyRecord, Labels, Membership,
+    OwnAction, OwnActions, Permission, Request, RevocationCause, Scope, Status, TeamRole, UnixTime,
     policy::Decision,
     store::{Creator, PreviousSecret, RecordParts, SecretSlot},
     verify::{UnverifiedToken, verify},
@@ -46,6 +47,11 @@ struct World {
     membership: Option<&'static str>,
     presented: &'static str,
     previous_ends_at: Option<i64>,
+    actions: Vec<String>,
+    resources: Option<Vec<String>>,
+    resource: Option<&'static str>,
+    /// Of the user for whom the key was minted, and of the user now.
+    incarnations: [Option<i64>; 2],
 }
 
 impl World {
@@ -56,30 +62,45 @@ impl World {
             expires_at: choose_or_none(bytes, &TIMES),
             now: choose(bytes, &TIMES),
             is_personal: choose(bytes, &[false, true]),
-            level: choose(bytes, &["full", "inference_only", "metrics_only"]),
+            level: choose(bytes, &["full", "inference_only", "metrics_only", "custom"]),
             environments: list(choose_or_none(
                 bytes,
                 &["production", "staging", "production staging", "staging staging", "", "development", "x development"],
             )),
             models: list(choose_or_none(bytes, &["m1", "m2", "m2 m1", "m1 m1", "", "M1", MANY])),
             team: choose(bytes, &["core", "labs", "Core", "cor"]),
-            action: choose(bytes, &["call", "deploy", "manage", "export_metrics"]),
+            action: choose(bytes, &["call", "deploy", "manage", "export_metrics", "projects:read", EXPLICIT]),
             model: choose_or_none(bytes, &["m1", "m2", "m3", "M1", "m", "m17"]),
             environment: choose_or_none(bytes, &["production", "staging", "development", "prod", "production-2"]),
             membership: choose_or_none(bytes, &["admin", "member", "outsider", "deprovisioned"]),
             presented: choose(bytes, &["current", "previous", "other"]),
             previous_ends_at: choose_or_none(bytes, &TIMES),
+            actions: words(choose(
+                bytes,
+                &[
+                    "call",
+                    "projects:read",
+                    "call projects:read projects:purge",
+                    "deploy manage export_metrics",
+                    "projects:read projects:read",
+                    "",
+                ],
+            )),
+            resources: list(choose_or_none(bytes, &["m1", "m2", "m2 m1", "m1 m1", "", "M1", MANY])),
+            resource: choose_or_none(bytes, &["m1", "m2", "m3", "M1", "m", "m17"]),
+            incarnations: [choose_or_none(bytes, &[1, 2]), choose_or_none(bytes, &[1, 2])],
         }
     }
 
     /// What must come out.
     fn outcome(&self) -> &'static str {
-        let is_bad = |scope: &Option<Vec<String>>| scope.as_ref().is_some_and(Vec::is_empty);
-        let (in_environments, of_models) = (self.level != "metrics_only", self.level != "full");
+        let is_bad = |scope: Option<&Vec<String>>| scope.is_some_and(Vec::is_empty);
         let ends = self.expires_at.unwrap_or(i64::MAX);
         let faults = [
-            (!self.is_personal && in_environments && is_bad(&self.environments), "invalid_scope"),
-            (!self.is_personal && of_models && is_bad(&self.models), "invalid_scope"),
+            (is_bad(self.environments()), "invalid_scope"),
+            (is_bad(self.models()), "invalid_scope"),
+            (is_bad(self.resources()), "invalid_scope"),
+            (self.is("custom") && self.actions.is_empty(), "invalid_scope"),
             (self.expires_at.is_some() && self.not_before.is_some_and(|start| start >= ends), "invalid_record"),
             (self.previous_ends_at.is_some_and(|end| end > ends), "invalid_record"),
             (self.presented == "other", "invalid_key"),
@@ -90,33 +111,73 @@ impl World {
     }
 
     /// The table of section 4: what breaks a rule, and its reason, in the order of the rules.
-    fn rules(&self) -> [(bool, &'static str); 15] {
-        let is_team = !self.is_personal;
+    fn rules(&self) -> [(bool, &'static str); 19] {
         let membership = |name| self.is_personal && self.membership == Some(name);
-        let level = |name| is_team && self.level == name;
-        // A level that takes no restriction is not restricted.
-        let environments = self.environments.as_ref().filter(|_| is_team && self.level != "metrics_only");
-        let models = self.models.as_ref().filter(|_| is_team && self.level != "full");
+        let (environments, models, resources) = (self.environments(), self.models(), self.resources());
         let named = |list: &[String], name: Option<&str>| name.is_some_and(|name| list.iter().any(|one| one == name));
-        let calls = self.action == "call";
-        let model = self.model();
+        let (calls, is_explicit) = (self.action == "call", self.action == EXPLICIT);
+        let (environment, model, resource) = (self.environment(), self.model(), self.resource());
+        let [then, now] = self.incarnations;
+        let is_another = self.is_personal && then.is_some() && then != now;
         [
             (self.status == "revoked", "revoked"),
             (self.status == "disabled", "disabled"),
             (self.not_before.is_some_and(|start| self.now < start), "not_yet_valid"),
             (self.expires_at.is_some_and(|end| self.now >= end), "expired"),
             (self.is_personal && self.membership.is_none(), "membership_required"),
-            (membership("deprovisioned"), "owner_deprovisioned"),
+            (membership("deprovisioned") || is_another, "owner_deprovisioned"),
             (membership("outsider"), "other_team"),
-            (is_team && self.team != "core", "other_team"),
-            (level("inference_only") && self.action != "call", "level_insufficient"),
-            (level("metrics_only") && self.action != "export_metrics", "level_insufficient"),
-            (environments.is_some() && !calls, "environment_scoped"),
-            (environments.is_some() && self.environment.is_none(), "environment_required"),
-            (environments.is_some_and(|list| !named(list, self.environment)), "environment_not_in_scope"),
+            (!self.is_personal && self.team != "core", "other_team"),
+            ((self.is_personal || self.is("full")) && is_explicit, "action_not_in_scope"),
+            (self.is("inference_only") && !calls, "level_insufficient"),
+            (self.is("metrics_only") && self.action != "export_metrics", "level_insufficient"),
+            (self.is("custom") && !named(&self.actions, Some(self.action)), "action_not_in_scope"),
+            (self.is("full") && environments.is_some() && !calls, "environment_scoped"),
+            (environments.is_some() && environment.is_none(), "environment_required"),
+            (environments.is_some_and(|list| !named(list, environment)), "environment_not_in_scope"),
             (models.is_some() && model.is_none(), "model_required"),
             (models.is_some_and(|list| !named(list, model)), "model_not_in_scope"),
+            (resources.is_some() && resource.is_none(), "resource_required"),
+            (resources.is_some_and(|list| !named(list, resource)), "resource_not_in_scope"),
         ]
+    }
+
+    /// Is this a team key of that level?
+    fn is(&self, level: &str) -> bool {
+        !self.is_personal && self.level == level
+    }
+
+    // A level that takes no restriction is not restricted.
+
+    fn environments(&self) -> Option<&Vec<String>> {
+        self.environments.as_ref().filter(|_| !self.is_personal && !self.is("metrics_only"))
+    }
+
+    fn models(&self) -> Option<&Vec<String>> {
+        self.models.as_ref().filter(|_| self.is("inference_only") || self.is("metrics_only"))
+    }
+
+    fn resources(&self) -> Option<&Vec<String>> {
+        self.resources.as_ref().filter(|_| self.is("custom"))
+    }
+
+    /// What a 403 would show: another team's, or a model or resource that the key must not see, whatever rule refused
+    /// first.
+    fn would_reveal(&self, reason: &str) -> bool {
+        let is_hidden = |list: Option<&Vec<String>>, asked: Option<&str>| {
+            list.zip(asked).is_some_and(|(list, asked)| !list.iter().any(|one| one == asked))
+        };
+        reason == "other_team" || is_hidden(self.models(), self.model()) || is_hidden(self.resources(), self.resource())
+    }
+
+    /// The environment that the request names.
+    fn environment(&self) -> Option<&'static str> {
+        self.environment.filter(|_| self.action == "call" || self.action.contains(':'))
+    }
+
+    /// What a restriction to resources is about: that of an own action, and the model of a built-in one.
+    fn resource(&self) -> Option<&'static str> {
+        if self.action.contains(':') { self.resource } else { self.model() }
     }
 
     /// The model that the request names; a call always names one.
@@ -138,7 +199,7 @@ impl World {
             name: "fuzz".parse().expect("a name"),
             labels: Labels::NONE,
             grant,
-            incarnation: None,
+            incarnation: self.incarnations[0].filter(|_| self.is_personal).map(Incarnation::new),
             created_at: UnixTime::MIN,
             created_by: Creator::System,
             not_before: self.not_before.map(UnixTime::from_secs),
@@ -167,7 +228,11 @@ impl World {
         let Ok(key) = verify(&presented, Some(Arc::new(record)), now) else { return "invalid_key" };
         assert_eq!(key.slot(), slot);
 
-        let (request, membership) = (self.request(), self.membership.map(membership));
+        let membership = self.membership.map(|name| {
+            let membership = membership(name);
+            self.incarnations[1].map_or(membership, |now| membership.with_incarnation(Incarnation::new(now)))
+        });
+        let request = self.request();
         match keygate::policy::decide(&key, membership, &request, now) {
             Decision::Allow(allow) => {
                 assert_eq!(allow.request(), &request);
@@ -185,15 +250,7 @@ impl World {
                     _ => DenialClass::NotAllowed,
                 };
                 assert_eq!(denial.class(), expected, "{reason}");
-                // Another team's, or a model that the key must not see, whatever rule refused first.
-                let is_hidden = !self.is_personal
-                    && self.level != "full"
-                    && self
-                        .models
-                        .as_ref()
-                        .zip(self.model())
-                        .is_some_and(|(list, model)| !list.iter().any(|one| one == model));
-                let reveals = expected == DenialClass::NotAllowed && (reason == "other_team" || is_hidden);
+                let reveals = expected == DenialClass::NotAllowed && self.would_reveal(reason);
                 assert_eq!(denial.reveals_existence(), reveals, "{reason}");
                 reason
             }
@@ -201,21 +258,17 @@ impl World {
     }
 
     fn grant(&self) -> Result<Grant, InvalidScope> {
-        let environments = || match &self.environments {
-            None => Ok(EnvironmentScope::All),
-            Some(list) => EnvironmentScope::only(list.iter().map(|name| name.parse().expect("an environment"))),
-        };
-        let models = || match &self.models {
-            None => Ok(ModelScope::All),
-            Some(list) => ModelScope::only(list.iter().map(|id| id.parse().expect("a model"))),
-        };
         if self.is_personal {
             return Ok(Grant::personal("ada".parse().expect("a user")));
         }
         let permission = match self.level {
-            "full" => Permission::full(environments()?),
-            "inference_only" => Permission::inference_only(environments()?, models()?),
-            _ => Permission::metrics_only(models()?),
+            "full" => Permission::full(scope(&self.environments)?),
+            "inference_only" => Permission::inference_only(scope(&self.environments)?, scope(&self.models)?),
+            "metrics_only" => Permission::metrics_only(scope(&self.models)?),
+            _ => {
+                let actions = self.actions.iter().map(|name| name.parse().expect("an action"));
+                Permission::custom(actions, scope(&self.environments)?, scope(&self.resources)?)?
+            }
         };
         Ok(Grant::team("core".parse().expect("a team"), permission))
     }
@@ -230,16 +283,25 @@ impl World {
 
     fn request(&self) -> Request {
         let model = self.model().map(|model| model.parse().expect("a model"));
+        let environment = self.environment().map(|name| name.parse().expect("an environment"));
         let action = match (self.action, model) {
-            ("call", Some(model)) => {
-                let environment = self.environment.map(|name| name.parse().expect("an environment"));
-                Action::call(model, environment)
-            }
+            ("call", Some(model)) => Action::call(model, environment),
             ("deploy", _) => Action::Deploy,
             ("manage", _) => Action::Manage,
-            (_, model) => Action::export_metrics(model),
+            ("export_metrics", model) => Action::export_metrics(model),
+            (own, _) => {
+                let action = OWN_ACTIONS.find(&own.parse().expect("an action")).expect("a declared action");
+                Action::custom(action, environment, self.resource.map(|id| id.parse().expect("a resource")))
+            }
         };
         Request::new(self.team.parse().expect("a team"), action)
+    }
+}
+
+fn scope<T: FromStr<Err: Debug> + AsRef<str> + Ord>(list: &Option<Vec<String>>) -> Result<Scope<T>, InvalidScope> {
+    match list {
+        None => Ok(Scope::All),
+        Some(list) => Scope::only(list.iter().map(|text| text.parse().expect("a name"))),
     }
 }
 
@@ -264,9 +326,16 @@ fn choose_or_none<T: Copy>(bytes: &mut impl Iterator<Item = u8>, all: &[T]) -> O
     choose(bytes, &with_none)
 }
 
-fn list(words: Option<&str>) -> Option<Vec<String>> {
-    words.map(|words| words.split_whitespace().map(String::from).collect())
+fn list(text: Option<&str>) -> Option<Vec<String>> {
+    text.map(words)
 }
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(String::from).collect()
+}
+
+const EXPLICIT: &str = "projects:purge";
+const OWN_ACTIONS: OwnActions = OwnActions::new(&[OwnAction::ordinary("projects:read"), OwnAction::explicit(EXPLICIT)]);
 
 const MANY: &str = "m0 m1 m2 m4 m5 m6 m7 m8 m9 m10 m11 m12 m13 m14 m15 m16 m17 m18 m19 m20 m21 m22 m23 m24 m25 m26 m27";
 const TIMES: [i64; 8] = [100, 99, 101, 0, -1, 200, i64::MIN, i64::MAX];

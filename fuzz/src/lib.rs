@@ -45,6 +45,7 @@ mod tests {
     #[test]
     fn the_corpus_of_decide() {
         let outcomes = [
+            "action_not_in_scope",
             "allow",
             "disabled",
             "environment_not_in_scope",
@@ -60,6 +61,8 @@ mod tests {
             "not_yet_valid",
             "other_team",
             "owner_deprovisioned",
+            "resource_not_in_scope",
+            "resource_required",
             "revoked",
             "membership_required",
         ];
