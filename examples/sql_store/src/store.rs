@@ -1,6 +1,6 @@
 //! The operations of the contract, once for both databases.
 
-use core::future::Future;
+use core::{future::Future, time::Duration};
 use std::{collections::BTreeMap, sync::Arc};
 
 use keygate::{
@@ -11,6 +11,7 @@ use keygate::{
     },
 };
 use serde_json::{Value as Json, json};
+use tokio::time::sleep;
 
 use crate::{
     database::{Database, Transaction},
@@ -161,11 +162,13 @@ async fn settle<T, F>(attempt: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    for _ in 0..MAX_TRIES {
+    for tries in 1..=MAX_TRIES {
         match attempt().await {
             Err(error) if error.is_deadlock() || matches!(error, StoreError::Contended) => {}
             answer => return answer,
         }
+        // The other one ends first, or both would wait for each other again.
+        sleep(PAUSE.saturating_mul(tries)).await;
     }
     Err(StoreError::Contended)
 }
@@ -236,5 +239,6 @@ fn gather(touches: Vec<Touch>, now: UnixTime) -> Vec<Json> {
 }
 
 /// An operation is tried again only if another one came in between, which does not happen this often by chance.
-const MAX_TRIES: usize = 8;
+const MAX_TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(10);
 const MAX_TOUCHES: usize = 1_000;
