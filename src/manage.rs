@@ -305,9 +305,9 @@ record_operations! {
 /// [a minute](Permit::LIFETIME) later, before that moment, and for another issuer.
 ///
 /// ```compile_fail
-/// use keygate::manage::{Create, Permit};
-/// fn forge(operation: Create) -> Permit<Create> {
-///     Permit { operation, by: todo!() }
+/// use keygate::{audit::Principal, manage::{Create, Permit}};
+/// fn forge(operation: Create, by: Principal) -> Permit<Create> {
+///     Permit { operation, by }
 /// }
 /// ```
 #[derive(Debug)]
