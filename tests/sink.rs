@@ -19,9 +19,9 @@ use keygate::{
 };
 use pollster::block_on;
 
-fn capacity(each: usize) -> SinkCapacity {
+fn capacity(each: u16) -> SinkCapacity {
     let mut capacity = SinkCapacity::default();
-    (capacity.events, capacity.strangers, capacity.failures, capacity.touches) = (each, each, each, each);
+    (capacity.events, capacity.strangers, capacity.failures, capacity.touches) = (each, each, each, each.into());
     capacity
 }
 
@@ -171,6 +171,51 @@ fn each_queue_is_full_for_itself() {
     sink.tell(Message::Event(refused("revoked")));
     sink.tell(Message::Touch(Touch::new(id(1), SecretSlot::Current, at(1))));
     assert_eq!(sink.lost(), lost(1, 0, 0, 1));
+}
+
+/// The largest capacity is one that every machine has room for.
+#[test]
+fn no_capacity_is_too_large() {
+    let mut capacity = capacity(u16::MAX);
+    capacity.touches = usize::MAX;
+    let (sink, _receivers) = ChannelSink::new(capacity);
+    sink.tell(Message::Event(refused("revoked")));
+    sink.tell(Message::Touch(Touch::new(id(1), SecretSlot::Current, at(1))));
+    assert_eq!(sink.lost(), Lost::default());
+}
+
+/// An error that is its own source is told, and the one who tells it goes on.
+#[test]
+fn an_error_without_an_end_is_cut_off() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("endless")]
+    struct Endless;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("down")]
+    struct Own(#[source] Loop);
+
+    #[derive(Debug)]
+    struct Loop;
+
+    impl core::fmt::Display for Loop {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("again")
+        }
+    }
+
+    impl core::error::Error for Loop {
+        fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+            Some(self)
+        }
+    }
+
+    let (sink, receivers) = ChannelSink::new(capacity(2));
+    sink.tell(Message::Failed(&Endless));
+    assert_eq!(receivers.failures.recv().unwrap(), "endless");
+    sink.tell(Message::Failed(&Own(Loop)));
+    let told = receivers.failures.recv().unwrap();
+    assert!(told.starts_with("down: again: again") && told.len() < 200, "{told}");
 }
 
 /// A log that is gone, or never read, blocks nothing and keeps nothing alive.

@@ -1,7 +1,7 @@
 //! A bounded sink: what does not fit is counted, never waited for.
 
 use alloc::{
-    string::{String, ToString as _},
+    string::{String, ToString},
     vec::Vec,
 };
 use core::{
@@ -92,15 +92,17 @@ fn add(counter: &AtomicU64) {
 }
 
 /// How many messages of each kind may wait.
+///
+/// Room for events and failures is set aside at once, some hundred bytes for each, so there is a small bound on them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SinkCapacity {
     /// Events of keys and users.
-    pub events: usize,
+    pub events: u16,
     /// Events of strangers.
-    pub strangers: usize,
+    pub strangers: u16,
     /// Failures.
-    pub failures: usize,
+    pub failures: u16,
     /// Touches, each of another key or secret.
     pub touches: usize,
 }
@@ -157,9 +159,9 @@ impl ChannelSink {
     /// Makes a sink, and the other ends of its queues.
     #[must_use]
     pub fn new(capacity: SinkCapacity) -> (Self, SinkReceivers) {
-        let (events, events_receiver) = sync_channel(capacity.events);
-        let (strangers, strangers_receiver) = sync_channel(capacity.strangers);
-        let (failures, failures_receiver) = sync_channel(capacity.failures);
+        let (events, events_receiver) = sync_channel(capacity.events.into());
+        let (strangers, strangers_receiver) = sync_channel(capacity.strangers.into());
+        let (failures, failures_receiver) = sync_channel(capacity.failures.into());
         let shared = Arc::new(Shared {
             touches: Mutex::new(HashMap::new()),
             max_touches: capacity.touches,
@@ -249,12 +251,9 @@ impl AuditSink for ChannelSink {
 }
 
 fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+    // Bounded, since nothing keeps an error from being its own source.
+    let errors = core::iter::successors(Some(error), |error| (**error).source()).take(MAX_SOURCES);
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+const MAX_SOURCES: usize = 16;
