@@ -156,6 +156,12 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             .await
             .map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))))?
             .map_err(AuthenticateError::Unauthenticated)?;
+        // Before the directory is asked, so that a revoked key is refused also where it cannot be.
+        let now = self.now();
+        if let Err(reason) = policy::check_usable(&key, now) {
+            self.refused(&key, None, reason.into(), now);
+            return Err(AuthenticateError::Unusable(reason));
+        }
         let user = match key.user() {
             Some(user) => {
                 let status = self.directory.user(user).await;

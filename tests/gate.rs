@@ -566,6 +566,15 @@ fn a_failure_is_neither_an_allow_nor_a_refusal() {
     assert_eq!(authenticated(&block_on(gate.authenticate(token))), "the directory is down");
     failures("the look-up of a user failed");
 
+    // A key that is of no use whatever the directory says is refused without it.
+    let ended = changed(&record, |parts| {
+        parts.status = Status::Revoked { at: at(10), cause: RevocationCause::Leaked };
+    });
+    found.set(Ok(Some(ended)));
+    assert_eq!(authenticated(&block_on(gate.authenticate(token))), "revoked");
+    assert!(matches!(&told.take()[..], [Told::Event(_)]));
+    found.set(Ok(Some(record.clone())));
+
     let key = open(&minted.token, &record, at(50));
     let membership = Some(Membership::from(TeamRole::Member));
     let authorization = decide(&key, membership, &deploy, at(50)).into_result().unwrap().to_authorization();
