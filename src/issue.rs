@@ -101,7 +101,7 @@ pub enum Rotation {
     },
     /// The current secret lives on beside the new one; refused while a previous one is live.
     Start {
-        /// For how long, in whole seconds; never beyond the key's expiry. 0 is a `CutOver`.
+        /// For how long, rounded up to whole seconds; never beyond the key's expiry. 0 is a `CutOver`.
         overlap: Duration,
     },
 }

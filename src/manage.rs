@@ -402,7 +402,8 @@ plain_changes! {
 impl Permit<Revoke> {
     /// Revokes a key whose secret was seen where it should not be, in whatever state the key is.
     ///
-    /// The secret is the authority: who holds it could have used the key already.
+    /// The secret is the authority: who holds it could have used the key already. A store answers
+    /// [`Conflict::Changed`](crate::store::Conflict::Changed) if it is a secret of the key no more.
     ///
     /// # Errors
     ///
@@ -413,7 +414,7 @@ impl Permit<Revoke> {
         now: UnixTime,
     ) -> Result<KeyChange, RandomnessError> {
         let draft = EventDraft::new(EventId::generate(randomness)?, now, key.principal());
-        Ok(KeyChange::new(key.id(), StoreOperation::Revoke(RevocationCause::Leaked), draft))
+        Ok(KeyChange::new(key.id(), StoreOperation::RevokeLeaked(*key.presented()), draft))
     }
 }
 

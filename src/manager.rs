@@ -176,7 +176,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         self.rules.check(&grant, validity, self.now())?;
         let permit = self.permit(actor, Create { grant, validity }).await?;
         let minting = permit.minting(self.issuer(), (name, labels), &self.rules, self.now())?;
-        for _ in 0..MAX_INSERTS {
+        for _ in 0..MAX_ATTEMPTS {
             let minted = minting.mint(&*self.randomness)?;
             match self.store.insert(minted.key).await.map_err(ManageError::Store)? {
                 Ok(receipt) => {
@@ -409,29 +409,36 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         }
         let mut results = Vec::new();
         for (id, keys) in presented {
-            let record = match self.store.find(id).await {
-                Ok(record) => record.filter(|record| !record.is_revoked()),
-                Err(error) => {
-                    let failed = Err(ManageError::Store(error));
-                    self.report(|| stranger(Some(id)), OperationKind::Revoke, Some(id), None, &failed);
-                    results.push(failed);
-                    continue;
-                }
-            };
-            let now = self.now();
-            let opened = keys.iter().find_map(|key| key.verify(record.clone(), now).ok());
-            if let Some(key) = opened {
-                let result = self.revoke_one_leaked(&key, now).await;
-                self.report(|| key.principal(), OperationKind::Revoke, Some(id), Some(key.owner()), &result);
-                results.push(result);
-            }
+            let mut opened = None;
+            let result = self.try_revoke_leaked(id, &keys, &mut opened).await;
+            let by = || opened.as_ref().map_or_else(|| stranger(Some(id)), MatchedKey::principal);
+            self.report(by, OperationKind::Revoke, Some(id), opened.as_ref().map(MatchedKey::owner), &result);
+            results.extend(result.transpose());
         }
         results
     }
 
-    async fn revoke_one_leaked(&self, key: &MatchedKey, now: UnixTime) -> Result<KeyId, Failure<S, D>> {
-        let change = Permit::revoke_leaked(key, &*self.randomness, now)?;
-        self.carry_out(change).await.map(|_| key.id())
+    /// Revokes the key that one of the texts opens. Where a rotation comes between, they may open it no more, so it is
+    /// looked up again.
+    async fn try_revoke_leaked(
+        &self,
+        id: KeyId,
+        presented: &[PresentedKey],
+        opened: &mut Option<MatchedKey>,
+    ) -> Result<Option<KeyId>, Failure<S, D>> {
+        for _ in 0..MAX_ATTEMPTS {
+            let record = self.store.find(id).await.map_err(ManageError::Store)?;
+            let record = record.filter(|record| !record.is_revoked());
+            let now = self.now();
+            *opened = presented.iter().find_map(|key| key.verify(record.clone(), now).ok());
+            let Some(key) = opened else { return Ok(None) };
+            let change = Permit::revoke_leaked(key, &*self.randomness, now)?;
+            match self.carry_out(change).await {
+                Err(ManageError::Conflict(Conflict::Changed)) => {}
+                result => return result.map(|_| Some(id)),
+            }
+        }
+        Err(ManageError::Conflict(Conflict::Changed))
     }
 
     /// Revokes all keys of a user who is deprovisioned in the directory, and returns their ids.
@@ -742,5 +749,6 @@ impl<S: Error + 'static, D: Error + 'static> ManageError<S, D> {
     }
 }
 
-/// Two ids of 95 random bits are never equal in practice: more than a few in a row say that something else is wrong.
-const MAX_INSERTS: usize = 4;
+/// Two ids of 95 random bits are never equal in practice, and no key is rotated in every moment: more than a few attempts
+/// in a row say that something else is wrong.
+const MAX_ATTEMPTS: usize = 4;

@@ -150,6 +150,10 @@ impl KeyRecord {
         self.previous
     }
 
+    pub(crate) fn has_secret(&self, digest: SecretDigest) -> bool {
+        self.current == digest || self.previous.is_some_and(|previous| previous.digest == digest)
+    }
+
     /// Returns the previous secret if it still opens the key at `now`.
     #[must_use]
     pub fn live_previous(&self, now: UnixTime) -> Option<&PreviousSecret> {

@@ -187,7 +187,7 @@ impl MatchedKey {
     }
 
     /// Returns the digest of what was presented: by construction the one in the slot that matched.
-    fn presented(&self) -> &SecretDigest {
+    pub(crate) fn presented(&self) -> &SecretDigest {
         match (self.slot, &self.record.previous) {
             (SecretSlot::Previous, Some(previous)) => &previous.digest,
             (SecretSlot::Previous, None) | (SecretSlot::Current, _) => &self.record.current,

@@ -11,6 +11,8 @@ mod common;
 
 #[path = "manager/actor.rs"]
 mod actor;
+#[path = "manager/between.rs"]
+mod between;
 #[path = "manager/dropped.rs"]
 mod dropped;
 #[path = "manager/lazy.rs"]

@@ -1,5 +1,7 @@
 //! Giving a key another secret under a permit.
 
+use core::time::Duration;
+
 use super::{MintRules, MintedSecret, Permit, PermitError, Rotate};
 use crate::{
     issue::Rotation,
@@ -62,13 +64,15 @@ fn previous_after(
         Rotation::CutOver => return Ok(PreviousChange::Clear),
         Rotation::Retry { overlap } | Rotation::Start { overlap } => overlap,
     };
+    // Up, since down would make a short overlap none.
+    let overlap = Duration::from_secs(overlap.as_secs().saturating_add(u64::from(overlap.subsec_nanos() > 0)));
     if overlap > rules.max_overlap() {
         return Err(RotateError::OverlapTooLong);
     }
     match (rotation, record.live_previous(now)) {
         (Rotation::Retry { .. }, Some(_)) => Ok(PreviousChange::Keep),
         // No overlap is a cut-over.
-        _ if overlap.as_secs() == 0 => Ok(PreviousChange::Clear),
+        _ if overlap.is_zero() => Ok(PreviousChange::Clear),
         (Rotation::CutOver | Rotation::Start { .. }, Some(_)) => Err(RotateError::InProgress),
         (Rotation::CutOver | Rotation::Retry { .. } | Rotation::Start { .. }, None) => {
             let end = now.saturating_add(overlap);

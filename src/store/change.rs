@@ -84,6 +84,8 @@ pub(crate) enum Operation {
     EndOverlap,
     Rename(KeyName),
     Revoke(RevocationCause),
+    /// Only if this is still the digest of one of the key's secrets.
+    RevokeLeaked(SecretDigest),
     Rotate(SecretChange),
     SetLabels(Labels),
     Upgrade(SecretChange),
@@ -120,16 +122,22 @@ impl KeyChange {
     /// Whether a new name is taken is for the store to find out, by its unique index, and to answer with
     /// [`Conflict::NameTaken`].
     pub fn apply(&self, before: Option<&KeyRecord>) -> Step {
-        let Some(before) = before else { return Step::Refused(Conflict::Absent) };
+        // Another key than the one that was asked for is none.
+        let Some(before) = before.filter(|before| before.id == self.id) else {
+            return Step::Refused(Conflict::Absent);
+        };
         let change = |update, kind| Step::Change { update, event: self.draft.complete(0, before, kind) };
         let unchanged = || Step::Unchanged(Arc::new(before.clone()));
+        let revoke = |cause| {
+            let status = Status::Revoked { at: self.draft.at(), cause };
+            change(RecordUpdate::Status(status), EventKind::Revoked { cause })
+        };
         match (&self.operation, before.status) {
-            (Operation::Revoke(_), Status::Revoked { .. }) => unchanged(),
+            (Operation::Revoke(_) | Operation::RevokeLeaked(_), Status::Revoked { .. }) => unchanged(),
             (_, Status::Revoked { .. }) => Step::Refused(Conflict::Revoked),
-            (Operation::Revoke(cause), _) => {
-                let status = Status::Revoked { at: self.draft.at(), cause: *cause };
-                change(RecordUpdate::Status(status), EventKind::Revoked { cause: *cause })
-            }
+            (Operation::Revoke(cause), _) => revoke(*cause),
+            (Operation::RevokeLeaked(secret), _) if !before.has_secret(*secret) => Step::Refused(Conflict::Changed),
+            (Operation::RevokeLeaked(_), _) => revoke(RevocationCause::Leaked),
             (Operation::Disable, Status::Disabled) => unchanged(),
             (Operation::Disable, Status::Active) => change(RecordUpdate::Status(Status::Disabled), EventKind::Disabled),
             (Operation::Enable, Status::Active) => Step::Refused(Conflict::NotDisabled),
@@ -152,10 +160,13 @@ impl KeyChange {
                 Step::Refused(Conflict::Changed)
             }
             (Operation::Rotate(secrets), Status::Active) => {
-                let previous_ends_at = match secrets.previous {
-                    PreviousChange::Clear => None,
-                    PreviousChange::Keep => before.previous.map(|previous| previous.ends_at),
-                    PreviousChange::Set(previous) => Some(previous.ends_at),
+                let previous_ends_at = match (secrets.previous, before.previous) {
+                    (PreviousChange::Clear, _) => None,
+                    (PreviousChange::Set(previous), _) | (PreviousChange::Keep, Some(previous)) => {
+                        Some(previous.ends_at)
+                    }
+                    // It was to stay, and somebody ended it.
+                    (PreviousChange::Keep, None) => return Step::Refused(Conflict::Changed),
                 };
                 change(RecordUpdate::Secrets(*secrets), EventKind::Rotated { previous_ends_at })
             }
@@ -329,6 +340,9 @@ impl<R> Batch<R> {
 }
 
 /// A use of a key that is due to be written.
+///
+/// It names the secret by its slot. One that is written only after the next rotation moves the last use of the secret
+/// that is the previous one then: so a previous secret may look used that is not, and never the other way round.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct Touch {
@@ -442,8 +456,8 @@ pub enum Conflict {
     /// There is no such key.
     #[error("there is no such key")]
     Absent,
-    /// The current secret is no longer the one that the change was made for.
-    #[error("the key was rotated in the meantime")]
+    /// The secrets are no longer those that the change was made for.
+    #[error("the secrets of the key changed in the meantime")]
     Changed,
     /// The key is disabled.
     #[error("the key is disabled")]

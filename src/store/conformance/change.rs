@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use super::fixture::later;
 use crate::{
     audit::EventKind,
+    digest::SecretDigest,
     labels::Labels,
     name::KeyName,
     record::{KeyRecord, RevocationCause, SecretSlot, Status},
@@ -47,6 +48,10 @@ impl Change {
         Self::Make(Operation::Revoke(cause), at)
     }
 
+    pub(super) const fn revoke_leaked(secret: SecretDigest) -> Self {
+        Self::Make(Operation::RevokeLeaked(secret), AT)
+    }
+
     pub(super) const fn set_labels(labels: Labels) -> Self {
         Self::Make(Operation::SetLabels(labels), AT)
     }
@@ -64,6 +69,7 @@ impl Change {
             Operation::EndOverlap => "end_overlap",
             Operation::Rename(_) => "rename",
             Operation::Revoke(_) => "revoke",
+            Operation::RevokeLeaked(_) => "revoke_leaked",
             Operation::Rotate(_) => "rotate",
             Operation::SetLabels(_) => "set_labels",
             Operation::Upgrade(_) => "upgrade",
@@ -86,6 +92,9 @@ impl Change {
                 Operation::EndOverlap => expected.previous = None,
                 Operation::Rename(name) => expected.name = name.clone(),
                 Operation::Revoke(cause) => expected.status = Status::Revoked { at: *at, cause: *cause },
+                Operation::RevokeLeaked(_) => {
+                    expected.status = Status::Revoked { at: *at, cause: RevocationCause::Leaked };
+                }
                 Operation::SetLabels(labels) => expected.labels = labels.clone(),
                 Operation::Rotate(secrets) | Operation::Upgrade(secrets) => {
                     expected.current = secrets.current;
@@ -106,14 +115,20 @@ impl Change {
         let mut after = before.clone();
         match (self, before.status) {
             (Self::Touch { .. }, Status::Revoked { .. }) => return (after, Told::Changed(())),
-            (Self::Make(Operation::Revoke(_), _), Status::Revoked { .. }) => return unchanged(),
+            (Self::Make(Operation::Revoke(_) | Operation::RevokeLeaked(_), _), Status::Revoked { .. }) => {
+                return unchanged();
+            }
             (_, Status::Revoked { .. }) => return refused(Conflict::Revoked),
             (Self::Make(Operation::Enable, _), Status::Active) => return refused(Conflict::NotDisabled),
-            (Self::Make(Operation::Rotate(secrets) | Operation::Upgrade(secrets), _), status) => {
+            (Self::Make(Operation::RevokeLeaked(secret), _), _) if !has_secret(before, secret) => {
+                return refused(Conflict::Changed);
+            }
+            (Self::Make(operation @ (Operation::Rotate(secrets) | Operation::Upgrade(secrets)), _), status) => {
                 if status == Status::Disabled {
                     return refused(Conflict::Disabled);
                 }
-                if secrets.expected != before.current {
+                let keeps_none = secrets.previous == PreviousChange::Keep && before.previous.is_none();
+                if secrets.expected != before.current || keeps_none && matches!(operation, Operation::Rotate(_)) {
                     return refused(Conflict::Changed);
                 }
             }
@@ -137,6 +152,7 @@ impl Change {
                 EventKind::Renamed { name: name.clone(), previous_name }
             }
             Operation::Revoke(cause) => EventKind::Revoked { cause: *cause },
+            Operation::RevokeLeaked(_) => EventKind::Revoked { cause: RevocationCause::Leaked },
             Operation::Rotate(SecretChange { previous, .. }) => {
                 let previous_ends_at = match previous {
                     PreviousChange::Clear => None,
@@ -149,6 +165,10 @@ impl Change {
             Operation::Upgrade(_) => EventKind::Upgraded,
         })
     }
+}
+
+fn has_secret(record: &KeyRecord, secret: &SecretDigest) -> bool {
+    record.current == *secret || record.previous.is_some_and(|previous| previous.digest == *secret)
 }
 
 /// When a change is asked for, unless a check says otherwise.

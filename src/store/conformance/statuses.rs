@@ -40,6 +40,12 @@ const TABLE: &[Row] = &[
     Row { change: |_, _| Ok(Change::DISABLE), active: Changed, disabled: Unchanged },
     Row { change: |_, _| Ok(Change::ENABLE), active: Refused(Conflict::NotDisabled), disabled: Changed },
     Row { change: |_, _| Ok(Change::revoke(AT)), active: Changed, disabled: Changed },
+    Row { change: |_, key| Ok(Change::revoke_leaked(key.current)), active: Changed, disabled: Changed },
+    Row {
+        change: |keys, _| Ok(Change::revoke_leaked(keys.digest())),
+        active: Refused(Conflict::Changed),
+        disabled: Refused(Conflict::Changed),
+    },
     Row { change: |keys, key| Ok(keys.rotation(key)), active: Changed, disabled: Refused(Conflict::Disabled) },
     Row {
         change: |keys, key| Ok(keys.rotation_with(key, PreviousChange::Clear)),
