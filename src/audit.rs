@@ -8,13 +8,18 @@
 //!
 //! With feature `serde` an event is a flat map, in any self-describing format. It begins with its `version`. A reader
 //! keeps what it does not know, so an event of a later version can be read and written again without loss: a kind or an
-//! actor that it cannot name is [`EventKind::Unknown`] or [`Principal::Unknown`]. In an event of version 1 those are
-//! errors.
+//! actor that it cannot name is [`EventKind::Unknown`] or [`Principal::Unknown`], an id, a key or an owner that it cannot
+//! read is none. In an event of version 1 those are errors, so whatever adds a kind, an actor or a reason is another
+//! version.
+//!
+//! Names are texts, none is there twice, and none begins with `$`. Values are texts, numbers of at most 64 bits, booleans,
+//! nothing, lists and maps. What else a format has, such as bytes or a date, is an error, since another format would change
+//! it.
 //!
 //! | field | what it is |
 //! |---|---|
 //! | `version`, `id`, `at` | 1; of a change, 32 hexadecimal digits, then `-` and a number for all but the first key that one call ends; Unix seconds |
-//! | `actor` | `key`, `system`, `unverified` or `user` |
+//! | `actor` | `key`, `system`, `unverified` or `user`; `unknown` where one was set that had no name |
 //! | `actor_key`, `actor_slot`, `actor_user`, `actor_reason` | what names the actor: of a personal key the user as well |
 //! | `key`, `owner` | the target |
 //! | `event` | what happened |

@@ -124,14 +124,13 @@ pub enum InvalidLabels {
 mod serialized {
     //! A map from name to value.
 
-    use alloc::string::String;
-
     use serde::{
         Deserialize, Deserializer, Serialize, Serializer,
         de::{Error, MapAccess, Visitor},
     };
 
     use super::{LabelName, LabelValue, Labels};
+    use crate::serialized::Name;
 
     impl Serialize for Labels {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -150,12 +149,12 @@ mod serialized {
     impl<'de> Visitor<'de> for LabelsVisitor {
         type Value = Labels;
 
-        crate::serialized::refuse!("labels by name": bool i64 u64 f64 str bytes unit seq);
+        crate::serialized::refuse!("labels by name": bool i128 u128 i64 u64 f64 str bytes unit seq);
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
             let mut labels = Labels::NONE;
             // The name as any text first: the error of a key that does not parse would quote it in some formats.
-            while let Some(name) = map.next_key::<String>()? {
+            while let Some(Name(name)) = map.next_key()? {
                 let name: LabelName = name.parse().map_err(A::Error::custom)?;
                 let value: LabelValue = map.next_value()?;
                 labels.insert(name, value).map_err(A::Error::custom)?;

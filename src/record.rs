@@ -513,8 +513,8 @@ mod serialized {
     //! The serialized form, which begins with its version.
     //!
     //! A reader of version 1 refuses a field that it does not know. In a record of a later version it leaves out such a
-    //! field, so that a release that adds one can run beside the one before; but never within `grant`, where restrictions
-    //! are: those it refuses. What is not there is the text `none`, since not every format can write a null.
+    //! field, so that a release that adds one can run beside the one before; but never within `grant`, where every
+    //! restriction is: those it refuses. What is not there is the text `none`, since not every format can write a null.
 
     use alloc::{collections::BTreeMap, string::String};
 
@@ -556,12 +556,14 @@ mod serialized {
     named_fields!(RecordFields);
 
     #[derive(Serialize, Deserialize)]
-    #[serde(remote = "Self", deny_unknown_fields)]
+    #[serde(remote = "Self")]
     struct PreviousFields {
         digest: SecretDigest,
         ends_at: UnixTime,
         #[serde(with = "or_none")]
         last_used_at: Option<UnixTime>,
+        #[serde(flatten, skip_serializing)]
+        unknown: BTreeMap<String, IgnoredAny>,
     }
 
     named_fields!(PreviousFields);
@@ -588,6 +590,7 @@ mod serialized {
                 digest,
                 ends_at,
                 last_used_at,
+                unknown: BTreeMap::new(),
             });
             let fields = RecordFields {
                 version: Version::CURRENT,
@@ -614,7 +617,9 @@ mod serialized {
     impl<'de> Deserialize<'de> for RecordParts {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let fields = <RecordFields as Deserialize>::deserialize(deserializer)?;
-            if fields.version == Version::CURRENT && !fields.unknown.is_empty() {
+            let is_known = fields.unknown.is_empty()
+                && fields.previous.as_ref().is_none_or(|previous| previous.unknown.is_empty());
+            if fields.version == Version::CURRENT && !is_known {
                 return Err(D::Error::custom("a field is not known"));
             }
             let RecordFields {
@@ -635,10 +640,8 @@ mod serialized {
                 previous,
                 unknown: _,
             } = fields;
-            let previous = previous.map(|PreviousFields { digest, ends_at, last_used_at }| PreviousSecret {
-                digest,
-                ends_at,
-                last_used_at,
+            let previous = previous.map(|PreviousFields { digest, ends_at, last_used_at, unknown: _ }| {
+                PreviousSecret { digest, ends_at, last_used_at }
             });
             Ok(Self {
                 issuer,

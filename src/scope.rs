@@ -287,7 +287,7 @@ mod serialized {
     impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Visitor<'de> for ScopeVisitor<T> {
         type Value = Scope<T>;
 
-        crate::serialized::refuse!("`all` or a list": bool i64 u64 f64 bytes unit map);
+        crate::serialized::refuse!("`all` or a list": bool i128 u128 i64 u64 f64 bytes unit map);
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Scope<T>, E> {
             // The input is not quoted: it may be anything.

@@ -3,9 +3,12 @@
 //! Everything is read with `deserialize_any`: asked for a certain type, a format refuses another one by itself, and quotes
 //! it. So formats have to be self-describing.
 
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeSeed, Error, IntoDeserializer as _, MapAccess},
+};
 
 /// The version of a serialized form: 1, or one that came later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +35,7 @@ impl<'de> Deserialize<'de> for Version {
         impl serde::de::Visitor<'_> for Number {
             type Value = Version;
 
-            crate::serialized::refuse!("a version": bool f64 str bytes unit);
+            crate::serialized::refuse!("a version": bool i128 u128 f64 str bytes unit);
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Version, E> {
                 Version::new(number).ok_or_else(|| E::custom("a version is 1 or more"))
@@ -78,7 +81,7 @@ pub(crate) mod or_none {
     impl<'de, T: Deserialize<'de>> Visitor<'de> for OrNone<T> {
         type Value = Option<T>;
 
-        crate::serialized::refuse!("a value or `none`": bool f64 bytes unit seq);
+        crate::serialized::refuse!("a value or `none`": bool i128 u128 f64 bytes unit seq);
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
             if text == NONE { Ok(None) } else { Err(E::custom("expected a value or `none`")) }
@@ -121,10 +124,11 @@ macro_rules! named_fields {
                 impl<'de> serde::de::Visitor<'de> for NamedFields {
                     type Value = $type;
 
-                    crate::serialized::refuse!("named fields": bool i64 u64 f64 str bytes unit seq);
+                    crate::serialized::refuse!("named fields": bool i128 u128 i64 u64 f64 str bytes unit seq);
 
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$type, A::Error> {
                         // The inherent function, which is derived.
+                        let map = crate::serialized::TextNames(map);
                         $type::deserialize(serde::de::value::MapAccessDeserializer::new(map))
                             .map_err(crate::serialized::without_name)
                     }
@@ -146,6 +150,8 @@ macro_rules! refuse {
         $(crate::serialized::refuse!(@$form $expected);)*
     };
     (@bool $expected:literal) => { crate::serialized::refuse!(@visit visit_bool, bool, $expected); };
+    (@i128 $expected:literal) => { crate::serialized::refuse!(@visit visit_i128, i128, $expected); };
+    (@u128 $expected:literal) => { crate::serialized::refuse!(@visit visit_u128, u128, $expected); };
     (@i64 $expected:literal) => { crate::serialized::refuse!(@visit visit_i64, i64, $expected); };
     (@u64 $expected:literal) => { crate::serialized::refuse!(@visit visit_u64, u64, $expected); };
     (@f64 $expected:literal) => { crate::serialized::refuse!(@visit visit_f64, f64, $expected); };
@@ -179,4 +185,46 @@ pub(crate) use {named_fields, refuse};
 /// name of a field that nobody knows. [`Error`] has no way to ask of which kind an error is.
 pub(crate) fn without_name<E: Error>(error: E) -> E {
     if error.to_string().contains("unknown field") { E::custom("a field is not known") } else { error }
+}
+
+/// A map whose names are texts. What is derived takes the number of a field, and its name as bytes, too: second
+/// spellings, which some formats can write.
+pub(crate) struct TextNames<A>(pub(crate) A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextNames<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(Name(name)) = self.0.next_key()? else { return Ok(None) };
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+/// The name of a field, which is a text.
+pub(crate) struct Name(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> serde::de::Visitor<'de> for NameVisitor {
+            type Value = Name;
+
+            crate::serialized::refuse!("the name of a field": bool i128 u128 i64 u64 f64 bytes unit seq map);
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Name, E> {
+                Ok(Name(text.into()))
+            }
+        }
+
+        deserializer.deserialize_any(NameVisitor)
+    }
 }

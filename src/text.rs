@@ -244,7 +244,7 @@ pub(crate) struct TextVisitor<T>(pub(crate) core::marker::PhantomData<T>);
 impl<'de, T: core::str::FromStr<Err: fmt::Display>> serde::de::Visitor<'de> for TextVisitor<T> {
     type Value = T;
 
-    crate::serialized::refuse!("a text": bool i64 u64 f64 bytes unit seq map);
+    crate::serialized::refuse!("a text": bool i128 u128 i64 u64 f64 bytes unit seq map);
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)

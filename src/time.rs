@@ -121,7 +121,7 @@ impl<'de> serde::Deserialize<'de> for UnixTime {
         impl<'de> serde::de::Visitor<'de> for Seconds {
             type Value = UnixTime;
 
-            crate::serialized::refuse!("a whole number of seconds": bool f64 str bytes unit seq map);
+            crate::serialized::refuse!("a whole number of seconds": bool i128 u128 f64 str bytes unit seq map);
 
             fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<UnixTime, E> {
                 Ok(UnixTime(seconds))

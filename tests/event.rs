@@ -356,19 +356,23 @@ fn what_a_later_version_says_is_kept_and_is_an_error_in_this_one() {
     let both = with(disabled(3), &[("actor", json!("canary")), ("event", json!("canary"))]);
     let event = assert_kept(&both);
     assert_eq!((event.by, event.kind), (Principal::Unknown, EventKind::Unknown));
-    // What is in every version is right in every version.
+    // An id, a key or an owner of another kind.
+    for (field, other) in [
+        ("id", json!("canary")),
+        ("id", json!(5)),
+        ("key", json!("canary")),
+        ("owner", json!("canary")),
+        ("owner", json!({"canary": 1})),
+    ] {
+        assert!(read(&with(disabled(1), &[(field, other.clone())])).is_err(), "{field} is {other}");
+        let event = assert_kept(&with(disabled(2), &[(field, other)]));
+        let is_none = [("id", event.id.is_none()), ("key", event.key.is_none()), ("owner", event.owner.is_none())];
+        assert!(is_none.iter().all(|(name, is_none)| *is_none == (*name == field)), "{field}: {event:?}");
+    }
+    // The time is right in every version.
     for version in [1, 2] {
-        for (field, wrong) in [
-            ("at", json!("5")),
-            ("at", json!(5.0)),
-            ("at", json!(null)),
-            ("id", json!("canary")),
-            ("id", json!(5)),
-            ("key", json!("canary")),
-            ("owner", json!("canary")),
-            ("owner", json!({"canary": 1})),
-        ] {
-            assert!(read(&with(disabled(version), &[(field, wrong.clone())])).is_err(), "{field} is {wrong}");
+        for wrong in [json!("5"), json!(5.0), json!(null)] {
+            assert!(read(&with(disabled(version), &[("at", wrong.clone())])).is_err(), "the time is {wrong}");
         }
         let mut without = disabled(version);
         without.as_object_mut().unwrap().remove("at");
@@ -413,8 +417,8 @@ fn an_event_of_version_1_has_what_its_kind_says() {
             }
         }
     }
-    assert!(read(&with(disabled(1), &[("actor", json!("unknown"))])).is_err(), "not a name that is written");
-    assert!(read(&with(disabled(1), &[("event", json!("unknown"))])).is_err(), "not a name that is written");
+    assert!(read(&with(disabled(1), &[("actor", json!("canary"))])).is_err());
+    assert!(read(&with(disabled(1), &[("event", json!("canary"))])).is_err());
     for version in [json!(0), json!(-1), json!("1"), json!(1.0), json!(null)] {
         assert!(read(&with(disabled(1), &[("version", version.clone())])).is_err(), "{version}");
     }
@@ -465,6 +469,86 @@ fn a_field_that_is_there_twice_is_refused() {
         [json!(null), json!(1), json!("canary"), json!([1, 2]), json!([["version", 1]]), json!({}), json!(true)]
     {
         assert!(read(&other).is_err(), "{other}");
+    }
+}
+
+/// A label, or any other name within an event, that is there twice may mean either.
+#[test]
+fn a_name_within_an_event_is_not_there_twice() {
+    let labelled = |labels: &str, other: &str| {
+        let event = with(disabled(2), &[("event", json!("labels_set"))]).to_string();
+        let fields = format!("{{\"labels\":{labels},\"other\":{other},");
+        serde_json::from_str::<Event>(&event.replacen('{', &fields, 1)).map_err(|error| error.to_string())
+    };
+    assert!(labelled(r#"{"a":"1","b":"1"}"#, r#"{"a":{"b":1,"c":1}}"#).is_ok());
+    for (labels, other) in
+        [(r#"{"a":"1","a":"2"}"#, "1"), ("{}", r#"{"a":1,"a":1}"#), ("{}", r#"[{"a":{"b":1,"b":1}}]"#)]
+    {
+        let error = labelled(labels, other).unwrap_err();
+        assert!(error.starts_with("a field is there twice"), "{error}");
+    }
+}
+
+/// What another format would write in another way cannot be kept as it is, so the event is refused and not altered.
+#[test]
+fn a_value_that_cannot_be_kept_is_refused() {
+    use ciborium::Value::{Bytes, Integer, Map, Tag, Text};
+
+    let read = |name: ciborium::Value, value: ciborium::Value| {
+        let event = ciborium::Value::serialized(&disabled(2)).unwrap();
+        let mut fields = event.into_map().unwrap();
+        fields.push((name, value));
+        ciborium::from_reader::<Event, _>(&*cbor(&Map(fields))).map_err(|error| error.to_string())
+    };
+    let other = || Text("other".to_owned());
+    assert!(read(other(), Integer(u64::MAX.into())).is_ok());
+    let wide = |number: i128| Integer(number.try_into().unwrap());
+    for (name, value) in [
+        (other(), Bytes(b"canary".to_vec())),
+        (other(), wide(-0x1_0000_0000_0000_0000)),
+        (other(), Tag(0, Text("2026-01-01T00:00:00Z".to_owned()).into())),
+        (other(), Tag(2, Bytes(vec![0x7f; 12]).into())),
+        (other(), Map(vec![(Integer(71_717_171.into()), Integer(1.into()))])),
+        (Integer(71_717_171.into()), Integer(1.into())),
+        (Bytes(b"canary".to_vec()), Integer(1.into())),
+        (Text("$canary".to_owned()), Integer(1.into())),
+    ] {
+        let error = read(name.clone(), value.clone()).unwrap_err();
+        for quoted in ["canary", "71717171", "2026", "18446744073709551616"] {
+            assert!(!error.contains(quoted), "{name:?} {value:?}: {error}");
+        }
+    }
+    let toml = |value: &str| {
+        let event = toml::to_string(&disabled(2)).unwrap();
+        toml::from_str::<Event>(&format!("other = {value}\n{event}")).map_err(|error| error.message().to_owned())
+    };
+    assert!(toml("1").is_ok());
+    for date in ["2026-01-01", "2026-01-01T00:00:00Z", "[00:00:00]", "{ a = 2026-01-01 }"] {
+        let error = toml(date).unwrap_err();
+        assert!(!error.contains("2026"), "{error}");
+    }
+}
+
+/// Who reads an event and changes it means the change: no part is written twice, and all of it can be read.
+#[test]
+fn an_event_that_was_changed_is_written_once() {
+    let mut event = assert_kept(&with(disabled(2), &[("event", json!("canary")), ("actor", json!("canary"))]));
+    event.kind = EventKind::Enabled;
+    event.by = Actor::User(text("bob")).principal();
+    event.key = None;
+    let written = serde_json::to_string(&event).unwrap();
+    assert!(!written.contains("canary"), "{written}");
+    let again: Event = serde_json::from_str(&written).unwrap();
+    assert_eq!((&again.kind, &again.by, again.key), (&event.kind, &event.by, None));
+
+    // What has no name is written as such.
+    let refused = Event::refused(at(1), Principal::Unknown, None, None, RefusalReason::CLOSED);
+    let mut nameless = refused.clone();
+    nameless.kind = EventKind::Unknown;
+    for event in [refused, nameless] {
+        let value = serde_json::to_value(&event).unwrap();
+        assert_eq!((&value["version"], &value["actor"]), (&json!(1), &json!("unknown")));
+        assert_eq!(assert_kept(&value), event);
     }
 }
 

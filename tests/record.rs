@@ -449,12 +449,14 @@ fn a_later_version_may_have_more_fields_but_no_other_restrictions() {
     for version in [2, 3, i64::MAX] {
         assert_eq!(read_with(|tree| tree["version"] = json!(version)).unwrap(), original);
         for value in &values {
-            let read = read_with(|tree| {
-                tree["version"] = json!(version);
-                insert(tree, "", value.clone());
-            });
-            assert_eq!(read.unwrap(), original, "{value} in version {version}");
-            for path in ["grant", "grant/permission", "previous"] {
+            for path in ["", "previous"] {
+                let read = read_with(|tree| {
+                    tree["version"] = json!(version);
+                    insert(tree, path, value.clone());
+                });
+                assert_eq!(read.unwrap(), original, "{value} in `{path}` of version {version}");
+            }
+            for path in ["grant", "grant/permission"] {
                 let read = read_with(|tree| {
                     tree["version"] = json!(version);
                     insert(tree, path, value.clone());
@@ -520,6 +522,48 @@ fn only_a_whole_number_is_a_time() {
         }
     }
     assert!(tree.deserialized::<KeyRecord>().is_err(), "bytes are no text");
+}
+
+/// A field has one name, which is a text: not its number, nor its bytes.
+#[test]
+fn the_name_of_a_field_is_a_text() {
+    type Rename<'a> = &'a dyn Fn(usize, &str) -> ciborium::Value;
+
+    fn rename(tree: &mut ciborium::Value, path: &[&str], as_name: Rename<'_>) {
+        let fields = tree.as_map_mut().unwrap();
+        match path {
+            [] => {
+                for (place, (name, _)) in fields.iter_mut().enumerate() {
+                    *name = as_name(place, name.as_text().unwrap());
+                }
+            }
+            [first, rest @ ..] => {
+                let inner = fields.iter_mut().find(|(name, _)| name.as_text() == Some(first));
+                rename(&mut inner.unwrap().1, rest, as_name);
+            }
+        }
+    }
+    const CANARY: i64 = 71_717_171;
+    let record: KeyRecord = serde_json::from_str(RECORD).unwrap();
+    let paths: [&[&str]; 5] = [&[], &["labels"], &["grant"], &["grant", "permission"], &["previous"]];
+    for path in paths {
+        let read = |as_name: Rename<'_>| {
+            let mut tree: ciborium::Value = ciborium::from_reader(&*to_cbor(&record)).unwrap();
+            rename(&mut tree, path, as_name);
+            ciborium::from_reader::<KeyRecord, _>(&*to_cbor(&tree)).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&|_, name| name.into()).unwrap(), record);
+        let others: [Rename<'_>; 4] = [
+            &|place, _| ciborium::Value::Integer(place.into()),
+            &|_, name| ciborium::Value::Bytes(name.into()),
+            &|_, _| CANARY.into(),
+            &|_, _| i128::from(CANARY).pow(3).try_into().map_or(true.into(), ciborium::Value::Integer),
+        ];
+        for other in others {
+            let error = read(other).unwrap_err();
+            assert!(!error.contains("71717171") && !error.contains("nightly"), "{path:?}: {error}");
+        }
+    }
 }
 
 /// What contradicts itself is no record, whatever wrote it.

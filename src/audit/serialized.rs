@@ -9,12 +9,13 @@ use core::{fmt, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, MapAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
 use super::{Attempt, Event, EventKind, Principal};
 use crate::{
     labels::{LabelName, LabelValue, Labels},
+    serialized::Name,
     time::UnixTime,
 };
 
@@ -33,8 +34,8 @@ impl Default for Unknown {
 
 type Fields = BTreeMap<String, Value>;
 
-/// A value of any self-describing format.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A value of any self-describing format that is written again as it was read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Value {
     Boolean(bool),
@@ -43,8 +44,78 @@ enum Value {
     Float(f64),
     Text(String),
     List(Vec<Self>),
-    Map(BTreeMap<String, Self>),
+    Map(Fields),
     Null,
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value;
+
+            // Formats write these each in their own way, so they would not be kept as they are.
+            crate::serialized::refuse!("a value that every version can keep": i128 u128 bytes);
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Boolean(value))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::Integer(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+                Ok(i64::try_from(value).map_or(Value::Unsigned(value), Value::Integer))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+                Ok(Value::Float(value))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+                Ok(Value::Text(value.into()))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_none<E: Error>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Value::List(values))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+                read_fields(map).map(Value::Map)
+            }
+        }
+
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// Reads fields with names of their own.
+fn read_fields<'de, A: MapAccess<'de>>(mut map: A) -> Result<Fields, A::Error> {
+    let mut fields = Fields::new();
+    while let Some((Name(name), value)) = map.next_entry()? {
+        // By such a name a format marks a value that it alone has, such as a date of TOML.
+        if name.starts_with('$') {
+            return Err(A::Error::custom("the name of a field begins with `$`"));
+        }
+        if fields.insert(name, value).is_some() {
+            return Err(A::Error::custom("a field is there twice"));
+        }
+    }
+    Ok(fields)
 }
 
 impl Value {
@@ -60,11 +131,18 @@ impl Serialize for Event {
         fields.push(("version", Value::Integer(unknown.version)));
         push(&mut fields, "id", id.as_ref());
         fields.push(("at", time(*at)));
-        write_principal(by, &mut fields);
+        if *by != Principal::Unknown || !unknown.fields.contains_key("actor") {
+            write_principal(by, &mut fields);
+        }
         push(&mut fields, "key", key.as_ref());
         push(&mut fields, "owner", owner.as_ref());
-        write_kind(kind, &mut fields);
-        let unknown = unknown.fields.iter().map(|(name, value)| (name.as_str(), value));
+        if *kind != EventKind::Unknown || !unknown.fields.contains_key("event") {
+            write_kind(kind, &mut fields);
+        }
+        // Who reads an event and changes a part of it means the part, and not what it did not know before.
+        let is_written = |name: &str| fields.iter().any(|(written, _)| *written == name);
+        let unknown = unknown.fields.iter().filter(|(name, _)| !is_written(name));
+        let unknown = unknown.map(|(name, value)| (name.as_str(), value));
         serializer.collect_map(fields.iter().map(|(name, value)| (*name, value)).chain(unknown))
     }
 }
@@ -89,8 +167,7 @@ fn write_principal(by: &Principal, fields: &mut Written) {
         Principal::System { .. } => "system",
         Principal::Unverified { .. } => "unverified",
         Principal::User { .. } => "user",
-        // What names it is among the unknown fields.
-        Principal::Unknown => return,
+        Principal::Unknown => UNKNOWN,
     };
     fields.push(("actor", Value::text(actor)));
     match by {
@@ -107,9 +184,7 @@ fn write_principal(by: &Principal, fields: &mut Written) {
 }
 
 fn write_kind(kind: &EventKind, fields: &mut Written) {
-    if !matches!(kind, EventKind::Unknown) {
-        fields.push(("event", Value::text(kind.as_str())));
-    }
+    fields.push(("event", Value::text(kind.as_str())));
     match kind {
         EventKind::Created { name, level, expires_at } => {
             fields.push(("name", Value::text(name)));
@@ -123,7 +198,7 @@ fn write_kind(kind: &EventKind, fields: &mut Written) {
             push_time(fields, "expires_at", *expires_at);
         }
         EventKind::LabelsSet { labels } => {
-            let labels = labels.iter().map(|(name, value)| (name.to_string(), Value::text(value)));
+            let labels = labels.iter().map(|(name, value)| (name.as_str().into(), Value::text(value)));
             fields.push(("labels", Value::Map(labels.collect())));
         }
         EventKind::Refused { attempt, reason } => {
@@ -175,16 +250,10 @@ impl<'de> Deserialize<'de> for NamedFields {
         impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = NamedFields;
 
-            crate::serialized::refuse!("named fields": bool i64 u64 f64 str bytes unit seq);
+            crate::serialized::refuse!("named fields": bool i128 u128 i64 u64 f64 str bytes unit seq);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedFields, A::Error> {
-                let mut fields = Fields::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a field is there twice"));
-                    }
-                }
-                Ok(NamedFields(fields))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NamedFields, A::Error> {
+                read_fields(map).map(NamedFields)
             }
         }
 
@@ -200,10 +269,10 @@ fn read(mut fields: Fields) -> Result<Event, Wrong> {
         Some(Value::Integer(version)) if version >= VERSION => version,
         _ => return Err("an event begins with a version, which is 1 or more"),
     };
-    let id = optional(&mut fields, "id")?;
+    let id = known(version, &mut fields, |fields| optional(fields, "id"), None)?;
     let at = required_time(&mut fields, "at")?;
-    let key = optional(&mut fields, "key")?;
-    let owner = optional(&mut fields, "owner")?;
+    let key = known(version, &mut fields, |fields| optional(fields, "key"), None)?;
+    let owner = known(version, &mut fields, |fields| optional(fields, "owner"), None)?;
     let by = known(version, &mut fields, read_principal, Principal::Unknown)?;
     let kind = known(version, &mut fields, read_kind, EventKind::Unknown)?;
     Ok(Event { id, at, by, key, owner, kind, unknown: Unknown { version, fields } })
@@ -237,7 +306,8 @@ fn read_principal(fields: &mut Fields) -> Result<Principal, Wrong> {
         "system" => Ok(Principal::System { reason: required(fields, "actor_reason")? }),
         "unverified" => Ok(Principal::Unverified { claimed: optional(fields, "actor_key")? }),
         "user" => Ok(Principal::User { id: required(fields, "actor_user")? }),
-        _ => Err("the actor of an event is `key`, `system`, `unverified` or `user`"),
+        UNKNOWN => Ok(Principal::Unknown),
+        _ => Err("the actor of an event is `key`, `system`, `unverified`, `user` or `unknown`"),
     }
 }
 
@@ -265,6 +335,7 @@ fn read_kind(fields: &mut Fields) -> Result<EventKind, Wrong> {
         }),
         "revoked" => Ok(EventKind::Revoked { cause: required(fields, "cause")? }),
         "rotated" => Ok(EventKind::Rotated { previous_ends_at: optional_time(fields, "previous_ends_at")? }),
+        UNKNOWN => Ok(EventKind::Unknown),
         "upgraded" => Ok(EventKind::Upgraded),
         "used" => Ok(EventKind::Used {
             count: match fields.remove("count") {
@@ -331,3 +402,6 @@ fn required_time(fields: &mut Fields, name: &str) -> Result<UnixTime, Wrong> {
 }
 
 const VERSION: i64 = 1;
+
+/// As what is not known is written where nothing else is.
+const UNKNOWN: &str = "unknown";
