@@ -88,9 +88,10 @@ impl Action {
     /// Does something of the service's own, out of its [declaration](crate::OwnActions).
     ///
     /// ```
-    /// use keygate::{Action, OwnAction};
+    /// use keygate::{Action, Coverage, OwnAction, OwnActions};
     ///
-    /// const READ: OwnAction = OwnAction::ordinary("projects:read");
+    /// const ACTIONS: OwnActions = OwnActions::new(&[("projects:read", Coverage::Ordinary)]);
+    /// const READ: OwnAction = ACTIONS.named("projects:read");
     /// let action = Action::custom(READ, None, Some("project-7".parse()?));
     /// assert_eq!(action.name(), "projects:read");
     /// # Ok::<(), keygate::InvalidText>(())

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use crate::{
     grant::{Grant, Validity},
-    id::KeyId,
     labels::Labels,
     name::KeyName,
+    record::KeyRecord,
     store::{KeyChange, NewKey},
     time::UnixTime,
     token::Token,
@@ -60,8 +60,8 @@ impl NewKeySpec {
 pub struct Issued {
     /// What the holder of the key presents.
     pub token: Token,
-    /// The public id.
-    pub id: KeyId,
+    /// The record as it is stored, to show beside the token.
+    pub record: KeyRecord,
 }
 
 /// A key and its token, made under a permit and not stored yet: of the pure core.

@@ -35,20 +35,18 @@
 //!
 //! ```
 //! use keygate::{
-//!     Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, ModelScope, NewKeySpec, Permission,
-//!     Request, Validity, Verdict,
+//!     Action, Actor, Gate, Grant, KeyManager, MemoryStore, NewKeySpec, Permission, Request, Scope, Validity, Verdict,
 //! };
-//!
-//! const ACME: Issuer = Issuer::from_static("acme"); // the prefix of this service's tokens
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     pollster::block_on(async {
+//!         let acme = "acme".parse()?; // the issuer: the prefix of this service's tokens
 //!         let store = MemoryStore::new();
-//!         let (keys, gate) = (KeyManager::new(ACME, store.clone()), Gate::new(ACME, store));
+//!         let (keys, gate) = (KeyManager::new(acme, store.clone()), Gate::new(acme, store));
 //!
-//!         // A key of the team `core` that may call one model, and do nothing else.
-//!         let one_model = ModelScope::only(["llama".parse()?])?;
-//!         let grant = Grant::team("core".parse()?, Permission::inference_only(EnvironmentScope::All, one_model));
+//!         // A key of the team `core` that may call one model, in every environment, and do nothing else.
+//!         let one_model = Scope::only(["llama".parse()?])?;
+//!         let grant = Grant::team("core".parse()?, Permission::inference_only(Scope::All, one_model));
 //!         let spec = NewKeySpec::new(grant, "first-key".parse()?, Validity::NEVER_EXPIRES);
 //!         let issued = keys.create(&Actor::system("quick start")?, spec).await?;
 //!         let key = issued.token.expose_secret(); // shown once

@@ -18,7 +18,7 @@ use crate::{
     legacy::LegacyFormat,
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, Import, ImportError, List, ManageDenial, MintError, MintRules,
-        MintedSecret, Operation, Permit, PermitError, Rename, Revoke, Rotate, RotateError, SetLabels, Upgrade,
+        Minted, MintedSecret, Operation, Permit, PermitError, Rename, Revoke, Rotate, RotateError, SetLabels, Upgrade,
         authorize_operation,
     },
     membership::{Membership, TeamRole, UserStatus},
@@ -62,9 +62,9 @@ use crate::{
 /// let spec = NewKeySpec::new(Grant::personal("ada".parse()?), "laptop".parse()?, Validity::NEVER_EXPIRES);
 /// let issued = keys.create(&ada, spec).await?;
 ///
-/// let rotated = keys.rotate(&ada, issued.id, Rotation::Start { overlap: Duration::from_secs(3600) }).await?;
-/// assert_eq!(rotated.token.id(), issued.id);
-/// keys.revoke(&ada, issued.id, RevocationCause::Requested).await?;
+/// let rotated = keys.rotate(&ada, issued.record.id(), Rotation::Start { overlap: Duration::from_secs(3600) }).await?;
+/// assert_eq!(rotated.token.id(), issued.record.id());
+/// keys.revoke(&ada, issued.record.id(), RevocationCause::Requested).await?;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -177,11 +177,12 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         let permit = self.permit(actor, Create { grant, validity }).await?;
         let minting = permit.minting(self.issuer(), (name, labels), &self.rules, self.now())?;
         for _ in 0..MAX_ATTEMPTS {
-            let minted = minting.mint(&*self.randomness)?;
-            match self.store.insert(minted.key).await.map_err(ManageError::Store)? {
+            let Minted { token, key } = minting.mint(&*self.randomness)?;
+            let record = key.record().clone();
+            match self.store.insert(key).await.map_err(ManageError::Store)? {
                 Ok(receipt) => {
                     self.hand_over(receipt);
-                    return Ok(Issued { id: minted.token.id(), token: minted.token });
+                    return Ok(Issued { token, record });
                 }
                 Err(Conflict::IdTaken) => {}
                 Err(conflict) => return Err(ManageError::Conflict(conflict)),
@@ -298,6 +299,28 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     }
 
     /// Lists an owner's keys.
+    ///
+    /// ```
+    /// use keygate::{Actor, Issuer, KeyManager, MemoryStore, Owner, store::{ListQuery, StatusFilter}};
+    ///
+    /// # pollster::block_on(async {
+    /// let keys = KeyManager::new(Issuer::from_static("acme"), MemoryStore::new());
+    /// let mut query = ListQuery::new();
+    /// query.filter.status = Some(StatusFilter::NotRevoked);
+    /// loop {
+    ///     let page = keys.list(&Actor::system("a list")?, Owner::Team("core".parse()?), query.clone()).await?;
+    ///     for record in &page.records {
+    ///         println!("{} {} {}", record.id(), record.name(), record.status().as_str());
+    ///     }
+    ///     match page.next {
+    ///         Some(next) => query.after = Some(next),
+    ///         None => break,
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -113,9 +113,14 @@ pub enum Coverage {
     Ordinary,
 }
 
-/// An own action of the service, as it was declared.
+/// An own action of the service, out of its [declaration](OwnActions).
 ///
-/// See [`OwnActions`] for an example.
+/// There is no other way to make one, so a handler cannot be wrong about who covers it:
+///
+/// ```compile_fail
+/// use keygate::{Coverage, OwnAction};
+/// const PAY: OwnAction = OwnAction { name: "billing:write", coverage: Coverage::Ordinary };
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OwnAction {
     // INVARIANT: `name[..length]` is a checked name, the rest is zero. Not on the heap, so that a `const` can hold it.
@@ -127,38 +132,6 @@ pub struct OwnAction {
 const MAX_LENGTH: usize = 64;
 
 impl OwnAction {
-    /// Declares an action that full access and personal keys cover.
-    ///
-    /// # Panics
-    ///
-    /// If the name is not one of an own action; in a `const`, that is an error of compilation.
-    #[must_use]
-    pub const fn ordinary(name: &'static str) -> Self {
-        Self::declared(name, Coverage::Ordinary)
-    }
-
-    /// Declares an action that only a custom key that lists it covers.
-    ///
-    /// # Panics
-    ///
-    /// If the name is not one of an own action; in a `const`, that is an error of compilation.
-    #[must_use]
-    pub const fn explicit(name: &'static str) -> Self {
-        Self::declared(name, Coverage::Explicit)
-    }
-
-    const fn declared(name: &'static str, coverage: Coverage) -> Self {
-        if check_own(name).is_err() {
-            #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
-            {
-                panic!(
-                    "an own action is two or more parts of `[a-z0-9_-]+` joined by `:`, the first begins with a letter"
-                );
-            }
-        }
-        Self::checked(name, coverage)
-    }
-
     const fn checked(text: &str, coverage: Coverage) -> Self {
         let mut name = [0; MAX_LENGTH];
         copy(text.as_bytes(), &mut name);
@@ -191,9 +164,12 @@ impl OwnAction {
 /// ```
 /// use keygate::{Coverage, OwnAction, OwnActions};
 ///
-/// const READ: OwnAction = OwnAction::ordinary("projects:read");
-/// const PAY: OwnAction = OwnAction::explicit("billing:write");
-/// const ACTIONS: OwnActions = OwnActions::new(&[READ, PAY]);
+/// const ACTIONS: OwnActions = OwnActions::new(&[
+///     ("projects:read", Coverage::Ordinary),
+///     ("billing:write", Coverage::Explicit),
+/// ]);
+/// const READ: OwnAction = ACTIONS.named("projects:read");
+/// assert_eq!(READ.coverage(), Coverage::Ordinary);
 ///
 /// // A name that comes as text is looked up in the declaration.
 /// let action = ACTIONS.find(&"billing:write".parse()?).ok_or("it is declared")?;
@@ -202,12 +178,23 @@ impl OwnAction {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// A name that is declared twice does not compile:
+/// A name that is not declared, or twice, or that is none, does not compile:
 ///
 /// ```compile_fail
-/// use keygate::{OwnAction, OwnActions};
+/// use keygate::{Coverage, OwnAction, OwnActions};
+/// const ACTIONS: OwnActions = OwnActions::new(&[("projects:read", Coverage::Ordinary)]);
+/// const WRITE: OwnAction = ACTIONS.named("projects:write");
+/// ```
+///
+/// ```compile_fail
+/// use keygate::{Coverage, OwnActions};
 /// const ACTIONS: OwnActions =
-///     OwnActions::new(&[OwnAction::ordinary("projects:read"), OwnAction::explicit("projects:read")]);
+///     OwnActions::new(&[("projects:read", Coverage::Ordinary), ("projects:read", Coverage::Explicit)]);
+/// ```
+///
+/// ```compile_fail
+/// use keygate::{Coverage, OwnActions};
+/// const ACTIONS: OwnActions = OwnActions::new(&[("projects:*", Coverage::Ordinary)]);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct OwnActions(Declared);
@@ -215,7 +202,7 @@ pub struct OwnActions(Declared);
 #[derive(Clone, Copy, Debug)]
 enum Declared {
     EveryOrdinary,
-    Listed(&'static [OwnAction]),
+    Listed(&'static [(&'static str, Coverage)]),
 }
 
 impl OwnActions {
@@ -225,21 +212,19 @@ impl OwnActions {
     /// Every well-formed name is an ordinary action; for drivers and tests, not for services.
     pub const EVERY_ORDINARY: Self = Self(Declared::EveryOrdinary);
 
-    /// Declares the actions.
+    /// Declares the actions, each with who covers it.
     ///
     /// # Panics
     ///
-    /// If a name is declared twice; in a `const`, that is an error of compilation.
+    /// If a name is not one of an own action, or is declared twice; in a `const`, that is an error of compilation.
     #[must_use]
-    pub const fn new(actions: &'static [OwnAction]) -> Self {
+    pub const fn new(actions: &'static [(&'static str, Coverage)]) -> Self {
         let mut rest = actions;
-        while let [first, tail @ ..] = rest {
+        while let [(first, _), tail @ ..] = rest {
+            assert!(check_own(first).is_ok(), "{}", NOT_A_NAME);
             let mut others = tail;
-            while let [other, tail @ ..] = others {
-                #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
-                if is_equal(first.as_bytes(), other.as_bytes()) {
-                    panic!("an own action is declared twice");
-                }
+            while let [(other, _), tail @ ..] = others {
+                assert!(!is_equal(first.as_bytes(), other.as_bytes()), "an own action is declared twice");
                 others = tail;
             }
             rest = tail;
@@ -247,21 +232,53 @@ impl OwnActions {
         Self(Declared::Listed(actions))
     }
 
+    /// Returns the declared action of this name, for a constant.
+    ///
+    /// # Panics
+    ///
+    /// If it is not declared; in a `const`, that is an error of compilation. [`OwnActions::find`] is for a name that comes
+    /// as text.
+    #[must_use]
+    pub const fn named(self, name: &str) -> OwnAction {
+        let mut rest = match self.0 {
+            Declared::Listed(actions) => actions,
+            Declared::EveryOrdinary => {
+                assert!(check_own(name).is_ok(), "{}", NOT_A_NAME);
+                return OwnAction::checked(name, Coverage::Ordinary);
+            }
+        };
+        while let [(declared, coverage), tail @ ..] = rest {
+            if is_equal(declared.as_bytes(), name.as_bytes()) {
+                return OwnAction::checked(declared, *coverage);
+            }
+            rest = tail;
+        }
+        #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
+        {
+            panic!("the own action is not declared");
+        }
+    }
+
     /// Returns the declared action of this name; a built-in action is not an own one.
     #[must_use]
     pub fn find(&self, name: &ActionName) -> Option<OwnAction> {
         match self.0 {
-            Declared::Listed(actions) => actions.iter().find(|action| action.name() == name.as_str()).copied(),
+            Declared::Listed(_) => self.iter().find(|action| action.name() == name.as_str()),
             Declared::EveryOrdinary if name.is_built_in() => None,
             Declared::EveryOrdinary => Some(OwnAction::checked(name.as_str(), Coverage::Ordinary)),
         }
     }
 
     /// Returns the declared actions in their order; none for [`OwnActions::EVERY_ORDINARY`], which has no list.
-    pub fn iter(&self) -> core::slice::Iter<'static, OwnAction> {
-        match self.0 {
-            Declared::Listed(actions) => actions.iter(),
-            Declared::EveryOrdinary => [].iter(),
-        }
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = OwnAction> + use<> {
+        let actions = match self.0 {
+            Declared::Listed(actions) => actions,
+            Declared::EveryOrdinary => &[],
+        };
+        actions.iter().map(|(name, coverage)| OwnAction::checked(name, *coverage))
     }
 }
+
+const NOT_A_NAME: &str =
+    "an own action is two or more parts of `[a-z0-9_-]+` joined by `:`, the first begins with a letter";

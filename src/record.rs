@@ -339,6 +339,7 @@ pub struct UnknownSlot;
 ///
 /// let revoked = Status::Revoked { at: UnixTime::from_secs(1), cause: RevocationCause::Leaked };
 /// assert_eq!("revoked:1:leaked".parse(), Ok(revoked));
+/// assert_eq!(revoked.as_str(), "revoked");
 /// assert_ne!(Status::Disabled, revoked);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -357,12 +358,24 @@ pub enum Status {
     },
 }
 
+impl Status {
+    /// Returns the name to show, without time and cause: `active`, `disabled` or `revoked`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
         match self {
-            Self::Active => f.write_str("active"),
-            Self::Disabled => f.write_str("disabled"),
-            Self::Revoked { at, cause } => write!(f, "revoked:{at}:{cause}"),
+            Self::Active | Self::Disabled => Ok(()),
+            Self::Revoked { at, cause } => write!(f, ":{at}:{cause}"),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::{borrow::Cow, sync::Arc};
 use allocation_counter::{AllocationInfo, measure};
 use common::{KG, at, call, changed, custom, export, full, issue, metrics, personal, request, team, text};
 use keygate::{
-    Action, Grant, Incarnation, Issuer, Membership, ModelId, ModelScope, OwnAction, Permission, Request, Status,
-    TeamRole, Validity,
+    Action, Coverage, Grant, Incarnation, Issuer, Membership, ModelId, ModelScope, OwnAction, OwnActions, Permission,
+    Request, Status, TeamRole, Validity,
     legacy::{LegacyFormat, LegacyHash, Symbols},
     manage::Minted,
     policy::{allowed, decide},
@@ -40,7 +40,7 @@ fn many_models() -> ModelScope {
 
 #[test]
 fn from_text_to_decision() {
-    const OWN: OwnAction = OwnAction::explicit("projects:read");
+    const OWN: OwnAction = OwnActions::new(&[("projects:read", Coverage::Explicit)]).named("projects:read");
     let many = Permission::inference_only(common::environments("prod test"), many_models());
     let read = |resource| request("core", Action::custom(OWN, None, Some(text(resource))));
     let of_read = team("core", custom("projects:read", "all", "r1"));

@@ -248,13 +248,13 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 #[test]
 fn a_record_is_served_until_it_reaches_the_bound_and_no_longer() {
     let World { cached, store, clock, issued } = setup();
-    assert!(is_active(&cached, issued.id));
-    revoke_elsewhere(&store, issued.id);
+    assert!(is_active(&cached, issued.record.id()));
+    revoke_elsewhere(&store, issued.record.id());
     clock.advance(BOUND.checked_sub(NANO).unwrap());
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     assert_eq!(store.finds(), 1);
     clock.advance(NANO);
-    assert!(is_revoked(&cached, issued.id));
+    assert!(is_revoked(&cached, issued.record.id()));
     assert_eq!(store.finds(), 2);
 }
 
@@ -266,11 +266,11 @@ fn the_age_counts_from_the_beginning_of_the_look_up() {
         slow.advance(BOUND.checked_sub(NANO).unwrap());
         Ok(())
     });
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     store.flow();
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, issued.record.id());
     clock.advance(NANO);
-    assert!(is_revoked(&cached, issued.id), "it was nearly as old as the bound when it arrived");
+    assert!(is_revoked(&cached, issued.record.id()), "it was nearly as old as the bound when it arrived");
 }
 
 #[test]
@@ -280,15 +280,15 @@ fn an_answer_that_took_as_long_as_the_bound_is_served_to_nobody() {
         clock.advance(BOUND);
         Ok(())
     });
-    assert_eq!(block_on(cached.look_up(issued.id)), Err(CacheError::Late));
+    assert_eq!(block_on(cached.look_up(issued.record.id())), Err(CacheError::Late));
     store.flow();
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
 }
 
 #[test]
 fn with_a_bound_of_zero_nothing_is_served() {
     let store = SlowStore::new();
-    let id = create(&store.elsewhere(), "first").id;
+    let id = create(&store.elsewhere(), "first").record.id();
     let cached = CachedStore::new(store, Duration::ZERO);
     assert_eq!(block_on(cached.look_up(id)), Err(CacheError::Late));
 }
@@ -296,11 +296,11 @@ fn with_a_bound_of_zero_nothing_is_served() {
 #[test]
 fn nothing_stale_is_served_while_it_reloads() {
     let World { cached, store, clock, issued } = setup();
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     clock.advance(BOUND);
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, issued.record.id());
     let (reads, release) = store.hold();
-    let finds: Vec<_> = (0..4).map(|_| spawn_status(&cached, issued.id)).collect();
+    let finds: Vec<_> = (0..4).map(|_| spawn_status(&cached, issued.record.id())).collect();
     reads.recv().unwrap();
     assert!(finds.iter().all(|find| !find.is_finished()), "an answer before the look-up ended is a stale one");
     release.send(()).unwrap();
@@ -313,7 +313,7 @@ fn nothing_stale_is_served_while_it_reloads() {
 fn many_requests_wait_for_one_look_up() {
     let World { cached, store, issued, .. } = setup();
     let (reads, release) = store.hold();
-    let finds: Vec<_> = (0..8).map(|_| spawn_status(&cached, issued.id)).collect();
+    let finds: Vec<_> = (0..8).map(|_| spawn_status(&cached, issued.record.id())).collect();
     reads.recv().unwrap();
     release.send(()).unwrap();
     for find in finds {
@@ -325,13 +325,13 @@ fn many_requests_wait_for_one_look_up() {
 #[test]
 fn absent_ids_are_remembered_and_push_out_no_record() {
     let World { cached, store, clock, issued } = setup();
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     let absent: Vec<KeyId> = (0..1000).map(|number| format!("{number:016}").parse().unwrap()).collect();
     for id in &absent {
         assert_eq!(status(&cached, *id), None);
     }
     assert_eq!(store.finds(), 1001);
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     assert_eq!(status(&cached, *absent.last().unwrap()), None);
     assert_eq!(store.finds(), 1001, "the record and the last absent id are still known");
     for id in &absent {
@@ -349,10 +349,10 @@ fn absent_ids_are_remembered_and_push_out_no_record() {
 #[test]
 fn a_forgotten_id_is_asked_for_again() {
     let World { cached, store, issued, .. } = setup();
-    assert!(is_active(&cached, issued.id));
-    revoke_elsewhere(&store, issued.id);
-    cached.forget(issued.id);
-    assert!(is_revoked(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
+    revoke_elsewhere(&store, issued.record.id());
+    cached.forget(issued.record.id());
+    assert!(is_revoked(&cached, issued.record.id()));
 
     let stranger: KeyId = "0000000000000000".parse().unwrap();
     assert_eq!(status(&cached, stranger), None);
@@ -361,7 +361,7 @@ fn a_forgotten_id_is_asked_for_again() {
     assert_eq!(store.finds(), before);
     cached.forget_everything();
     assert_eq!(status(&cached, stranger), None);
-    assert!(is_revoked(&cached, issued.id));
+    assert!(is_revoked(&cached, issued.record.id()));
     assert_eq!(store.finds(), before.saturating_add(2));
 }
 
@@ -373,14 +373,14 @@ fn a_look_up_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     }] {
         let World { cached, store, issued, .. } = setup();
         let (reads, release) = store.hold();
-        let find = spawn_status(&cached, issued.id);
+        let find = spawn_status(&cached, issued.record.id());
         reads.recv().unwrap();
-        revoke_elsewhere(&store, issued.id);
-        forget(&cached, issued.id);
+        revoke_elsewhere(&store, issued.record.id());
+        forget(&cached, issued.record.id());
         store.flow();
         release.send(()).unwrap();
         assert!(matches!(find.join().unwrap(), Some(Status::Revoked { .. })), "it was told to forget that");
-        assert!(is_revoked(&cached, issued.id));
+        assert!(is_revoked(&cached, issued.record.id()));
         assert_eq!(store.finds(), 2);
     }
 }
@@ -389,27 +389,28 @@ fn a_look_up_under_way_answers_nothing_that_was_forgotten_meanwhile() {
 fn a_look_up_after_forgetting_does_not_wait_for_the_one_before_it() {
     let World { cached, store, issued, .. } = setup();
     let (reads, release) = store.hold();
-    let old = spawn_status(&cached, issued.id);
+    let old = spawn_status(&cached, issued.record.id());
     reads.recv().unwrap();
-    revoke_elsewhere(&store, issued.id);
-    cached.forget(issued.id);
+    revoke_elsewhere(&store, issued.record.id());
+    cached.forget(issued.record.id());
     store.flow();
-    assert!(is_revoked(&cached, issued.id));
+    assert!(is_revoked(&cached, issued.record.id()));
     release.send(()).unwrap();
     assert!(matches!(old.join().unwrap(), Some(Status::Revoked { .. })));
-    assert!(is_revoked(&cached, issued.id), "the old look-up ended last and changed nothing");
+    assert!(is_revoked(&cached, issued.record.id()), "the old look-up ended last and changed nothing");
 }
 
 /// Otherwise a key that changes all the time would keep a request for ever.
 #[test]
 fn a_look_up_that_is_voided_each_time_ends_with_an_error() {
     let World { cached, store, issued, .. } = setup();
+    let id = issued.record.id();
     let forgetful = cached.clone();
     store.on_answer(move || {
-        forgetful.forget(issued.id);
+        forgetful.forget(id);
         Ok(())
     });
-    assert_eq!(block_on(cached.look_up(issued.id)), Err(CacheError::Contended));
+    assert_eq!(block_on(cached.look_up(id)), Err(CacheError::Contended));
     assert!(store.finds() <= 8, "{} finds", store.finds());
 }
 
@@ -417,18 +418,22 @@ fn a_look_up_that_is_voided_each_time_ends_with_an_error() {
 fn a_failure_is_told_and_not_remembered() {
     let World { cached, store, clock, issued } = setup();
     store.on_answer(|| Err(Down));
-    assert_eq!(block_on(cached.look_up(issued.id)), Err(CacheError::Store(Down)));
+    assert_eq!(block_on(cached.look_up(issued.record.id())), Err(CacheError::Store(Down)));
     store.flow();
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     clock.advance(BOUND);
     store.on_answer(|| Err(Down));
-    assert!(block_on(cached.look_up(issued.id)).is_err(), "a stale record is no answer when the store is down");
+    assert!(
+        block_on(cached.look_up(issued.record.id())).is_err(),
+        "a stale record is no answer when the store is down"
+    );
 }
 
 #[test]
 fn those_who_waited_for_a_failure_ask_all_at_once() {
     const WAITERS: usize = 6;
     let World { cached, store, issued, .. } = setup();
+    let id = issued.record.id();
     let (entered, entries) = channel();
     let (release, gate) = channel::<()>();
     let (entered, gate) = (Mutex::new(entered), Mutex::new(gate));
@@ -440,9 +445,9 @@ fn those_who_waited_for_a_failure_ask_all_at_once() {
         if is_first { Err(Down) } else { Ok(()) }
     });
     let other = cached.clone();
-    let first = thread::spawn(move || block_on(other.look_up(issued.id)).is_err());
+    let first = thread::spawn(move || block_on(other.look_up(id)).is_err());
     entries.recv().unwrap();
-    let waiters: Vec<_> = (0..WAITERS).map(|_| spawn_status(&cached, issued.id)).collect();
+    let waiters: Vec<_> = (0..WAITERS).map(|_| spawn_status(&cached, id)).collect();
     thread::sleep(Duration::from_millis(50));
     release.send(()).unwrap();
     assert!(first.join().unwrap(), "the first was told of the failure");
@@ -461,13 +466,14 @@ fn those_who_waited_for_a_failure_ask_all_at_once() {
 #[test]
 fn a_waiter_does_not_take_a_record_that_became_stale_while_it_loaded() {
     let World { cached, store, clock, issued } = setup();
+    let id = issued.record.id();
     let (reads, release) = store.hold();
     let other = cached.clone();
-    let first = thread::spawn(move || block_on(other.look_up(issued.id)));
+    let first = thread::spawn(move || block_on(other.look_up(id)));
     reads.recv().unwrap();
-    let waiter = spawn_status(&cached, issued.id);
+    let waiter = spawn_status(&cached, id);
     thread::sleep(Duration::from_millis(20));
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, id);
     clock.advance(BOUND);
     store.flow();
     release.send(()).unwrap();
@@ -478,7 +484,7 @@ fn a_waiter_does_not_take_a_record_that_became_stale_while_it_loaded() {
 #[test]
 fn changes_through_the_cache_take_effect_at_once() {
     let World { cached, issued, .. } = setup();
-    let (id, keys, actor) = (issued.id, KeyManager::new(KG, cached.write_through()), system());
+    let (id, keys, actor) = (issued.record.id(), KeyManager::new(KG, cached.write_through()), system());
     assert!(is_active(&cached, id));
     block_on(keys.disable(&actor, id)).unwrap();
     assert_eq!(status(&cached, id), Some(Status::Disabled));
@@ -495,7 +501,7 @@ fn changes_through_the_cache_take_effect_at_once() {
     assert!(is_revoked(&cached, id));
 
     let other = create(&keys, "second");
-    assert!(is_active(&cached, other.id));
+    assert!(is_active(&cached, other.record.id()));
 }
 
 fn issued_owner() -> keygate::Owner {
@@ -506,7 +512,7 @@ fn issued_owner() -> keygate::Owner {
 #[test]
 fn a_change_without_an_answer_is_forgotten() {
     let World { cached, store, issued, .. } = setup();
-    let (id, keys, actor) = (issued.id, KeyManager::new(KG, cached.write_through()), system());
+    let (id, keys, actor) = (issued.record.id(), KeyManager::new(KG, cached.write_through()), system());
     assert!(is_active(&cached, id));
     store.on_answer(|| Err(Down));
     // The look-up of the target fails first: nothing changed, and what is known stays.
@@ -528,12 +534,12 @@ fn a_change_without_an_answer_is_forgotten() {
 fn a_batch_without_an_answer_leaves_nothing_known() {
     let World { cached, store, issued, .. } = setup();
     let keys = KeyManager::new(KG, cached.write_through());
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     store.on_answer(|| Err(Down));
     let system = System::new("a test").unwrap();
     assert!(block_on(keys.revoke_all(&system, issued_owner(), RevocationCause::Unused)).is_err());
     store.flow();
-    assert!(is_revoked(&cached, issued.id));
+    assert!(is_revoked(&cached, issued.record.id()));
 }
 
 #[test]
@@ -541,13 +547,13 @@ fn a_tick_forgets_what_changed_and_nothing_else() {
     let World { cached, store, issued, .. } = setup();
     let other = create(&store.elsewhere(), "second");
     tick(&cached);
-    assert!(is_active(&cached, issued.id) && is_active(&cached, other.id));
+    assert!(is_active(&cached, issued.record.id()) && is_active(&cached, other.record.id()));
     assert_eq!(store.finds(), 2);
-    revoke_elsewhere(&store, issued.id);
-    assert!(is_active(&cached, issued.id), "nothing was said yet");
+    revoke_elsewhere(&store, issued.record.id());
+    assert!(is_active(&cached, issued.record.id()), "nothing was said yet");
     tick(&cached);
-    assert!(is_revoked(&cached, issued.id));
-    assert!(is_active(&cached, other.id));
+    assert!(is_revoked(&cached, issued.record.id()));
+    assert!(is_active(&cached, other.record.id()));
     assert_eq!(store.finds(), 3, "the other one is still known");
 }
 
@@ -555,27 +561,27 @@ fn a_tick_forgets_what_changed_and_nothing_else() {
 fn ticks_extend_the_lease_and_without_them_it_ends() {
     let World { cached, store, clock, issued } = setup();
     tick(&cached);
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     for _ in 0..10 {
         clock.advance(BOUND.checked_sub(NANO).unwrap());
-        assert!(is_active(&cached, issued.id));
+        assert!(is_active(&cached, issued.record.id()));
         tick(&cached);
     }
     assert_eq!(store.finds(), 1, "confirmed each time");
     store.on_feed(|_| Err(Down));
     clock.advance(BOUND.checked_sub(NANO).unwrap());
     assert_eq!(block_on(cached.tick()), Err(Down));
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     clock.advance(NANO);
-    revoke_elsewhere(&store, issued.id);
-    assert!(is_revoked(&cached, issued.id), "a tick that failed confirms nothing");
+    revoke_elsewhere(&store, issued.record.id());
+    assert!(is_revoked(&cached, issued.record.id()), "a tick that failed confirms nothing");
 }
 
 #[test]
 fn a_tick_confirms_as_of_before_its_question() {
     let World { cached, store, clock, issued } = setup();
     tick(&cached);
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     clock.advance(BOUND.checked_sub(NANO).unwrap());
     let slow = clock.clone();
     store.on_feed(move |changes| {
@@ -584,9 +590,9 @@ fn a_tick_confirms_as_of_before_its_question() {
     });
     tick(&cached);
     assert_eq!(cached.age(), Some(BOUND.checked_sub(NANO).unwrap()));
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, issued.record.id());
     clock.advance(NANO);
-    assert!(is_revoked(&cached, issued.id), "the answer was nearly as old as the bound when it arrived");
+    assert!(is_revoked(&cached, issued.record.id()), "the answer was nearly as old as the bound when it arrived");
 }
 
 #[test]
@@ -597,7 +603,7 @@ fn revision_and_age_can_be_shown() {
     let first = cached.revision().unwrap();
     clock.advance(Duration::from_secs(3));
     assert_eq!(cached.age(), Some(Duration::from_secs(3)));
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, issued.record.id());
     tick(&cached);
     assert_eq!(cached.age(), Some(Duration::ZERO));
     assert_eq!(cached.revision(), Some(Revision::new(first.life(), first.number().saturating_add(1))));
@@ -616,15 +622,15 @@ fn a_revision_that_does_not_follow_empties_the_cache() {
     for (what, tamper) in tampers {
         let World { cached, store, issued, .. } = setup();
         tick(&cached);
-        assert!(is_active(&cached, issued.id));
-        revoke_elsewhere(&store, issued.id);
+        assert!(is_active(&cached, issued.record.id()));
+        revoke_elsewhere(&store, issued.record.id());
         // Silence about the change: what shows is only that the revision does not follow.
         store.on_feed(move |changes| Ok(keys(changes.revision())));
         tick(&cached);
-        assert!(is_active(&cached, issued.id), "{what}: the feed is believed");
+        assert!(is_active(&cached, issued.record.id()), "{what}: the feed is believed");
         store.on_feed(move |changes| Ok(tamper(changes.revision())));
         tick(&cached);
-        assert!(is_revoked(&cached, issued.id), "{what}");
+        assert!(is_revoked(&cached, issued.record.id()), "{what}");
     }
 }
 
@@ -633,9 +639,9 @@ fn a_look_up_under_way_does_not_answer_what_a_tick_said_is_changed() {
     let World { cached, store, issued, .. } = setup();
     tick(&cached);
     let (reads, release) = store.hold();
-    let find = spawn_status(&cached, issued.id);
+    let find = spawn_status(&cached, issued.record.id());
     reads.recv().unwrap();
-    revoke_elsewhere(&store, issued.id);
+    revoke_elsewhere(&store, issued.record.id());
     tick(&cached);
     store.flow();
     release.send(()).unwrap();
@@ -706,7 +712,8 @@ fn a_new_secret_works_within_a_second_and_the_look_is_shared() {
     let gate = Gate::new(KG, cached.clone());
     assert!(opens(&gate, issued.token.expose_secret()));
     let overlap = Duration::from_secs(3600);
-    let rotated = block_on(store.elsewhere().rotate(&system(), issued.id, Rotation::Start { overlap })).unwrap();
+    let rotated =
+        block_on(store.elsewhere().rotate(&system(), issued.record.id(), Rotation::Start { overlap })).unwrap();
     let (old, new) = (issued.token.expose_secret(), rotated.token.expose_secret());
     assert!(!opens(&gate, new), "the record was read less than a second ago");
     assert_eq!(store.finds(), 1);
@@ -723,7 +730,8 @@ fn wrong_secrets_cost_one_look_a_second_and_push_nothing_out() {
     let World { cached, store, clock, issued } = setup();
     let gate = Gate::new(KG, cached.clone());
     let wrong =
-        keygate::Token::generate_secret(KG, issued.token.kind(), issued.id, &keygate::SystemRandomness).unwrap();
+        keygate::Token::generate_secret(KG, issued.token.kind(), issued.record.id(), &keygate::SystemRandomness)
+            .unwrap();
     assert!(opens(&gate, issued.token.expose_secret()));
     clock.advance(Duration::from_secs(5));
     for second in 1..4 {
@@ -740,7 +748,7 @@ fn wrong_secrets_cost_one_look_a_second_and_push_nothing_out() {
 #[test]
 fn looks_at_the_same_time_are_one() {
     let World { cached, store, clock, issued } = setup();
-    let seen = block_on(cached.look_up(issued.id)).unwrap().unwrap();
+    let seen = block_on(cached.look_up(issued.record.id())).unwrap().unwrap();
     clock.advance(Duration::from_secs(2));
     let (reads, release) = store.hold();
     let looks: Vec<_> = (0..6)
@@ -751,7 +759,7 @@ fn looks_at_the_same_time_are_one() {
         .collect();
     reads.recv().unwrap();
     // Those that match what is known do not wait for it.
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     thread::sleep(Duration::from_millis(20));
     release.send(()).unwrap();
     for look in looks {
@@ -763,19 +771,19 @@ fn looks_at_the_same_time_are_one() {
 #[test]
 fn a_second_look_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     let World { cached, store, clock, issued } = setup();
-    let seen = block_on(cached.look_up(issued.id)).unwrap().unwrap();
+    let seen = block_on(cached.look_up(issued.record.id())).unwrap().unwrap();
     clock.advance(Duration::from_secs(2));
     let (reads, release) = store.hold();
     let (other, old) = (cached.clone(), Arc::clone(&seen));
     let look = thread::spawn(move || block_on(other.look_again(&old)).unwrap());
     reads.recv().unwrap();
-    revoke_elsewhere(&store, issued.id);
-    cached.forget(issued.id);
+    revoke_elsewhere(&store, issued.record.id());
+    cached.forget(issued.record.id());
     store.flow();
     release.send(()).unwrap();
     let SecondLook::Found(Some(found)) = look.join().unwrap() else { panic!("there is something newer") };
     assert!(found.is_revoked());
-    assert!(is_revoked(&cached, issued.id), "nor did it fill the cache");
+    assert!(is_revoked(&cached, issued.record.id()), "nor did it fill the cache");
 }
 
 #[test]
@@ -783,7 +791,8 @@ fn a_second_look_that_fails_is_neither_an_allow_nor_a_wrong_key() {
     let World { cached, store, clock, issued } = setup();
     let gate = Gate::new(KG, cached.clone());
     let wrong =
-        keygate::Token::generate_secret(KG, issued.token.kind(), issued.id, &keygate::SystemRandomness).unwrap();
+        keygate::Token::generate_secret(KG, issued.token.kind(), issued.record.id(), &keygate::SystemRandomness)
+            .unwrap();
     assert!(opens(&gate, issued.token.expose_secret()));
     clock.advance(Duration::from_secs(2));
     store.on_answer(|| Err(Down));
@@ -795,12 +804,15 @@ fn a_second_look_that_fails_is_neither_an_allow_nor_a_wrong_key() {
 #[test]
 fn past_the_cache_is_past_the_cache() {
     let World { cached, store, issued, .. } = setup();
-    assert!(is_active(&cached, issued.id));
-    revoke_elsewhere(&store, issued.id);
-    let current = block_on(cached.look_up_current(issued.id)).unwrap().unwrap();
+    assert!(is_active(&cached, issued.record.id()));
+    revoke_elsewhere(&store, issued.record.id());
+    let current = block_on(cached.look_up_current(issued.record.id())).unwrap().unwrap();
     assert!(current.is_revoked());
-    assert!(is_active(&cached, issued.id), "what is known stays: anybody who knows an id could empty the cache");
-    assert!(block_on(cached.write_through().find(issued.id)).unwrap().unwrap().is_revoked());
+    assert!(
+        is_active(&cached, issued.record.id()),
+        "what is known stays: anybody who knows an id could empty the cache"
+    );
+    assert!(block_on(cached.write_through().find(issued.record.id())).unwrap().unwrap().is_revoked());
 }
 
 #[test]
@@ -810,15 +822,15 @@ fn pointers_to_a_cache_are_caches() {
     }
 
     let World { cached, issued, store, .. } = setup();
-    assert!(look_up(&cached, issued.id) && look_up(&&cached, issued.id));
-    assert!(look_up(&Arc::new(cached.clone()), issued.id) && look_up(&Box::new(cached), issued.id));
+    assert!(look_up(&cached, issued.record.id()) && look_up(&&cached, issued.record.id()));
+    assert!(look_up(&Arc::new(cached.clone()), issued.record.id()) && look_up(&Box::new(cached), issued.record.id()));
     assert_eq!(store.finds(), 1, "clones share what they remember");
 }
 
 #[test]
 fn a_cache_shows_its_bound_and_no_record() {
     let World { cached, issued, .. } = setup();
-    assert!(is_active(&cached, issued.id));
+    assert!(is_active(&cached, issued.record.id()));
     assert_eq!(format!("{cached:?}"), "CachedStore { max_staleness: 10s, .. }");
     assert_eq!(format!("{:?}", cached.write_through()), "WriteThrough { .. }");
     assert_eq!(cached.max_staleness(), BOUND);

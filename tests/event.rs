@@ -38,7 +38,7 @@ fn events() -> Vec<Event> {
     let laptop = block_on(world.keys.create(&ada, spec("laptop", personal("ada")))).unwrap();
     let batch = block_on(world.keys.create(&system(), spec("batch", team("core", full("all"))))).unwrap();
     let of_actions = team("core", custom("call a:b", "all", "all"));
-    let (id, endless) = (batch.id, NewKeySpec::new(of_actions, text("endless"), Validity::NEVER_EXPIRES));
+    let (id, endless) = (batch.record.id(), NewKeySpec::new(of_actions, text("endless"), Validity::NEVER_EXPIRES));
     // By a key of a user, which is an actor with a user.
     let key = block_on(world.gate.authenticate(laptop.token.expose_secret())).unwrap();
     let actor = Actor::from(&key);
@@ -67,7 +67,7 @@ fn events() -> Vec<Event> {
     assert!(block_on(world.gate.check(token, &elsewhere)).is_ok());
     assert!(block_on(world.gate.check(rotated.token.expose_secret(), &model)).is_ok());
     block_on(world.gate.authenticate("no token")).unwrap_err();
-    let guess = Token::generate_secret(common::KG, laptop.token.kind(), laptop.id, &rng(9)).unwrap();
+    let guess = Token::generate_secret(common::KG, laptop.token.kind(), laptop.record.id(), &rng(9)).unwrap();
     block_on(world.gate.authenticate(guess.expose_secret())).unwrap_err();
     world.directory.deprovision(&text("ada"));
     assert!(block_on(world.gate.check(token, &resource)).is_ok());

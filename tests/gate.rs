@@ -164,14 +164,14 @@ fn refusal(event: &Event) -> &'static str {
 fn a_leaked_token_ends_its_key_and_a_public_id_does_not() {
     let world = World::new();
     let issued = world.create("laptop", team("core", full("all")), Validity::until(at(110)));
-    let guess = Token::generate_secret(KG, KeyKind::Team, issued.id, &rng(2)).unwrap();
-    for wrong in [guess.expose_secret(), "no token", issued.id.as_str(), &issued.token.public().to_string()] {
+    let guess = Token::generate_secret(KG, KeyKind::Team, issued.record.id(), &rng(2)).unwrap();
+    for wrong in [guess.expose_secret(), "no token", issued.record.id().as_str(), &issued.token.public().to_string()] {
         assert_eq!(block_on(world.keys.revoke_leaked([wrong])), []);
     }
     // Expired or not: it has leaked.
     world.clock.set(150);
-    assert_eq!(block_on(world.keys.revoke_leaked([issued.token.expose_secret()])), [Ok(issued.id)]);
-    let found = block_on(world.store.find(issued.id)).unwrap().unwrap();
+    assert_eq!(block_on(world.keys.revoke_leaked([issued.token.expose_secret()])), [Ok(issued.record.id())]);
+    let found = block_on(world.store.find(issued.record.id())).unwrap().unwrap();
     assert_eq!(found.status(), Status::Revoked { at: at(150), cause: RevocationCause::Leaked });
 }
 
@@ -428,14 +428,14 @@ fn a_denied_key_is_authenticated_only_if_it_is_usable() {
     let other = request("other", Action::Deploy);
     let Verdict::Denied { denial, key, .. } = world.check(&issued.token, &other) else { panic!("another team") };
     assert_eq!((denial.reason(), denial.class()), (Reason::OtherTeam, DenialClass::NotAllowed));
-    assert_eq!((key.id(), key.owner()), (issued.id, Owner::Team(text("core"))));
+    assert_eq!((key.id(), key.owner()), (issued.record.id(), Owner::Team(text("core"))));
     assert_eq!(key.attempt(), Attempt::request(&other));
     let authenticated = key.authenticated().unwrap();
-    assert_eq!((authenticated.id(), authenticated.judged_at()), (issued.id, at(100)));
+    assert_eq!((authenticated.id(), authenticated.judged_at()), (issued.record.id(), at(100)));
     world.clock.set(200);
     let Verdict::Denied { denial, key, .. } = world.check(&issued.token, &other) else { panic!("expired") };
     assert_eq!((denial.reason(), denial.class()), (Reason::Expired, DenialClass::NotAuthenticated));
-    assert_eq!((key.id(), key.owner()), (issued.id, Owner::Team(text("core"))));
+    assert_eq!((key.id(), key.owner()), (issued.record.id(), Owner::Team(text("core"))));
     assert!(key.authenticated().is_none() && key.requirement().is_none());
 }
 
@@ -445,7 +445,7 @@ fn a_proof_is_used_for_less_than_a_minute() {
     let world = World::new();
     let issued = world.create("batch", team("core", full("all")), Validity::NEVER_EXPIRES);
     let key = block_on(world.gate.authenticate(issued.token.expose_secret())).unwrap();
-    block_on(world.keys.revoke(&system(), issued.id, RevocationCause::Leaked)).unwrap();
+    block_on(world.keys.revoke(&system(), issued.record.id(), RevocationCause::Leaked)).unwrap();
     let deploy = request("core", Action::Deploy);
     for (now, expected) in [(100, "allowed"), (159, "allowed"), (160, "revoked"), (1_000, "revoked"), (99, "revoked")] {
         world.clock.set(now);
@@ -510,7 +510,7 @@ fn what_goes_on_ends_with_its_key_and_its_secret() {
     let start = |name: &str| {
         let issued = world.create(name, team("core", full("all")), Validity::NEVER_EXPIRES);
         let Verdict::Allowed(authorization) = world.check(&issued.token, &deploy) else { panic!("it is allowed") };
-        (issued.id, authorization)
+        (issued.record.id(), authorization)
     };
     let again = |authorization| word(&block_on(world.gate.check_again(authorization)).unwrap());
 
@@ -602,7 +602,7 @@ fn the_sink_is_told_who_what_on_what_and_why() {
     assert_eq!(word(&world.check(&of_ada.token, &in_prod)), "other_team");
     let told = world.told.take();
     let [Told::Event(event)] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((event.id, event.at, event.key), (None, at(100), Some(of_ada.id)));
+    assert_eq!((event.id, event.at, event.key), (None, at(100), Some(of_ada.record.id())));
     assert_eq!(event.owner, Some(Owner::Personal(text("ada"))));
     assert_eq!(event.by.user(), Some(&text("ada")), "of a personal key, its user too");
     let EventKind::Refused { attempt: Some(attempt), reason, .. } = &event.kind else { panic!("{event:?}") };
@@ -616,23 +616,23 @@ fn the_sink_is_told_who_what_on_what_and_why() {
     assert_eq!(word(&world.check(&of_ada.token, &deploy)), "allowed");
     let told = world.told.take();
     let [Told::Touch(touch), Told::Allowed(authorization)] = &told[..] else { panic!("{told:?}") };
-    assert_eq!(*touch, Touch::new(of_ada.id, SecretSlot::Current, at(100)));
-    assert_eq!((authorization.key().id(), authorization.request()), (of_ada.id, &deploy));
+    assert_eq!(*touch, Touch::new(of_ada.record.id(), SecretSlot::Current, at(100)));
+    assert_eq!((authorization.key().id(), authorization.request()), (of_ada.record.id(), &deploy));
 
     // Authenticating refuses without a request, and tells nothing of an allow.
     assert!(block_on(world.gate.authenticate(of_ada.token.expose_secret())).is_ok());
     assert!(world.told.take().is_empty());
-    block_on(world.keys.disable(&system(), of_ada.id)).unwrap();
+    block_on(world.keys.disable(&system(), of_ada.record.id())).unwrap();
     assert!(block_on(world.gate.authenticate(of_ada.token.expose_secret())).is_err());
     let told = world.told.take();
     let [Told::Event(event)] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((refusal(event), event.key), ("disabled", Some(of_ada.id)));
+    assert_eq!((refusal(event), event.key), ("disabled", Some(of_ada.record.id())));
     assert!(matches!(event.kind, EventKind::Refused { attempt: None, .. }), "{event:?}");
 
     // A stranger claims an id, or none; neither is an owner's.
-    let guess = Token::generate_secret(KG, KeyKind::Personal, of_ada.id, &rng(2)).unwrap();
+    let guess = Token::generate_secret(KG, KeyKind::Personal, of_ada.record.id(), &rng(2)).unwrap();
     for (credential, claimed, reason) in [
-        (guess.expose_secret(), Some(of_ada.id), "invalid_key"),
+        (guess.expose_secret(), Some(of_ada.record.id()), "invalid_key"),
         ("no token", None, "foreign_issuer"),
         ("kgt1_short", None, "malformed"),
         ("kgt2_", None, "unsupported_version"),
@@ -667,15 +667,15 @@ fn a_touch_is_due_once_a_minute_and_only_for_an_allow() {
         world.clock.set(now);
         assert_eq!(word(&world.check(&issued.token, &deploy)), "allowed");
         let due = touches();
-        let expected = Touch::new(issued.id, SecretSlot::Current, at(now));
+        let expected = Touch::new(issued.record.id(), SecretSlot::Current, at(now));
         assert_eq!(due, if is_due { vec![expected] } else { vec![] }, "at {now}");
         block_on(keygate::store::KeyManagementStore::touch(&world.store, due, at(now))).unwrap();
     }
     // A previous secret has a use of its own, which says that somebody still needs it.
     let overlap = core::time::Duration::from_secs(600);
-    let next = block_on(world.keys.rotate(&system(), issued.id, Rotation::Start { overlap })).unwrap();
+    let next = block_on(world.keys.rotate(&system(), issued.record.id(), Rotation::Start { overlap })).unwrap();
     assert_eq!(word(&world.check(&issued.token, &deploy)), "allowed");
-    assert_eq!(touches(), [Touch::new(issued.id, SecretSlot::Previous, at(220))]);
+    assert_eq!(touches(), [Touch::new(issued.record.id(), SecretSlot::Previous, at(220))]);
     assert_eq!(word(&world.check(&next.token, &deploy)), "allowed");
     assert_eq!(touches(), [], "the key was used by now");
 }

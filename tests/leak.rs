@@ -326,13 +326,13 @@ fn what_a_manager_answers_says_nothing() {
     let keys = &world.service.keys;
     let spec = keygate::NewKeySpec::new(personal("ada"), text("second"), Validity::NEVER_EXPIRES);
     let issued = block_on(keys.create(&system(), spec.clone())).unwrap();
-    let rotated = block_on(keys.rotate(&system(), issued.id, Rotation::CutOver)).unwrap();
+    let rotated = block_on(keys.rotate(&system(), issued.record.id(), Rotation::CutOver)).unwrap();
     let search = &mut Search::new(&[&world.old, &world.new, &issued.token, &rotated.token]);
     search.debug(&spec);
     search.debug(&issued);
     search.debug(&rotated);
-    search.debug(&block_on(keys.disable(&system(), issued.id)).unwrap());
-    search.debug(&block_on(keys.disable(&system(), issued.id)).unwrap());
+    search.debug(&block_on(keys.disable(&system(), issued.record.id())).unwrap());
+    search.debug(&block_on(keys.disable(&system(), issued.record.id())).unwrap());
     search.error(&block_on(keys.enable(&system(), world.old.id())).unwrap_err());
     search.debug(&block_on(keys.list(&system(), Owner::Personal(text("ada")), ListQuery::new())).unwrap());
     search.debug(&block_on(keys.revoke_leaked([world.old.expose_secret(), issued.token.expose_secret()])));

@@ -617,9 +617,9 @@ fn what_is_done_to_the_previous_secret() {
         (None, None, START, Ok((until(160), Some(160)))),
         (None, None, RETRY, Ok((until(160), Some(160)))),
         (None, None, Rotation::CutOver, cut_over()),
-        // No overlap is a cut-over; an overlap is in whole seconds.
+        // No overlap is a cut-over; an overlap is rounded up to whole seconds.
         (None, None, overlap(0), cut_over()),
-        (None, None, overlap(999), cut_over()),
+        (None, None, overlap(999), Ok((until(151), Some(151)))),
         (None, None, overlap(1_000), Ok((until(151), Some(151)))),
         (None, None, Rotation::Retry { overlap: Duration::ZERO }, cut_over()),
         // An overlap is never longer than the key.

@@ -69,7 +69,7 @@ fn create(world: &World, name: &str, grant: Grant) -> Result<Issued, Failed> {
 /// Creates a key whose token is not needed.
 #[track_caller]
 fn key(world: &World, name: &str, grant: Grant) -> KeyId {
-    create(world, name, grant).unwrap().id
+    create(world, name, grant).unwrap().record.id()
 }
 
 #[track_caller]
@@ -97,7 +97,8 @@ fn logged<T>(world: &World, operation: impl Future<Output = Result<T, Failed>>) 
 fn each_change_is_stored_with_its_event_once() {
     let world = world();
     let (issued, event) = logged(&world, async { create(&world, "laptop", personal("ada")) });
-    let id = issued.id;
+    assert_eq!(issued.record, *find(&world, issued.token.id()), "what is told is what is stored");
+    let id = issued.record.id();
     assert!(matches!(event.unwrap().kind, EventKind::Created { .. }));
     let labels = || Labels::new([(text("device"), text("x1"))]).unwrap();
     let (actor, keys) = (system(), &world.keys);
@@ -296,9 +297,9 @@ fn an_overlap_ends_with_the_key_and_the_answer_says_so() {
         let name = format!("key-{}", world.store.events().len());
         let issued = world.create(&name, team("core", full("all")), validity);
         let rotation = Rotation::Start { overlap: Duration::from_secs(overlap) };
-        let rotated = block_on(world.keys.rotate(&system(), issued.id, rotation)).unwrap();
+        let rotated = block_on(world.keys.rotate(&system(), issued.record.id(), rotation)).unwrap();
         assert_eq!(rotated.previous_ends_at.map(UnixTime::as_secs), expected, "{end:?} {overlap}");
-        let record = find(&world, issued.id);
+        let record = find(&world, issued.record.id());
         assert_eq!(record.previous().map(|previous| previous.ends_at.as_secs()), expected);
         assert_eq!(record.validity(), validity, "and the key ends as it did");
         assert_eq!(slot(&world, &issued.token, 150), expected.map(|_| SecretSlot::Previous));
@@ -406,18 +407,21 @@ fn an_id_that_is_taken_is_drawn_again_a_few_times() {
     };
     let counting = Repeating::new(usize::MAX, vec![]);
     let first = create(counting.clone(), "first").unwrap();
-    let (fills, record) = (counting.filled(), block_on(store.find(first.id)).unwrap());
+    let (fills, record) = (counting.filled(), block_on(store.find(first.record.id())).unwrap());
     assert!(fills >= 3, "an id, a secret, and the id of the event");
 
     let second = create(Repeating::new(fills, vec![2]), "second").unwrap();
-    assert_ne!(second.id, first.id);
-    assert_eq!(block_on(store.find(second.id)).unwrap().unwrap().current(), second.token.digest());
-    assert_eq!(block_on(store.find(first.id)).unwrap(), record);
-    assert_eq!(store.events().iter().map(|event| event.key).collect::<Vec<_>>(), [Some(first.id), Some(second.id)]);
+    assert_ne!(second.record.id(), first.record.id());
+    assert_eq!(block_on(store.find(second.record.id())).unwrap().unwrap().current(), second.token.digest());
+    assert_eq!(block_on(store.find(first.record.id())).unwrap(), record);
+    assert_eq!(
+        store.events().iter().map(|event| event.key).collect::<Vec<_>>(),
+        [Some(first.record.id()), Some(second.record.id())]
+    );
 
     let answer = create(Repeating::new(fills, vec![1; 100]), "third");
     assert_eq!(answer.map(drop), Err(ManageError::Conflict(Conflict::IdTaken)));
-    assert_eq!((block_on(store.find(first.id)).unwrap(), store.events().len()), (record, 2));
+    assert_eq!((block_on(store.find(first.record.id())).unwrap(), store.events().len()), (record, 2));
 }
 
 #[test]
@@ -461,20 +465,20 @@ fn a_generator_that_fails_makes_no_key() {
 
     let world = world();
     let issued = create(&world, "laptop", personal("ada")).unwrap();
-    let before = (find(&world, issued.id), world.store.events());
+    let before = (find(&world, issued.record.id()), world.store.events());
     let failing = KeyManager::with_parts(KG, world.store.clone(), || at(150), Failing)
         .with_directory(world.directory.clone())
         .with_sink(world.told.clone());
     let (actor, spec) = (system(), NewKeySpec::new(personal("ada"), text("desktop"), Validity::NEVER_EXPIRES));
     let failed = || ManageError::Permit(PermitError::Randomness(RandomnessError::new()));
     assert!(block_on(failing.create(&actor, spec)).unwrap_err().refusal().is_none());
-    assert!(block_on(failing.rotate(&actor, issued.id, START)).unwrap_err().refusal().is_none());
+    assert!(block_on(failing.rotate(&actor, issued.record.id(), START)).unwrap_err().refusal().is_none());
     // Nor is anything changed whose event would have no id.
-    assert_eq!(block_on(failing.rename(&actor, issued.id, text("desktop"))).unwrap_err(), failed());
-    assert_eq!(block_on(failing.revoke(&actor, issued.id, REQUESTED)).unwrap_err(), failed());
+    assert_eq!(block_on(failing.rename(&actor, issued.record.id(), text("desktop"))).unwrap_err(), failed());
+    assert_eq!(block_on(failing.revoke(&actor, issued.record.id(), REQUESTED)).unwrap_err(), failed());
     let owner = Owner::Personal(text("ada"));
     assert_eq!(block_on(failing.revoke_all(&root(), owner, REQUESTED)).unwrap_err(), failed());
-    assert_eq!((find(&world, issued.id), world.store.events()), before);
+    assert_eq!((find(&world, issued.record.id()), world.store.events()), before);
     assert!(world.told.take_events().is_empty(), "nobody refused");
 }
 
@@ -526,7 +530,7 @@ fn lists_come_in_pages_by_creation() {
 
     // By creator, and all: the system created all of them but one.
     let spec = NewKeySpec::new(personal("ada"), text("own"), Validity::NEVER_EXPIRES);
-    let own = block_on(world.keys.create(&user("ada"), spec)).unwrap().id;
+    let own = block_on(world.keys.create(&user("ada"), spec)).unwrap().record.id();
     let of = |keys_of: KeysOf| {
         let list = |query| block_on(world.keys.list_all(&root(), keys_of.clone(), query)).unwrap();
         pages(3, list).concat()

@@ -13,9 +13,10 @@ use keygate::{
 use pollster::block_on;
 
 /// What a service writes once; the compiler checks it.
-const READ: OwnAction = OwnAction::ordinary("projects:read");
-const PURGE: OwnAction = OwnAction::explicit("projects:purge");
-const ACTIONS: OwnActions = OwnActions::new(&[READ, PURGE]);
+const ACTIONS: OwnActions =
+    OwnActions::new(&[("projects:read", Coverage::Ordinary), ("projects:purge", Coverage::Explicit)]);
+const READ: OwnAction = ACTIONS.named("projects:read");
+const PURGE: OwnAction = ACTIONS.named("projects:purge");
 
 #[test]
 fn what_is_declared_is_found_and_nothing_else() {
@@ -26,12 +27,13 @@ fn what_is_declared_is_found_and_nothing_else() {
     for other in ["projects:rea", "projects:read:all", "projects:write", "call", "deploy", "manage", "export_metrics"] {
         assert_eq!(find(other), None, "{other}");
     }
-    assert_eq!(ACTIONS.iter().map(OwnAction::name).collect::<Vec<_>>(), ["projects:read", "projects:purge"]);
+    assert_eq!(ACTIONS.iter().collect::<Vec<_>>(), [READ, PURGE]);
     let none = OwnActions::NONE;
     assert_eq!((none.find(&text("projects:read")), none.iter().count()), (None, 0));
     // An action of the same name and another coverage is another one.
-    assert_ne!(READ, OwnAction::explicit("projects:read"));
-    assert_eq!(READ, OwnAction::ordinary("projects:read"));
+    const OTHER: OwnActions = OwnActions::new(&[("projects:read", Coverage::Explicit)]);
+    assert_ne!(READ, OTHER.named("projects:read"));
+    assert_eq!(READ, OwnActions::EVERY_ORDINARY.named("projects:read"));
 }
 
 /// For drivers and tests: every well-formed own name, as ordinary; a built-in one is no own one.
@@ -43,6 +45,7 @@ fn every_name_can_be_declared_as_ordinary() {
         assert_eq!((found.name(), found.coverage()), (name, Coverage::Ordinary));
     }
     for name in ["call", "deploy", "manage", "export_metrics"] {
+        assert!(std::panic::catch_unwind(|| OwnActions::EVERY_ORDINARY.named(name)).is_err(), "{name}");
         assert_eq!(OwnActions::EVERY_ORDINARY.find(&text(name)), None, "{name}");
     }
     assert_eq!(OwnActions::EVERY_ORDINARY.iter().count(), 0, "they cannot be listed");
@@ -51,27 +54,36 @@ fn every_name_can_be_declared_as_ordinary() {
 #[test]
 #[should_panic(expected = "two or more parts")]
 fn a_built_in_name_is_no_own_action() {
-    let _ = OwnAction::ordinary("call");
+    let _ = OwnActions::new(&[("call", Coverage::Ordinary)]);
 }
 
 #[test]
 #[should_panic(expected = "two or more parts")]
 fn an_own_action_has_two_parts() {
-    let _ = OwnAction::explicit("projects");
+    let _ = OwnActions::new(&[("projects:read", Coverage::Ordinary), ("projects", Coverage::Explicit)]);
 }
 
 #[test]
 #[should_panic(expected = "two or more parts")]
 fn an_own_action_has_no_wildcard() {
-    let _ = OwnAction::ordinary("projects:*");
+    let _ = OwnActions::new(&[("projects:*", Coverage::Ordinary)]);
 }
 
 #[test]
 #[should_panic(expected = "declared twice")]
 fn no_own_action_is_declared_twice() {
     // Of two coverages neither can count.
-    const TWICE: &[OwnAction] = &[READ, PURGE, OwnAction::explicit("projects:read")];
-    let _ = OwnActions::new(TWICE);
+    let _ = OwnActions::new(&[
+        ("projects:read", Coverage::Ordinary),
+        ("projects:purge", Coverage::Explicit),
+        ("projects:read", Coverage::Explicit),
+    ]);
+}
+
+#[test]
+#[should_panic(expected = "not declared")]
+fn what_is_not_declared_has_no_constant() {
+    let _ = ACTIONS.named("projects:write");
 }
 
 #[test]

@@ -8,8 +8,8 @@ mod table;
 use common::{at, call, changed, custom, export, full, inference, issue, key, metrics, open, own, personal, request};
 use common::{team, text};
 use keygate::{
-    Action, ActionKind, Attribution, DenialClass, Grant, Incarnation, Membership, OwnAction, Permission,
-    PermissionLevel, Reason, Request, RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
+    Action, ActionKind, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions,
+    Permission, PermissionLevel, Reason, Request, RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
     policy::{Decision, Requirement, allowed, authenticate, decide},
     verify::MatchedKey,
 };
@@ -17,7 +17,7 @@ use table::Table;
 
 const REVOKED: Status = Status::Revoked { at: at(50), cause: RevocationCause::Requested };
 /// An own action that only a list of it covers.
-const PURGE: OwnAction = OwnAction::explicit("projects:purge");
+const PURGE: OwnAction = OwnActions::new(&[("projects:purge", Coverage::Explicit)]).named("projects:purge");
 const VALIDITIES: [(&str, i64); 3] = [("early", 99), ("valid", 150), ("over", 200)];
 const ROLES: [(&str, Option<TeamRole>); 5] = [
     ("none", None),

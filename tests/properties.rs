@@ -12,9 +12,9 @@ use std::{
 
 use common::{KG, Seeded, at, changed, issue, key, open, own, rng, text};
 use keygate::{
-    Action, DenialClass, EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels, Membership, ModelId,
-    ModelScope, OwnAction, Permission, Randomness, RandomnessError, Reason, Request, ResourceScope, RevocationCause,
-    Scope, Status, TeamRole, Token, UnixTime, Validity,
+    Action, Coverage, DenialClass, EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels,
+    Membership, ModelId, ModelScope, OwnAction, OwnActions, Permission, Randomness, RandomnessError, Reason, Request,
+    ResourceScope, RevocationCause, Scope, Status, TeamRole, Token, UnixTime, Validity,
     policy::{allowed, decide},
     store::{Creator, DigestAlgorithm, PreviousSecret, RecordParts, SecretDigest},
     verify::{GenerateError, InvalidKey, UnverifiedToken, verify},
@@ -34,7 +34,7 @@ const RESOURCES: [&str; 4] = ["m1", "M1", "r1", "r2"];
 const ACTIONS: [&str; 7] =
     ["call", "deploy", "manage", "export_metrics", "projects:read", "projects:write", "projects:purge"];
 /// The own action that nothing but a list of it covers.
-const PURGE: OwnAction = OwnAction::explicit("projects:purge");
+const PURGE: OwnAction = OwnActions::new(&[("projects:purge", Coverage::Explicit)]).named("projects:purge");
 
 fn environment_scopes() -> impl Strategy<Value = EnvironmentScope> {
     prop_oneof![

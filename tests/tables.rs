@@ -19,7 +19,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use common::{KG, at, call, changed, custom, export, full, inference, issue, metrics, open, own, personal, request};
 use common::{root, team, text};
 use keygate::{
-    Action, Grant, KeyRecord, Membership, OwnAction, Owner, RevocationCause, Status, TeamRole, UnixTime, Validity,
+    Action, Coverage, Grant, KeyRecord, Membership, OwnAction, OwnActions, Owner, RevocationCause, Status, TeamRole,
+    UnixTime, Validity,
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, List, Operation, Rename, Revoke, Rotate, SetLabels,
         authorize_operation,
@@ -27,6 +28,8 @@ use keygate::{
     policy::decide,
     verify::MatchedKey,
 };
+
+const PURGE: OwnAction = OwnActions::new(&[("projects:purge", Coverage::Explicit)]).named("projects:purge");
 
 const DECIDE: &str = include_str!("tables/decide.txt");
 const MANAGE: &str = include_str!("tables/manage.txt");
@@ -132,7 +135,7 @@ fn actions() -> Vec<([&'static str; 3], Action)> {
     for (environment, name) in [("none", None), ("among", Some("prod")), ("other", Some("test"))] {
         for (resource, id) in [("none", None), ("among", Some("m1")), ("other", Some("m9"))] {
             actions.push((["read", environment, resource], own("projects:read", name, id)));
-            let purge = Action::custom(OwnAction::explicit("projects:purge"), name.map(text), id.map(text));
+            let purge = Action::custom(PURGE, name.map(text), id.map(text));
             actions.push((["purge", environment, resource], purge));
         }
     }

@@ -215,7 +215,7 @@ fn futures_may_move_between_threads() {
     let spec = |user, name| NewKeySpec::new(personal(user), text(name), Validity::NEVER_EXPIRES);
 
     let issued = elsewhere(keys.create(&system(), spec("ada", "laptop"))).unwrap();
-    let (id, token) = (issued.id, issued.token.expose_secret());
+    let (id, token) = (issued.record.id(), issued.token.expose_secret());
     assert!(elsewhere(store.find(id)).unwrap().is_some());
     let asked = request("core", Action::Deploy);
     let Verdict::Allowed(authorization) = elsewhere(gate.check(token, &asked)).unwrap() else { panic!("a member") };

@@ -4,8 +4,8 @@ use core::{fmt::Debug, str::FromStr};
 use std::sync::Arc;
 
 use keygate::{
-    Action, Attribution, DenialClass, Grant, Incarnation, InvalidScope, Issuer, KeyRecord, Labels, Membership,
-    OwnAction, OwnActions, Permission, Request, RevocationCause, Scope, Status, TeamRole, UnixTime,
+    Action, Attribution, Coverage, DenialClass, Grant, Incarnation, InvalidScope, Issuer, KeyRecord, Labels,
+    Membership, OwnActions, Permission, Request, RevocationCause, Scope, Status, TeamRole, UnixTime,
     policy::Decision,
     store::{Creator, PreviousSecret, RecordParts, SecretSlot},
     verify::{UnverifiedToken, verify},
@@ -335,7 +335,8 @@ fn words(text: &str) -> Vec<String> {
 }
 
 const EXPLICIT: &str = "projects:purge";
-const OWN_ACTIONS: OwnActions = OwnActions::new(&[OwnAction::ordinary("projects:read"), OwnAction::explicit(EXPLICIT)]);
+const OWN_ACTIONS: OwnActions =
+    OwnActions::new(&[("projects:read", Coverage::Ordinary), (EXPLICIT, Coverage::Explicit)]);
 
 const MANY: &str = "m0 m1 m2 m4 m5 m6 m7 m8 m9 m10 m11 m12 m13 m14 m15 m16 m17 m18 m19 m20 m21 m22 m23 m24 m25 m26 m27";
 const TIMES: [i64; 8] = [100, 99, 101, 0, -1, 200, i64::MIN, i64::MAX];

@@ -106,7 +106,7 @@ fn a_world_is_a_whole_service() {
     assert!(matches!(verdict, Verdict::Allowed(_)));
     match &world.told.take()[..] {
         [Told::Touch(touch), Told::Allowed(authorization)] => {
-            assert_eq!((touch.id, authorization.key().id()), (issued.id, issued.id));
+            assert_eq!((touch.id, authorization.key().id()), (issued.record.id(), issued.record.id()));
         }
         told => panic!("{told:?}"),
     }

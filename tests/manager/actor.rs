@@ -82,7 +82,7 @@ fn what_ended_since_it_was_authenticated_does_nothing() {
         let token = world.create("ada-s", personal("ada"), validity).token;
         let actor = authenticated(&world, &token);
         // It ends no later than the acting key does (M8).
-        let target = world.create("target", team("core", full("all")), Validity::until(at(1_000))).id;
+        let target = world.create("target", team("core", full("all")), Validity::until(at(1_000))).record.id();
         happens(&world, token.id());
         assert_all(&world, &actor, target, Some(expected));
     }

@@ -40,7 +40,7 @@ pub fn by_manager() -> Work {
         let name = format!("key-{number}").parse().unwrap();
         let spec = NewKeySpec::new(grant(), name, Validity::NEVER_EXPIRES);
         let issued = ready(keys.create(&system, black_box(spec))).unwrap();
-        assert_eq!(issued.token.id(), issued.id);
+        assert_eq!(issued.token.id(), issued.record.id());
     })
 }
 

@@ -66,8 +66,8 @@ async fn make(keys: &Keys, system: &Actor, text: &str, grant: Grant) -> Result<T
         result => result?,
     };
     match text {
-        "disabled" => drop(keys.disable(system, issued.id).await?),
-        "revoked" => drop(keys.revoke(system, issued.id, RevocationCause::Requested).await?),
+        "disabled" => drop(keys.disable(system, issued.record.id()).await?),
+        "revoked" => drop(keys.revoke(system, issued.record.id(), RevocationCause::Requested).await?),
         _ => {}
     }
     Ok(issued.token)

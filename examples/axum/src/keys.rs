@@ -52,7 +52,7 @@ async fn create(app: &App, caller: &Caller, grant: Grant, name: &str, expires_at
     let spec = NewKeySpec::new(grant, name.parse().map_err(bad)?, validity);
     let issued = app.keys.create(&caller.actor(), spec).await.map_err(|error| refused(app, caller, &error))?;
     // The list has the rest: to look it up now could fail, and the token would be lost.
-    let key = json!({ "id": issued.id, "display": issued.token.public().to_string(), "name": name });
+    let key = json!({ "id": issued.record.id(), "display": issued.token.public().to_string(), "name": name });
     Ok(shown_once(StatusCode::CREATED, json!({ "key": key, "token": issued.token.expose_secret() })))
 }
 

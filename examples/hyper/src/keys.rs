@@ -19,7 +19,7 @@ pub(crate) async fn bootstrap(
         let issued = keys.create(&system, NewKeySpec::new(grant, name.parse()?, Validity::NEVER_EXPIRES)).await?;
         show(name, &issued.token);
         if name == "revoked" {
-            keys.revoke(&system, issued.id, RevocationCause::Requested).await?;
+            keys.revoke(&system, issued.record.id(), RevocationCause::Requested).await?;
         }
     }
     Ok(())

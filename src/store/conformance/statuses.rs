@@ -113,7 +113,7 @@ async fn require_row(trial: &mut Trial<'_>, row: &Row, before: KeyRecord) -> Out
         (Status::Disabled, _) => (Rule::AnswerByStatus, Rule::NothingElseChanges, row.disabled),
         (Status::Revoked { .. }, Change::Touch { .. }) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Unchanged),
         // Has a check of its own as well.
-        (Status::Revoked { .. }, change) if change.name() == "revoke" => {
+        (Status::Revoked { .. }, change) if matches!(change.name(), "revoke" | "revoke_leaked") => {
             (Rule::FirstRevocationKept, Rule::FirstRevocationKept, Unchanged)
         }
         (Status::Revoked { .. }, _) => (Rule::RevokedIsFinal, Rule::RevokedIsFinal, Refused(Conflict::Revoked)),

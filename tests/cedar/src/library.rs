@@ -4,7 +4,7 @@ use core::{fmt::Debug, str::FromStr};
 use std::sync::{Arc, Mutex};
 
 use keygate::{
-    Action, EnvironmentScope, Grant, Incarnation, Issuer, KeyRecord, Labels, Membership, OwnAction, OwnActions, Owner,
+    Action, Coverage, EnvironmentScope, Grant, Incarnation, Issuer, KeyRecord, Labels, Membership, OwnActions, Owner,
     Permission, Request, RevocationCause, Scope, Status, System, TeamRole, Token, UnixTime, UserId, Validity,
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, List, ManageDenial, MintRules, Minted, Operation, Rename, Revoke,
@@ -20,9 +20,9 @@ use crate::world::{Actor, EXPLICIT, Holder, Key, Management, Name, ORDINARY, Out
 
 const KG: Issuer = Issuer::from_static("kg");
 const OWN_ACTIONS: OwnActions = OwnActions::new(&[
-    OwnAction::ordinary(ORDINARY[0]),
-    OwnAction::ordinary(ORDINARY[1]),
-    OwnAction::explicit(EXPLICIT[0]),
+    (ORDINARY[0], Coverage::Ordinary),
+    (ORDINARY[1], Coverage::Ordinary),
+    (EXPLICIT[0], Coverage::Explicit),
 ]);
 
 pub fn use_of(case: &Use) -> Outcome {

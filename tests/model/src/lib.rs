@@ -10,7 +10,7 @@ extern crate self as core;
 extern crate self as std;
 extern crate std as real_std;
 
-pub use real_core::{error, fmt, future, mem, option};
+pub use real_core::{error, fmt, future, iter, mem, option};
 pub use real_std::collections;
 
 pub mod sync {

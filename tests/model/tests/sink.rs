@@ -93,12 +93,12 @@ impl fmt::Display for Down {
 
 impl Error for Down {}
 
-fn sink(capacity: usize) -> (ChannelSink, SinkReceivers) {
+fn sink(capacity: u16) -> (ChannelSink, SinkReceivers) {
     let mut of_each = SinkCapacity::default();
     of_each.events = capacity;
     of_each.failures = capacity;
     of_each.strangers = capacity;
-    of_each.touches = capacity;
+    of_each.touches = capacity.into();
     ChannelSink::new(of_each)
 }
 
@@ -115,7 +115,7 @@ use Counts::{AfterEach, AtTheEnd};
 /// Two senders of messages, and a receiver that takes so many of the first kind of the first sender and then goes.
 ///
 /// Each look at the counts takes as many steps as there are counts, so where every order is tried they are looked at once.
-fn run(capacity: usize, kinds: [&'static [Kind]; 2], takes: usize, look_at_counts: Counts) {
+fn run(capacity: u16, kinds: [&'static [Kind]; 2], takes: usize, look_at_counts: Counts) {
     let (sink, receivers) = sink(capacity);
     let received = kinds[0][0];
     let receiver = thread::spawn(move || received.receive(receivers, takes));
@@ -250,7 +250,7 @@ fn refusals_are_counted_by_reason() {
 }
 
 /// Of each key the latest touch is taken, however often they are; one that has no room is counted.
-fn run_touches(capacity: usize, keys: [&'static [u8]; 2]) {
+fn run_touches(capacity: u16, keys: [&'static [u8]; 2]) {
     let (sink, receivers) = sink(capacity);
     let taker = thread::spawn(move || {
         let taken = receivers.touches.take();
@@ -284,7 +284,7 @@ fn run_touches(capacity: usize, keys: [&'static [u8]; 2]) {
     assert!(count(missing) <= lost, "neither taken nor counted: {told:?}, of which {taken:?} were taken, {lost} lost");
     // Each key takes one place, and there are as many as there is room for.
     let keys: std::collections::HashSet<_> = told.iter().map(|touch| touch.id).collect();
-    assert!(lost == 0 || keys.len() > capacity, "there was room for all of {keys:?}");
+    assert!(lost == 0 || keys.len() > capacity.into(), "there was room for all of {keys:?}");
     assert!(lost + count(taken.iter()) <= count(told.iter()), "counted, and taken as well");
 }
 
