@@ -1,13 +1,13 @@
 //! The front door of a service: authenticates and authorizes requests.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::{error::Error, fmt, marker::PhantomData, time::Duration};
 
 use crate::{
-    action::Request,
+    action::{Action, Request},
     audit::{Attempt, Event, RefusalReason},
     decision::{AuthenticatedKey, Authorization},
-    id::KeyId,
+    id::{KeyId, TeamId},
     legacy::LegacyFormat,
     name::Issuer,
     policy,
@@ -194,11 +194,68 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         if let Some(refused) = self.of_other_issuer(key.matched()) {
             return Ok(refused);
         }
-        let (judged_at, now) = (key.judged_at(), self.now());
-        if now < judged_at || judged_at.saturating_add(MAX_AGE) <= now {
+        if self.is_old(key) {
             return self.look_up_and_decide(key.matched(), request).await;
         }
         self.decide(key.matched().clone(), request).await
+    }
+
+    /// Returns those of the actions that an authenticated key may do in a team, so that a list never shows what a call
+    /// refuses.
+    ///
+    /// It is the same decision. The directory is asked once at most, and the sink is told of nothing but a failure: to
+    /// look at what may be done is no use of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if a look-up failed.
+    ///
+    /// ```
+    /// use keygate::{Action, AuthenticatedKey, Gate, MemoryStore, ModelId, TeamId, Unavailable};
+    ///
+    /// async fn callable(
+    ///     gate: &Gate<MemoryStore>,
+    ///     (key, team): (&AuthenticatedKey, &TeamId),
+    ///     models: Vec<ModelId>,
+    /// ) -> Result<Vec<ModelId>, Box<dyn core::error::Error>> {
+    ///     let calls = models.into_iter().map(|model| Action::call(model, None));
+    ///     let allowed = gate.allowed(key, team, calls).await?;
+    ///     Ok(allowed.into_iter().filter_map(|call| call.model().cloned()).collect())
+    /// }
+    /// # let _ = callable;
+    /// ```
+    pub async fn allowed(
+        &self,
+        authenticated: &AuthenticatedKey,
+        team: &TeamId,
+        actions: impl IntoIterator<Item = Action, IntoIter: Send> + Send,
+    ) -> Result<Vec<Action>, Unavailable<S::Error, D::Error>> {
+        let mut key = authenticated.matched().clone();
+        if !self.keys.accepts(key.issuer()) {
+            return Ok(Vec::new());
+        }
+        if self.is_old(authenticated) {
+            let matched = self.match_by(key.id(), |record, now| match_again(&key, record, now)).await;
+            match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
+                Ok(now) => key = now,
+                Err(_) => return Ok(Vec::new()),
+            }
+        }
+        let membership = match key.user() {
+            Some(user) => {
+                let membership = self.directory.membership(user, team).await;
+                Some(membership.map_err(|error| self.failed(Unavailable::Directory(error)))?)
+            }
+            None => None,
+        };
+        let requests = actions.into_iter().map(|action| Request::new(team.clone(), action));
+        Ok(policy::allowed(&key, membership, requests, self.now()).map(|request| request.action).collect())
+    }
+
+    /// A proof is used soon: after [`MAX_AGE`] the key is looked up again.
+    fn is_old(&self, key: &AuthenticatedKey) -> bool {
+        let (judged_at, now) = (key.judged_at(), self.now());
+        now < judged_at || judged_at.saturating_add(MAX_AGE) <= now
     }
 
     /// All stages: from what was presented to a verdict.
@@ -345,7 +402,6 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     }
 }
 
-/// A proof is used soon: after this time the key is looked up again before a request is decided.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 impl<S: Clone, D: Clone, M> Clone for Gate<S, D, M> {

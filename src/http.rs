@@ -15,8 +15,13 @@
 
 mod answer;
 mod credential;
+#[cfg(feature = "serde")]
+mod introspection;
 
 pub use answer::{InvalidRealm, Responses};
 #[cfg(feature = "tower")]
 pub(crate) use credential::X_API_KEY;
 pub use credential::{CredentialError, CredentialHeaders, MAX_FIELD_LENGTH, bearer_header, extract_credential};
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub use introspection::Introspection;

@@ -94,6 +94,7 @@
 //! |---|---|---|
 //! | `std` | yes | `UnixTime::now`, `Gate::new`, `sink::ChannelSink`, and `std` in the dependencies. Without it the crate is `no_std` with `alloc` |
 //! | `getrandom` | yes | `SystemRandomness`, the generator of the operating system, and with `std` `KeyManager::new` |
+//! | `axum` | | `axum`: extractors for handlers; implies `tower` |
 //! | `cache` | | `CachedStore`: keeps records that were found, for at most the staleness that you set; implies `std` |
 //! | `conformance` | | `store::conformance`, the suite that every store must pass; implies `memory` |
 //! | `http` | | `http`: the credential from header fields, and the answers; implies `std` |
@@ -189,6 +190,10 @@ pub mod http;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub mod tower;
+
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 
 pub mod scan;
 

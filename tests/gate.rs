@@ -17,8 +17,8 @@ use core::{
 use std::sync::{Arc, Mutex};
 
 use common::{
-    KG, TestClock, at, call, changed, environments, full, issue, key, models, open, personal, request, rng, system,
-    team, text,
+    KG, TestClock, at, call, changed, custom, environments, full, inference, issue, key, metrics, models, open, own,
+    personal, request, rng, system, team, text,
     world::{Recorder, Told, World},
 };
 use keygate::{
@@ -590,6 +590,55 @@ fn a_failure_is_neither_an_allow_nor_a_refusal() {
     let found = |_: KeyId| Ok::<_, Infallible>(Some(record));
     let blocking = KEYS.check_blocking(found, |_: &_, _: &_| Err(fmt::Error), token, &deploy, || at(50));
     assert_eq!(blocking.unwrap_err(), Unavailable::Directory(fmt::Error));
+}
+
+/// What a key may do is what it would be allowed: a list shows nothing that a call refuses.
+#[test]
+fn what_a_key_may_do_is_what_it_would_be_allowed() {
+    let world = World::new();
+    world.set_member("ada", "core", TeamRole::Member);
+    let actions = || {
+        [
+            call("m1", None),
+            call("m1", Some("prod")),
+            call("m2", Some("prod")),
+            Action::Deploy,
+            Action::Manage,
+            Action::export_metrics(None),
+            own("projects:read", None, Some("m1")),
+        ]
+    };
+    let grants = [
+        personal("ada"),
+        team("core", full("all")),
+        team("core", full("prod")),
+        team("core", inference("prod", "m1")),
+        team("core", metrics("all")),
+        team("core", custom("call projects:read", "all", "m1")),
+    ];
+    for (place, grant) in grants.into_iter().enumerate() {
+        let issued = world.create(&format!("key-{place}"), grant, Validity::NEVER_EXPIRES);
+        let key = block_on(world.gate.authenticate(issued.token.expose_secret())).unwrap();
+        for name in ["core", "labs"] {
+            world.told.take();
+            let allowed = block_on(world.gate.allowed(&key, &text(name), actions())).unwrap();
+            assert!(world.told.take().is_empty(), "nothing was used, and nothing refused");
+            let is_allowed = |action: &Action| {
+                matches!(world.check(&issued.token, &request(name, action.clone())), Verdict::Allowed(_))
+            };
+            assert_eq!(allowed, actions().into_iter().filter(is_allowed).collect::<Vec<_>>());
+            assert!(name == "core" || allowed.is_empty());
+        }
+        // A minute later the key is looked up again.
+        block_on(world.keys.revoke(&system(), issued.record.id(), RevocationCause::Leaked)).unwrap();
+        let count = |world: &World| block_on(world.gate.allowed(&key, &text("core"), actions())).unwrap().len();
+        assert!(count(&world) > 0);
+        world.clock.set(world.clock.now().as_secs() + 60);
+        assert_eq!(count(&world), 0);
+        // Nor is a proof of another issuer one.
+        let other = Gate::with_clock(Issuer::from_static("other"), world.store.clone(), world.clock.reader());
+        assert_eq!(block_on(other.allowed(&key, &text("core"), actions())).unwrap(), []);
+    }
 }
 
 /// Every refusal is told, with who, what, on what and why; strangers apart from those who are known.

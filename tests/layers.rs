@@ -27,6 +27,7 @@ const LAYERS: &[Layer] = &[
     Layer::Chain(&["gate", "manager"]),
     Layer::Chain(&["http"]),
     Layer::Chain(&["tower"]),
+    Layer::Chain(&["axum"]),
     Layer::Chain(&["scan"]),
     Layer::Chain(&["testing"]),
     Layer::Siblings(&["docs", "readme"]),

@@ -1,0 +1,114 @@
+//! What a key is, for gateways that ask in the way of RFC 7662.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::Serialize;
+
+use crate::{
+    decision::AuthenticatedKey,
+    grant::{Grant, Permission},
+    id::{KeyId, UserId},
+    name::Issuer,
+    own_action::{CALL, DEPLOY, EXPORT_METRICS, MANAGE},
+    scope::Scope,
+    time::UnixTime,
+};
+
+/// The answer to a question about a token (RFC 7662, section 2.2); serialize it as JSON.
+///
+/// `scope` names actions, and is there only if the key is restricted in nothing else: what it cannot say must not be read
+/// as an allow. `permission` says it all. A personal key has neither: it may do what its user may do in the team.
+///
+/// # Security
+///
+/// Whoever may ask can try tokens and learns whose a good one is, so authenticate the one who asks (RFC 7662, section
+/// 2.1), and answer [`INACTIVE`](Introspection::INACTIVE) for every cause but a failed look-up, which is a 503.
+///
+/// ```
+/// use keygate::{AuthenticateError, Gate, MemoryStore, http::Introspection};
+///
+/// async fn introspect(gate: &Gate<MemoryStore>, token: &str) -> (u16, Introspection) {
+///     match gate.authenticate(token).await {
+///         Ok(key) => (200, Introspection::active(&key)),
+///         Err(AuthenticateError::Unavailable(_)) => (503, Introspection::INACTIVE),
+///         Err(_) => (200, Introspection::INACTIVE),
+///     }
+/// }
+///
+/// let gate = Gate::new("acme".parse()?, MemoryStore::new());
+/// let (status, answer) = pollster::block_on(introspect(&gate, "made up"));
+/// assert_eq!((status, serde_json::to_string(&answer)?.as_str()), (200, r#"{"active":false}"#));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Serialize)]
+pub struct Introspection {
+    active: bool,
+    #[serde(flatten)]
+    key: Option<Key>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Key {
+    /// The id of the key, which is public.
+    client_id: KeyId,
+    iss: Issuer,
+    /// The owner.
+    sub: String,
+    iat: UnixTime,
+    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<UnixTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<UnixTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<Permission>,
+}
+
+impl Introspection {
+    /// There is no such key, or it is of no use now: nothing else is said.
+    pub const INACTIVE: Self = Self { active: false, key: None };
+
+    /// Says what an authenticated key is.
+    #[must_use]
+    pub fn active(key: &AuthenticatedKey) -> Self {
+        let record = key.matched().record();
+        let permission = match record.grant() {
+            Grant::Personal { .. } => None,
+            Grant::Team { permission, .. } => Some(permission.clone()),
+        };
+        let key = Key {
+            client_id: record.id(),
+            iss: record.issuer(),
+            sub: alloc::format!("{}", record.grant().owner()),
+            iat: record.created_at(),
+            token_type: "Bearer",
+            username: record.grant().user().cloned(),
+            nbf: record.validity().not_before(),
+            exp: record.validity().expires_at(),
+            scope: permission.as_ref().and_then(scope),
+            permission,
+        };
+        Self { active: true, key: Some(key) }
+    }
+}
+
+/// The actions of a permission that restricts nothing else.
+fn scope(permission: &Permission) -> Option<String> {
+    let actions: Vec<&str> = match permission {
+        Permission::Full { environments: Scope::All } => [CALL, DEPLOY, EXPORT_METRICS, MANAGE].into(),
+        Permission::InferenceOnly { environments: Scope::All, models: Scope::All } => [CALL].into(),
+        Permission::MetricsOnly { models: Scope::All } => [EXPORT_METRICS].into(),
+        Permission::Custom { actions, environments: Scope::All, resources: Scope::All } => {
+            actions.iter().map(|action| action.as_str()).collect()
+        }
+        Permission::Full { .. }
+        | Permission::InferenceOnly { .. }
+        | Permission::MetricsOnly { .. }
+        | Permission::Custom { .. } => return None,
+    };
+    Some(actions.join(" "))
+}
