@@ -326,6 +326,8 @@ pub enum EventKind {
         level: Option<PermissionLevel>,
         /// When it expires, if it does.
         expires_at: Option<UnixTime>,
+        /// Its labels.
+        labels: Labels,
     },
     /// A key was disabled.
     Disabled,
@@ -342,6 +344,8 @@ pub enum EventKind {
         created_at: UnixTime,
         /// When it expires, if it does.
         expires_at: Option<UnixTime>,
+        /// Its labels.
+        labels: Labels,
     },
     /// A key got other labels.
     #[non_exhaustive]

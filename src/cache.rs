@@ -331,6 +331,15 @@ impl<S> Shared<S> {
         self.looks.remove(&id);
     }
 
+    fn touched(&self, touch: &Touch, now: UnixTime) {
+        // Nobody forgets this id as long as its generation is held.
+        let _generation = self.generations.of(touch.id);
+        let Some(Dated { value, since }) = self.records.peek(&touch.id) else { return };
+        if let Some(touched) = touch.applied_to(&value, now) {
+            self.records.insert(touch.id, Dated { value: Arc::new(touched), since });
+        }
+    }
+
     fn forget_everything(&self) {
         // All parts are held until everything is gone: no look-up that began before settles in between.
         let mut generations = self.generations.all();
@@ -521,7 +530,10 @@ impl<S> fmt::Debug for CachedStore<S> {
 }
 
 /// The store behind a cache, for those who change keys: what it answers is current, and what is changed through it is
-/// forgotten by the cache, also where the change fails or its caller stops waiting.
+/// forgotten by the cache when the change ends, also where it fails or its caller stops waiting.
+///
+/// Where the caller stops waiting and the database commits later still, a look-up in between may remember what was before,
+/// for at most the maximum staleness.
 ///
 /// See [`CachedStore::write_through`].
 pub struct WriteThrough<S>(Arc<Shared<S>>);
@@ -579,8 +591,10 @@ impl<S: KeyManagementStore> KeyManagementStore for WriteThrough<S> {
     }
 
     async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), S::Error> {
-        let ids = touches.iter().map(|touch| touch.id).collect();
-        self.forgetting(ids, self.0.store.touch(touches, now)).await
+        self.0.store.touch(touches.clone(), now).await?;
+        // A use decides nothing, so it voids no look-up: only what is remembered is told, or a touch would be due again.
+        touches.iter().for_each(|touch| self.0.touched(touch, now));
+        Ok(())
     }
 
     async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, S::Error> {

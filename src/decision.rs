@@ -3,13 +3,14 @@
 use core::fmt;
 
 use crate::{
-    action::{ActionKind, Request},
+    action::{Action, ActionKind, Request},
     audit::Principal,
     grant::{Grant, Owner},
     id::{KeyId, ModelId, ResourceId, TeamId, UserId},
     labels::Labels,
     level::PermissionLevel,
     name::{EnvironmentName, KeyName},
+    own_action::Coverage,
     reason::{DenialClass, Reason},
     record::SecretSlot,
     scope::NonEmptySet,
@@ -291,12 +292,14 @@ pub enum Attribution<'a> {
 pub struct Denial {
     reason: Reason,
     action: ActionKind,
+    is_explicit: bool,
     reveals: bool,
 }
 
 impl Denial {
-    pub(crate) const fn new(reason: Reason, action: ActionKind, reveals: bool) -> Self {
-        Self { reason, action, reveals }
+    pub(crate) fn new(reason: Reason, action: &Action, reveals: bool) -> Self {
+        let is_explicit = matches!(action, Action::Custom { action, .. } if action.coverage() != Coverage::Ordinary);
+        Self { reason, action: action.kind(), is_explicit, reveals }
     }
 
     /// Returns the rule that refused.
@@ -326,6 +329,17 @@ impl Denial {
         self.reveals
     }
 
+    /// Returns the levels that cover the action without a list of it: none, if it is an explicit one.
+    #[must_use]
+    pub const fn sufficient_levels(&self) -> &'static [PermissionLevel] {
+        match self.action {
+            ActionKind::Custom if self.is_explicit => &[],
+            ActionKind::Call => &[PermissionLevel::Full, PermissionLevel::InferenceOnly],
+            ActionKind::ExportMetrics => &[PermissionLevel::Full, PermissionLevel::MetricsOnly],
+            ActionKind::Custom | ActionKind::Deploy | ActionKind::Manage => &[PermissionLevel::Full],
+        }
+    }
+
     /// Returns what would have sufficed, borrowed from the key and the request that were decided.
     #[must_use]
     pub fn requirement<'a>(&self, key: &'a MatchedKey, request: &'a Request) -> Option<Requirement<'a>> {
@@ -335,7 +349,10 @@ impl Denial {
             Reason::EnvironmentNotInScope => request.action.environment().map(Requirement::Environment),
             Reason::EnvironmentRequired => permission?.environments().members().map(Requirement::EnvironmentAmong),
             Reason::EnvironmentScoped => Some(Requirement::AllEnvironments),
-            Reason::LevelInsufficient => Some(Requirement::Level(sufficient_levels(self.action))),
+            Reason::LevelInsufficient => match self.sufficient_levels() {
+                [] => Some(Requirement::Action(request.action.name())),
+                levels => Some(Requirement::Level(levels)),
+            },
             Reason::ModelNotInScope => request.action.model().map(Requirement::Model),
             Reason::ModelRequired => permission?.models().members().map(Requirement::ModelAmong),
             Reason::ResourceNotInScope => requested_resource(request).map(Requirement::Resource),
@@ -349,15 +366,6 @@ impl Denial {
 pub(crate) fn requested_resource(request: &Request) -> Option<&str> {
     let action = &request.action;
     action.resource().map(ResourceId::as_str).or(action.model().map(ModelId::as_str))
-}
-
-/// Returns the levels that cover `action` without a list of it.
-pub(crate) const fn sufficient_levels(action: ActionKind) -> &'static [PermissionLevel] {
-    match action {
-        ActionKind::Call => &[PermissionLevel::Full, PermissionLevel::InferenceOnly],
-        ActionKind::ExportMetrics => &[PermissionLevel::Full, PermissionLevel::MetricsOnly],
-        ActionKind::Custom | ActionKind::Deploy | ActionKind::Manage => &[PermissionLevel::Full],
-    }
 }
 
 /// What would have sufficed where a request was denied; show it only to the owner, because it names what the key was

@@ -1,17 +1,17 @@
 //! The front door of a service: authenticates and authorizes requests.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{error::Error, fmt, marker::PhantomData, time::Duration};
+use core::{error::Error, fmt, marker::PhantomData};
 
 use crate::{
     action::{Action, Request},
     audit::{Attempt, Event, RefusalReason},
-    decision::{AuthenticatedKey, Authorization},
+    decision::{AuthenticatedKey, Authorization, Decided, Denial},
     id::{KeyId, TeamId},
     legacy::LegacyFormat,
     name::Issuer,
     policy,
-    reason::Reason,
+    reason::{DenialClass, Reason},
     record::KeyRecord,
     sink::{AuditSink, Message, NoSink},
     stages::{AcceptedKeys, PresentedKey, Step, match_again, stranger},
@@ -159,29 +159,37 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         // Before the directory is asked, so that a revoked key is refused also where it cannot be.
         let now = self.now();
         if let Err(reason) = policy::check_usable(&key, now) {
-            self.refused(&key, None, reason.into(), now);
-            return Err(AuthenticateError::Unusable(reason));
+            return Err(self.unusable(&key, reason, now));
         }
         let user = match key.user() {
             Some(user) => {
                 let status = self.directory.user(user).await;
-                Some(
-                    status
-                        .map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Directory(error))))?,
-                )
+                let failed = |error| AuthenticateError::Unavailable(self.failed(Unavailable::Directory(error)));
+                Some(status.map_err(failed)?)
             }
             None => None,
         };
+        // The directory may have been slow.
+        let key = match key.is_fresh(self.now()) {
+            true => key,
+            false => self
+                .match_presented(presented)
+                .await
+                .map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))))?
+                .map_err(AuthenticateError::Unauthenticated)?,
+        };
         let now = self.now();
-        policy::try_authenticate(key, user, now).map_err(|(key, reason)| {
-            self.refused(&key, None, reason.into(), now);
-            AuthenticateError::Unusable(reason)
-        })
+        policy::try_authenticate(key, user, now).map_err(|(key, reason)| self.unusable(&key, reason, now))
+    }
+
+    fn unusable(&self, key: &MatchedKey, reason: Reason, at: UnixTime) -> AuthenticateError<S::Error, D::Error> {
+        self.refused(key, None, reason.into(), reason.class(), at);
+        AuthenticateError::Unusable(reason)
     }
 
     /// Decides a request of an authenticated key; asks the directory only if that is what decides.
     ///
-    /// A key that was authenticated a minute ago or more is looked up again.
+    /// A key that was looked up a [minute](MatchedKey::LIFETIME) ago or more is looked up again, however new the proof is.
     ///
     /// # Errors
     ///
@@ -194,10 +202,10 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         if let Some(refused) = self.of_other_issuer(key.matched()) {
             return Ok(refused);
         }
-        if self.is_old(key) {
-            return self.look_up_and_decide(key.matched(), request).await;
+        if !key.matched().is_fresh(self.now()) {
+            return self.look_up_and_decide(key.matched(), request, Asked::Request).await;
         }
-        self.decide(key.matched().clone(), request).await
+        self.decide(key.matched().clone(), request, Asked::Request).await
     }
 
     /// Returns those of the actions that an authenticated key may do in a team, so that a list never shows what a call
@@ -234,13 +242,6 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         if !self.keys.accepts(key.issuer()) {
             return Ok(Vec::new());
         }
-        if self.is_old(authenticated) {
-            let matched = self.match_by(key.id(), |record, now| match_again(&key, record, now)).await;
-            match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
-                Ok(now) => key = now,
-                Err(_) => return Ok(Vec::new()),
-            }
-        }
         let membership = match key.user() {
             Some(user) => {
                 let membership = self.directory.membership(user, team).await;
@@ -248,14 +249,15 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             }
             None => None,
         };
+        if !key.is_fresh(self.now()) {
+            let matched = self.match_by(key.id(), |record, now| match_again(&key, record, now)).await;
+            match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
+                Ok(now) => key = now,
+                Err(_) => return Ok(Vec::new()),
+            }
+        }
         let requests = actions.into_iter().map(|action| Request::new(team.clone(), action));
         Ok(policy::allowed(&key, membership, requests, self.now()).map(|request| request.action).collect())
-    }
-
-    /// A proof is used soon: after [`MAX_AGE`] the key is looked up again.
-    fn is_old(&self, key: &AuthenticatedKey) -> bool {
-        let (judged_at, now) = (key.judged_at(), self.now());
-        now < judged_at || judged_at.saturating_add(MAX_AGE) <= now
     }
 
     /// All stages: from what was presented to a verdict.
@@ -270,7 +272,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         };
         let matched = self.match_presented(&presented).await;
         match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
-            Ok(key) => self.decide(key, request).await,
+            Ok(key) => self.decide(key, request, Asked::Request).await,
             Err(unauthenticated) => Ok(Verdict::Unauthenticated(unauthenticated)),
         }
     }
@@ -278,7 +280,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     /// Looks the key of an allowed request up again, and decides the same request again.
     ///
     /// For a request that runs long, such as a stream, a websocket or a slow body: call it now and then, and stop unless
-    /// the verdict is still [`Verdict::Allowed`].
+    /// the verdict is still [`Verdict::Allowed`]. The sink is not told of another allowed request: it is the same one.
     ///
     /// # Errors
     ///
@@ -287,7 +289,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         if let Some(refused) = self.of_other_issuer(authorization.key().matched()) {
             return Ok(refused);
         }
-        self.look_up_and_decide(authorization.key().matched(), authorization.request()).await
+        self.look_up_and_decide(authorization.key().matched(), authorization.request(), Asked::Again).await
     }
 
     /// Refuses a proof that a gate of another issuer made.
@@ -332,33 +334,63 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         &self,
         key: &MatchedKey,
         request: &Request,
+        asked: Asked,
     ) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
-        let matched = self.match_by(key.id(), |record, now| match_again(key, record, now)).await;
-        match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
-            Ok(key) => self.decide(key, request).await,
-            Err(unauthenticated) => {
-                self.stranger(&unauthenticated);
-                Ok(Verdict::Unauthenticated(unauthenticated))
-            }
+        match self.look_up_again(key).await? {
+            Ok(key) => self.decide(key, request, asked).await,
+            Err(unauthenticated) => Ok(Verdict::Unauthenticated(unauthenticated)),
         }
     }
 
+    async fn look_up_again(
+        &self,
+        key: &MatchedKey,
+    ) -> Result<Result<MatchedKey, Unauthenticated>, Unavailable<S::Error, D::Error>> {
+        let matched = self.match_by(key.id(), |record, now| match_again(key, record, now)).await;
+        let matched = matched.map_err(|error| self.failed(Unavailable::Store(error)))?;
+        Ok(matched.inspect_err(|unauthenticated| self.stranger(unauthenticated)))
+    }
+
     /// Third stage: decides, and tells the sink.
-    async fn decide(&self, key: MatchedKey, request: &Request) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
+    async fn decide(
+        &self,
+        mut key: MatchedKey,
+        request: &Request,
+        asked: Asked,
+    ) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
         let now = self.now();
-        let (decision, now) = match Step::of(&key, request, now) {
-            Step::Decided(decision) => (decision, now),
-            Step::AskMembership(query) => {
-                let membership = self.directory.membership(query.user(), query.team()).await;
-                let membership = membership.map_err(|error| self.failed(Unavailable::Directory(error)))?;
-                // Not as it was before the look-up: the key may have expired meanwhile.
-                let now = self.now();
-                (query.decide(membership, now), now)
+        let membership = match Step::of(&key, request, now) {
+            Step::Decided(decision) => {
+                let decided = decision.into_result().map(|allow| allow.decided_at());
+                return Ok(self.conclude(key, request, decided, asked, now));
             }
+            Step::AskMembership(query) => self.directory.membership(query.user(), query.team()).await,
         };
+        let membership = membership.map_err(|error| self.failed(Unavailable::Directory(error)))?;
+        // Not as it was before the look-up: the key may have expired meanwhile, or its secret have ended.
+        if !key.is_fresh(self.now()) {
+            key = match self.look_up_again(&key).await? {
+                Ok(key) => key,
+                Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
+            };
+        }
+        let now = self.now();
+        let decision = policy::decide(&key, Some(membership), request, now);
         let decided = decision.into_result().map(|allow| allow.decided_at());
+        Ok(self.conclude(key, request, decided, asked, now))
+    }
+
+    /// Makes the verdict, and tells the sink.
+    fn conclude(
+        &self,
+        key: MatchedKey,
+        request: &Request,
+        decided: Result<Decided, Denial>,
+        asked: Asked,
+        now: UnixTime,
+    ) -> Verdict {
         if let Err(denial) = &decided {
-            self.refused(&key, Some(Attempt::request(request)), denial.reason().into(), now);
+            self.refused(&key, Some(Attempt::request(request)), denial.reason().into(), denial.class(), now);
         }
         let verdict = Verdict::of(key, request, decided, now);
         if let Verdict::Allowed(authorization) = &verdict {
@@ -367,14 +399,29 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
                 self.sink.tell(Message::Touch(Touch::new(key.id(), key.slot(), now)));
             }
-            self.sink.tell(Message::Allowed(authorization));
+            if asked == Asked::Request {
+                self.sink.tell(Message::Allowed(authorization));
+            }
         }
-        Ok(verdict)
+        verdict
     }
 
-    pub(crate) fn refused(&self, key: &MatchedKey, attempt: Option<Attempt>, reason: RefusalReason, at: UnixTime) {
+    /// Tells the sink of a refusal, apart from those of others where the key is of no use: whoever has one that leaked
+    /// must not push out what is told of valid keys.
+    fn refused(
+        &self,
+        key: &MatchedKey,
+        attempt: Option<Attempt>,
+        reason: RefusalReason,
+        class: DenialClass,
+        at: UnixTime,
+    ) {
         let target = Some((key.id(), key.owner()));
-        self.sink.tell(Message::Event(Event::refused(at, key.principal(), target, attempt, reason)));
+        let event = Event::refused(at, key.principal(), target, attempt, reason);
+        self.sink.tell(match class {
+            DenialClass::NotAuthenticated => Message::Stranger(event),
+            DenialClass::NotAllowed | DenialClass::Undecided => Message::Event(event),
+        });
     }
 
     fn stranger(&self, unauthenticated: &Unauthenticated) {
@@ -384,7 +431,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     /// Tells the sink that an authenticated key was refused by something else than the policy: a route without a rule, a
     /// resource that does not exist, or a rule of the service.
     pub fn key_refused(&self, key: &AuthenticatedKey, reason: RefusalReason) {
-        self.refused(key.matched(), None, reason, self.now());
+        self.refused(key.matched(), None, reason, DenialClass::NotAllowed, self.now());
     }
 
     /// Tells the sink that somebody was refused whose credential was not looked up: there is none, or it stands where it
@@ -402,7 +449,12 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     }
 }
 
-const MAX_AGE: Duration = Duration::from_secs(60);
+/// Whether a request is decided, or one that is under way is asked about again.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Asked {
+    Again,
+    Request,
+}
 
 impl<S: Clone, D: Clone, M> Clone for Gate<S, D, M> {
     fn clone(&self) -> Self {

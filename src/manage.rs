@@ -83,7 +83,19 @@ pub fn authorize_operation<O: Operation>(
     membership: Option<Membership>,
     now: UnixTime,
 ) -> Result<Permit<O>, ManageDenial> {
-    match check(issuer, acting, &operation, membership, now) {
+    authorize_among(&|accepted| accepted == issuer, issuer, acting, operation, membership, now)
+}
+
+/// As [`authorize_operation`], where the acting key may be of any issuer that is accepted.
+pub(crate) fn authorize_among<O: Operation>(
+    accepts: &dyn Fn(Issuer) -> bool,
+    issuer: Issuer,
+    acting: Acting<'_>,
+    operation: O,
+    membership: Option<Membership>,
+    now: UnixTime,
+) -> Result<Permit<O>, ManageDenial> {
+    match check(accepts, issuer, acting, &operation, membership, now) {
         Ok(()) => Ok(Permit {
             issuer,
             given_at: now,
@@ -92,11 +104,25 @@ pub fn authorize_operation<O: Operation>(
             incarnation: membership.and_then(Membership::incarnation),
             operation,
         }),
-        Err(reason) => Err(ManageDenial { reason, operation: O::KIND }),
+        Err(reason) => {
+            let reveals = reveals(acting, &operation.owner(), reason);
+            Err(ManageDenial { reason, operation: O::KIND, reveals })
+        }
+    }
+}
+
+/// Returns `true` if a 403 would show that there is a key of others.
+fn reveals(acting: Acting<'_>, target: &Owner, reason: Reason) -> bool {
+    match (reason, acting) {
+        (Reason::OtherIssuer | Reason::OtherTeam | Reason::OtherUser, _) => true,
+        // Rule M5 comes before whose the target is.
+        (Reason::LevelInsufficient, Acting::Key(key)) => key.user().is_none() && key.owner() != *target,
+        _ => false,
     }
 }
 
 fn check<O: Operation>(
+    accepts: &dyn Fn(Issuer) -> bool,
     issuer: Issuer,
     acting: Acting<'_>,
     operation: &O,
@@ -112,7 +138,7 @@ fn check<O: Operation>(
         Acting::User(_) => None,
         Acting::Key(key) => {
             check_usable(key, now)?;
-            if key.issuer() != issuer {
+            if !accepts(key.issuer()) {
                 return Err(Reason::OtherIssuer);
             }
             Some(key)
@@ -389,14 +415,30 @@ plain_changes! {
     Disable::disable() => StoreOperation::Disable;
     /// Makes the change that enables the key.
     Enable::enable() => StoreOperation::Enable;
-    /// Makes the change that ends the key's previous secret.
-    EndOverlap::end_overlap() => StoreOperation::EndOverlap;
     /// Makes the change that renames the key.
     Rename::rename(name: KeyName) => StoreOperation::Rename(name);
     /// Makes the change that revokes the key.
     Revoke::revoke(cause: RevocationCause) => StoreOperation::Revoke(cause);
     /// Makes the change that sets the key's labels.
     SetLabels::set_labels(labels: Labels) => StoreOperation::SetLabels(labels);
+}
+
+impl Permit<EndOverlap> {
+    /// Makes the change that ends the previous secret that the key had when it was looked up.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the id of the event.
+    pub fn end_overlap(
+        self,
+        issuer: Issuer,
+        randomness: &dyn Randomness,
+        now: UnixTime,
+    ) -> Result<KeyChange, PermitError> {
+        let (EndOverlap(record), used) = self.use_up(issuer, now)?;
+        let previous = record.previous.map(|previous| previous.digest);
+        Ok(KeyChange::new(record.id, StoreOperation::EndOverlap(previous), used.draft(randomness)?))
+    }
 }
 
 impl Permit<Revoke> {
@@ -466,11 +508,13 @@ impl PermitError {
 pub struct ManageDenial {
     reason: Reason,
     operation: OperationKind,
+    reveals: bool,
 }
 
 impl ManageDenial {
+    /// A refusal that shows nothing of a target.
     pub(crate) const fn new(reason: Reason, operation: OperationKind) -> Self {
-        Self { reason, operation }
+        Self { reason, operation, reveals: false }
     }
 
     /// Returns the rule that refused.
@@ -491,9 +535,9 @@ impl ManageDenial {
         self.reason.class()
     }
 
-    /// Returns `true` if an answer of 403 would show that another's key exists.
+    /// Returns `true` if an answer of 403 would show that another's key exists, whatever rule refused first.
     #[must_use]
     pub const fn reveals_existence(&self) -> bool {
-        matches!(self.reason, Reason::OtherTeam | Reason::OtherUser)
+        self.reveals
     }
 }

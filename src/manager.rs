@@ -19,13 +19,13 @@ use crate::{
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, Import, ImportError, List, ManageDenial, MintError, MintRules,
         Minted, MintedSecret, Operation, Permit, PermitError, Rename, Revoke, Rotate, RotateError, SetLabels, Upgrade,
-        authorize_operation,
+        authorize_among,
     },
     membership::{Membership, TeamRole, UserStatus},
     name::{Issuer, KeyName},
     own_action::OwnActions,
     randomness::{Randomness, RandomnessError},
-    reason::Reason,
+    reason::{DenialClass, Reason},
     record::{KeyRecord, RevocationCause},
     sink::{AuditSink, Message, NoSink},
     stages::{AcceptedKeys, PresentedKey, stranger},
@@ -137,7 +137,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Self { rules: self.rules.with_own_actions(actions), ..self }
     }
 
-    /// Knows the tokens of these issuers as well, where a leaked one is to be revoked.
+    /// Manages the keys of these issuers as well, so that a prefix can change; what it creates is of the first.
     #[must_use]
     pub fn with_issuers(self, issuers: &'static [Issuer]) -> Self {
         Self { keys: self.keys.with_issuers(issuers), ..self }
@@ -199,8 +199,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// answer, [`Conflict::NameTaken`] among them, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up
     /// or the store failed.
     pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, Rename, |permit: Permit<Rename>, randomness, now| {
-            permit.rename(self.issuer(), name, randomness, now)
+        self.change(actor, id, Rename, |permit: Permit<Rename>, issuer, randomness, now| {
+            permit.rename(issuer, name, randomness, now)
         })
         .await
     }
@@ -211,8 +211,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// As [`KeyManager::rename`].
     pub async fn set_labels(&self, actor: &Actor, id: KeyId, labels: Labels) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, SetLabels, |permit: Permit<SetLabels>, randomness, now| {
-            permit.set_labels(self.issuer(), labels, randomness, now)
+        self.change(actor, id, SetLabels, |permit: Permit<SetLabels>, issuer, randomness, now| {
+            permit.set_labels(issuer, labels, randomness, now)
         })
         .await
     }
@@ -221,10 +221,10 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`].
+    /// As [`KeyManager::rename`], with [`Conflict::Changed`] among the answers if the key was rotated in the meantime.
     pub async fn end_overlap(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, EndOverlap, |permit: Permit<EndOverlap>, randomness, now| {
-            permit.end_overlap(self.issuer(), randomness, now)
+        self.change(actor, id, EndOverlap, |permit: Permit<EndOverlap>, issuer, randomness, now| {
+            permit.end_overlap(issuer, randomness, now)
         })
         .await
     }
@@ -235,8 +235,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// As [`KeyManager::rename`].
     pub async fn disable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, Disable, |permit: Permit<Disable>, randomness, now| {
-            permit.disable(self.issuer(), randomness, now)
+        self.change(actor, id, Disable, |permit: Permit<Disable>, issuer, randomness, now| {
+            permit.disable(issuer, randomness, now)
         })
         .await
     }
@@ -247,8 +247,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// As [`KeyManager::rename`], with [`Conflict::NotDisabled`] among the answers.
     pub async fn enable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, Enable, |permit: Permit<Enable>, randomness, now| {
-            permit.enable(self.issuer(), randomness, now)
+        self.change(actor, id, Enable, |permit: Permit<Enable>, issuer, randomness, now| {
+            permit.enable(issuer, randomness, now)
         })
         .await
     }
@@ -259,8 +259,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// As [`KeyManager::rename`].
     pub async fn revoke(&self, actor: &Actor, id: KeyId, cause: RevocationCause) -> Result<Done, Failure<S, D>> {
-        self.change(actor, id, Revoke, |permit: Permit<Revoke>, randomness, now| {
-            permit.revoke(self.issuer(), cause, randomness, now)
+        self.change(actor, id, Revoke, |permit: Permit<Revoke>, issuer, randomness, now| {
+            permit.revoke(issuer, cause, randomness, now)
         })
         .await
     }
@@ -288,8 +288,10 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         rotation: Rotation,
         owner: &mut Option<Owner>,
     ) -> Result<RotatedKey, Failure<S, D>> {
-        let permit = self.permit(actor, Rotate(self.target(id, owner).await?)).await?;
-        let minted = permit.rotate(self.issuer(), rotation, &self.rules, &*self.randomness, self.now())?;
+        let target = self.target(id, owner).await?;
+        let issuer = target.issuer();
+        let permit = self.permit(actor, Rotate(target)).await?;
+        let minted = permit.rotate(issuer, rotation, &self.rules, &*self.randomness, self.now())?;
         let MintedSecret { token, change, previous_ends_at } = minted;
         match self.carry_out(change).await? {
             Done::Changed => Ok(RotatedKey { token, previous_ends_at }),
@@ -550,7 +552,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         actor: &Actor,
         id: KeyId,
         operation: impl FnOnce(Arc<KeyRecord>) -> O,
-        change: impl FnOnce(Permit<O>, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
+        change: impl FnOnce(Permit<O>, Issuer, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
     ) -> Result<Done, Failure<S, D>> {
         let mut owner = None;
         let result = self.try_change(actor, id, operation, change, &mut owner).await;
@@ -563,11 +565,13 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         actor: &Actor,
         id: KeyId,
         operation: impl FnOnce(Arc<KeyRecord>) -> O,
-        change: impl FnOnce(Permit<O>, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
+        change: impl FnOnce(Permit<O>, Issuer, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
         owner: &mut Option<Owner>,
     ) -> Result<Done, Failure<S, D>> {
-        let permit = self.permit(actor, operation(self.target(id, owner).await?)).await?;
-        let change = change(permit, &*self.randomness, self.now())?;
+        let target = self.target(id, owner).await?;
+        let issuer = target.issuer();
+        let permit = self.permit(actor, operation(target)).await?;
+        let change = change(permit, issuer, &*self.randomness, self.now())?;
         self.carry_out(change).await
     }
 
@@ -575,7 +579,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     async fn target(&self, id: KeyId, owner: &mut Option<Owner>) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let found = self.store.find(id).await.map_err(ManageError::Store)?;
         // A store that answers with another record than was asked for has none; keys of another issuer are not managed here.
-        let is_asked_for = |record: &Arc<KeyRecord>| record.id() == id && record.issuer() == self.issuer();
+        let is_asked_for = |record: &Arc<KeyRecord>| record.id() == id && self.keys.accepts(record.issuer());
         let record = found.filter(is_asked_for).ok_or(ManageError::Conflict(Conflict::Absent))?;
         *owner = Some(record.grant().owner());
         Ok(record)
@@ -596,15 +600,15 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
                 if membership.is_some_and(|membership| membership.role() == TeamRole::Deprovisioned) {
                     return Err(denied(Reason::OwnerDeprovisioned));
                 }
-                self.authorize(Acting::System(system), operation, membership)
+                self.authorize(Acting::System(system), operation, membership, self.now())
             }
             Actor::User(user) => {
                 let membership = self.membership(user, &owner).await?;
-                self.authorize(Acting::User(user), operation, Some(membership))
+                self.authorize(Acting::User(user), operation, Some(membership), self.now())
             }
             Actor::Key(acting) => {
                 let presented = acting.as_presented();
-                if presented.issuer() != self.issuer() {
+                if !self.keys.accepts(presented.issuer()) {
                     return Err(ManageError::ActorInvalid);
                 }
                 let membership = match presented.user() {
@@ -614,7 +618,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
                 let record = self.store.find(acting.id()).await.map_err(ManageError::Store)?;
                 let now = self.now();
                 let key = presented.match_again(record, now).map_err(|_| ManageError::ActorInvalid)?;
-                let permit = authorize_operation(self.issuer(), Acting::Key(&key), operation, membership, now)?;
+                let permit = self.authorize(Acting::Key(&key), operation, membership, now)?;
                 // Managing is use, too.
                 if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
                     self.sink.tell(Message::Touch(Touch::new(key.id(), key.slot(), now)));
@@ -629,8 +633,11 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         acting: Acting<'_>,
         operation: O,
         membership: Option<Membership>,
+        now: UnixTime,
     ) -> Result<Permit<O>, Failure<S, D>> {
-        Ok(authorize_operation(self.issuer(), acting, operation, membership, self.now())?)
+        // A key of a former issuer stays one of that issuer.
+        let issuer = operation.record().map_or(self.issuer(), KeyRecord::issuer);
+        Ok(authorize_among(&|accepted| self.keys.accepts(accepted), issuer, acting, operation, membership, now)?)
     }
 
     async fn user(&self, user: &UserId) -> Result<Membership, Failure<S, D>> {
@@ -673,8 +680,11 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         match error.refusal() {
             Some(reason) => {
                 let attempt = Some(Attempt::Operation(operation));
-                let event = Event::refused_operation(self.now(), by(), (key, owner), attempt, reason);
-                self.sink.tell(Message::Event(event));
+                let by = by();
+                // Whoever has a key that is of no use must not push out what is told of those that are.
+                let is_of_no_use = matches!(by, Principal::Key { .. }) && error.is_of_actor();
+                let event = Event::refused_operation(self.now(), by, (key, owner), attempt, reason);
+                self.sink.tell(if is_of_no_use { Message::Stranger(event) } else { Message::Event(event) });
             }
             None => self.sink.tell(Message::Failed(error)),
         }
@@ -754,6 +764,15 @@ impl<S: Error + 'static, D: Error + 'static> From<RandomnessError> for ManageErr
 }
 
 impl<S: Error + 'static, D: Error + 'static> ManageError<S, D> {
+    /// Returns `true` if it is the actor that is not valid any more.
+    const fn is_of_actor(&self) -> bool {
+        match self {
+            Self::ActorInvalid => true,
+            Self::Denied(denial) => matches!(denial.class(), DenialClass::NotAuthenticated),
+            _ => false,
+        }
+    }
+
     /// Returns why it was refused; nothing where nothing was refused, but something failed.
     #[must_use]
     pub fn refusal(&self) -> Option<RefusalReason> {

@@ -115,7 +115,7 @@ pub enum Coverage {
 
 /// An own action of the service, out of its [declaration](OwnActions).
 ///
-/// There is no other way to make one, so a handler cannot be wrong about who covers it:
+/// There is no other way to make one, so who covers it is said in one place, and a handler does not say it again:
 ///
 /// ```compile_fail
 /// use keygate::{Coverage, OwnAction};

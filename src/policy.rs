@@ -66,7 +66,7 @@ pub fn decide<'a>(
 ) -> Decision<'a> {
     match check(key, membership, request, now) {
         Ok(()) => Decision::Allow(Allow::decided(key, request, now)),
-        Err(reason) => Decision::Deny(Denial::new(reason, request.action.kind(), reveals(key, request, reason))),
+        Err(reason) => Decision::Deny(Denial::new(reason, &request.action, reveals(key, request, reason))),
     }
 }
 

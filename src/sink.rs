@@ -52,11 +52,12 @@ pub trait AuditSink: Send + Sync {
 pub enum Message<'a> {
     /// A request was allowed; there is one for each, so a sink counts them.
     Allowed(&'a Authorization),
-    /// A key or a user was refused something, or a store that keeps no log committed a change.
+    /// A valid key or a user was refused something, or a store that keeps no log committed a change.
     Event(Event),
     /// A look-up failed, and the request was answered with 503.
     Failed(&'a (dyn Error + 'static)),
-    /// Somebody whose credential opens nothing was refused. There may be very many of these.
+    /// Somebody without a valid key was refused: their credential opens nothing, or a key that is revoked, disabled or
+    /// outside its time, or whose user is deprovisioned. There may be very many of these.
     Stranger(Event),
     /// The stored last use of a key is due to be moved.
     Touch(Touch),

@@ -61,7 +61,7 @@ impl AcceptedKeys {
         Self { former: issuers, ..self }
     }
 
-    /// Accepts keys of these formats as well, whose records are of the first issuer.
+    /// Accepts keys of these formats as well, whose records are of any accepted issuer.
     ///
     /// A text that begins as a token of an accepted issuer is a token, good or bad. Any other is read by the first format
     /// whose shape it has.
@@ -106,7 +106,8 @@ impl AcceptedKeys {
         match self.formats.iter().find_map(|format| format.parse(credential).ok()) {
             Some(legacy) => {
                 let (digest, of_text) = legacy.digests();
-                Ok(PresentedKey { issuer: self.issuer, id: legacy.id(), kind: None, digest, of_text: Some(of_text) })
+                let Self { issuer, former, .. } = self;
+                Ok(PresentedKey { issuer, former, id: legacy.id(), kind: None, digest, of_text: Some(of_text) })
             }
             None => Err(Unauthenticated::NotAToken(error)),
         }
@@ -114,14 +115,15 @@ impl AcceptedKeys {
 
     /// All stages, where the look-ups block: from what was presented to a verdict.
     ///
-    /// `clock` is read after each look-up, so that nothing is judged by a time from before it.
+    /// `clock` is read after each look-up, so that nothing is judged by a time from before it. Where the look-up of a
+    /// membership took too long for the key to be [fresh](MatchedKey::is_fresh), the key is looked up again.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] if a look-up failed: answer 503, and allow nothing.
     pub fn check_blocking<E: Error + 'static, F: Error + 'static>(
         self,
-        find: impl FnOnce(KeyId) -> Result<Option<Arc<KeyRecord>>, E>,
+        find: impl Fn(KeyId) -> Result<Option<Arc<KeyRecord>>, E>,
         membership: impl FnOnce(&UserId, &TeamId) -> Result<Membership, F>,
         credential: &str,
         request: &Request,
@@ -131,21 +133,29 @@ impl AcceptedKeys {
             Ok(presented) => presented,
             Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
         };
-        let record = find(presented.id()).map_err(Unavailable::Store)?;
-        let key = match presented.verify(record, clock()) {
+        let look_up = || find(presented.id()).map_err(Unavailable::Store);
+        let mut key = match presented.verify(look_up()?, clock()) {
             Ok(key) => key,
             Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
         };
-        let now = clock();
-        let (decision, now) = match Step::of(&key, request, now) {
-            Step::Decided(decision) => (decision, now),
+        let mut now = clock();
+        let membership = match Step::of(&key, request, now) {
+            Step::Decided(_) => None,
             Step::AskMembership(query) => {
                 let membership = membership(query.user(), query.team()).map_err(Unavailable::Directory)?;
-                let now = clock();
-                (query.decide(membership, now), now)
+                now = clock();
+                Some(membership)
             }
         };
-        let decided = decision.into_result().map(|allow| allow.decided_at());
+        // The directory may have been slow.
+        if !key.is_fresh(now) {
+            key = match presented.verify(look_up()?, clock()) {
+                Ok(key) => key,
+                Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
+            };
+            now = clock();
+        }
+        let decided = decide(&key, membership, request, now).into_result().map(|allow| allow.decided_at());
         Ok(Verdict::of(key, request, decided, now))
     }
 }
@@ -166,6 +176,8 @@ impl AcceptedKeys {
 #[must_use = "nothing is verified until the record was found"]
 pub struct PresentedKey {
     issuer: Issuer,
+    /// A legacy key names no issuer: its record may be of any that is accepted.
+    former: &'static [Issuer],
     id: KeyId,
     kind: Option<KeyKind>,
     digest: SecretDigest,
@@ -176,6 +188,7 @@ impl PresentedKey {
     fn token(token: &UnverifiedToken) -> Self {
         Self {
             issuer: *token.issuer_ref(),
+            former: &[],
             id: token.id(),
             kind: Some(token.kind()),
             digest: token.digest(),
@@ -196,7 +209,9 @@ impl PresentedKey {
     /// [`Unauthenticated::InvalidKey`] if nothing was found or the secret does not match. The error does not say which.
     #[inline]
     pub fn verify(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<MatchedKey, Unauthenticated> {
-        let Self { issuer, id, kind, digest, of_text } = self;
+        let Self { issuer, former, id, kind, digest, of_text } = self;
+        let of_record = record.as_ref().map(|record| record.issuer);
+        let issuer = former.iter().find(|former| Some(**former) == of_record).unwrap_or(issuer);
         match_record(Claims { issuer, id, kind: *kind }, digest, of_text.as_ref(), record, now)
             .map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: *id })
     }

@@ -113,7 +113,7 @@ pub trait KeyStore: Send + Sync {
 /// | enable | `Absent` | `NotDisabled` | changed | `Revoked` |
 /// | revoke | `Absent` | changed | changed | unchanged: keeps the first time and cause |
 /// | rotate | `Absent` | changed, or `Changed` | `Disabled` | `Revoked` |
-/// | end overlap | `Absent` | changed, or unchanged | changed, or unchanged | `Revoked` |
+/// | end overlap | `Absent` | changed, unchanged, or `Changed` | changed, unchanged, or `Changed` | `Revoked` |
 /// | touch | nothing changes | changed | changed | nothing changes |
 ///
 /// - **A change and its event are one.** A store that keeps a log writes both in one transaction: wherever the caller

@@ -112,7 +112,7 @@ pub(crate) fn match_record(
     let key = match record {
         Some(record) if is_current | is_previous => {
             let slot = if is_current { SecretSlot::Current } else { SecretSlot::Previous };
-            MatchedKey { record, slot, of_text: None }
+            MatchedKey { record, slot, matched_at: now, of_text: None }
         }
         _ => return Err(InvalidKey),
     };
@@ -158,9 +158,9 @@ fn match_secrets(
 /// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///
 /// ```compile_fail
-/// use keygate::{KeyRecord, store::SecretSlot, verify::MatchedKey};
+/// use keygate::{KeyRecord, UnixTime, store::SecretSlot, verify::MatchedKey};
 /// fn forge(record: std::sync::Arc<KeyRecord>) -> MatchedKey {
-///     MatchedKey { record, slot: SecretSlot::Current, of_text: None }
+///     MatchedKey { record, slot: SecretSlot::Current, matched_at: UnixTime::MIN, of_text: None }
 /// }
 /// ```
 #[derive(Clone)]
@@ -168,12 +168,29 @@ fn match_secrets(
 pub struct MatchedKey {
     record: Arc<KeyRecord>,
     slot: SecretSlot,
+    matched_at: UnixTime,
     /// Of a legacy key that matched by the digest of an imported hash, that of its text: the record may get it while the
     /// key is in use. Shared, so that tokens do not have to carry it.
     of_text: Option<Arc<SecretDigest>>,
 }
 
 impl MatchedKey {
+    /// How long a match can be relied on: one minute. After it, look the key up and [match it again](Self::match_again).
+    pub const LIFETIME: Duration = Duration::from_secs(60);
+
+    /// Returns `true` if the match can still be relied on at `now`: it is not older than [`MatchedKey::LIFETIME`], not from
+    /// the future, and the secret that matched is not a previous one that has ended since.
+    ///
+    /// A proof that is made of this key, such as an [`Authorization`](crate::Authorization), makes it no younger.
+    #[must_use]
+    pub fn is_fresh(&self, now: UnixTime) -> bool {
+        let is_live = match self.slot {
+            SecretSlot::Current => true,
+            SecretSlot::Previous => self.record.live_previous(now).is_some(),
+        };
+        is_live && self.matched_at <= now && now < self.matched_at.saturating_add(Self::LIFETIME)
+    }
+
     /// Matches again, without the secret: what was presented against the record as it is now.
     ///
     /// For what outlives a request, such as a stream: a rotation may have ended the secret, a revocation the key.

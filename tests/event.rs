@@ -36,7 +36,9 @@ fn events() -> Vec<Event> {
     let ada = Actor::User(text("ada"));
     let spec = |name: &str, grant| NewKeySpec::new(grant, text(name), Validity::until(at(9_000)));
     let laptop = block_on(world.keys.create(&ada, spec("laptop", personal("ada")))).unwrap();
-    let batch = block_on(world.keys.create(&system(), spec("batch", team("core", full("all"))))).unwrap();
+    let labels = Labels::new([(text("env"), text("ci"))]).unwrap();
+    let of_core = spec("batch", team("core", full("all"))).with_labels(labels);
+    let batch = block_on(world.keys.create(&system(), of_core)).unwrap();
     let of_actions = team("core", custom("call a:b", "all", "all"));
     let (id, endless) = (batch.record.id(), NewKeySpec::new(of_actions, text("endless"), Validity::NEVER_EXPIRES));
     // By a key of a user, which is an actor with a user.
@@ -150,7 +152,7 @@ fn fields_are_as_documented() {
         created[0],
         json!({
             "version": 1, "id": "…", "at": 100, "actor": "user", "actor_user": "ada", "key": "…",
-            "owner": "personal:ada", "event": "created", "name": "laptop", "expires_at": 9_000,
+            "owner": "personal:ada", "event": "created", "name": "laptop", "expires_at": 9_000, "labels": {},
         })
     );
     assert_eq!(
@@ -158,6 +160,7 @@ fn fields_are_as_documented() {
         json!({
             "version": 1, "id": "…", "at": 100, "actor": "system", "actor_reason": "a test", "key": "…",
             "owner": "team:core", "event": "created", "name": "batch", "level": "full", "expires_at": 9_000,
+            "labels": {"env": "ci"},
         })
     );
     // What never ends has no field for it.
@@ -387,8 +390,8 @@ fn an_event_of_version_1_has_what_its_kind_says() {
     let cases = [
         ("actor", json!("system"), true, vec!["actor_reason"]),
         ("actor", json!("unverified"), false, vec![]),
-        ("event", json!("created"), true, vec!["name"]),
-        ("event", json!("imported"), true, vec!["name", "created_at"]),
+        ("event", json!("created"), true, vec!["name", "labels"]),
+        ("event", json!("imported"), true, vec!["name", "created_at", "labels"]),
         ("event", json!("labels_set"), true, vec!["labels"]),
         ("event", json!("refused"), true, vec!["reason"]),
         ("event", json!("renamed"), true, vec!["name", "previous_name"]),
@@ -518,6 +521,15 @@ fn a_value_that_cannot_be_kept_is_refused() {
             assert!(!error.contains(quoted), "{name:?} {value:?}: {error}");
         }
     }
+    for number in ["18446744073709551616", "-9223372036854775809", "1e300"] {
+        let event = disabled(2).to_string().replacen('{', &format!("{{\"other\":{number},"), 1);
+        let error = serde_json::from_str::<Event>(&event).unwrap_err().to_string();
+        assert!(error.starts_with("a number is too large"), "{error}");
+    }
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 9.3e18] {
+        assert!(read(other(), ciborium::Value::Float(number)).is_err(), "{number}");
+    }
+    assert!(read(other(), ciborium::Value::Float(1.5)).is_ok());
     let toml = |value: &str| {
         let event = toml::to_string(&disabled(2)).unwrap();
         toml::from_str::<Event>(&format!("other = {value}\n{event}")).map_err(|error| error.message().to_owned())
@@ -540,6 +552,19 @@ fn an_event_that_was_changed_is_written_once() {
     assert!(!written.contains("canary"), "{written}");
     let again: Event = serde_json::from_str(&written).unwrap();
     assert_eq!((&again.kind, &again.by, again.key), (&event.kind, &event.by, None));
+    // Nor does a part of what was there before come to the one that takes its place.
+    let of_ada = [
+        ("actor", json!("canary")),
+        ("actor_user", json!("ada")),
+        ("event", json!("canary")),
+        ("level", json!("full")),
+    ];
+    let mut event = assert_kept(&with(disabled(2), &of_ada));
+    let created =
+        events().into_iter().find(|event| matches!(event.kind, EventKind::Created { level: None, .. })).unwrap();
+    (event.by, event.kind) = (Principal::unverified(Some(text(KEY))), created.kind);
+    let again: Event = serde_json::from_value(serde_json::to_value(&event).unwrap()).unwrap();
+    assert_eq!((&again.by, &again.kind), (&event.by, &event.kind));
 
     // What has no name is written as such.
     let refused = Event::refused(at(1), Principal::Unknown, None, None, RefusalReason::CLOSED);

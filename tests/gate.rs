@@ -330,7 +330,7 @@ fn a_record_of_another_id_or_issuer_opens_nothing() {
         let key = open(&minted.token, &Arc::new(minted.key.record().clone()), at(0));
         let authorization = decide(&key, None, &deploy, at(0)).into_result().unwrap().to_authorization();
         assert_eq!(word(&block_on(gate.check_again(&authorization)).unwrap()), expected);
-        let find = |_| Ok::<_, Infallible>(Some(record));
+        let find = |_| Ok::<_, Infallible>(Some(Arc::clone(&record)));
         let member = |_: &_, _: &_| Ok::<_, Infallible>(TeamRole::Member.into());
         assert_eq!(word(&KEYS.check_blocking(find, member, token, &deploy, || at(0)).unwrap()), expected);
     }
@@ -572,7 +572,7 @@ fn a_failure_is_neither_an_allow_nor_a_refusal() {
     });
     found.set(Ok(Some(ended)));
     assert_eq!(authenticated(&block_on(gate.authenticate(token))), "revoked");
-    assert!(matches!(&told.take()[..], [Told::Event(_)]));
+    assert!(matches!(&told.take()[..], [Told::Stranger(_)]));
     found.set(Ok(Some(record.clone())));
 
     let key = open(&minted.token, &record, at(50));
@@ -587,9 +587,152 @@ fn a_failure_is_neither_an_allow_nor_a_refusal() {
     let member = |_: &_, _: &_| Ok::<_, Infallible>(TeamRole::Member.into());
     let blocking = KEYS.check_blocking(down, member, token, &deploy, || at(50));
     assert_eq!(blocking.unwrap_err(), Unavailable::Store(fmt::Error));
-    let found = |_: KeyId| Ok::<_, Infallible>(Some(record));
+    let found = |_: KeyId| Ok::<_, Infallible>(Some(Arc::clone(&record)));
     let blocking = KEYS.check_blocking(found, |_: &_, _: &_| Err(fmt::Error), token, &deploy, || at(50));
     assert_eq!(blocking.unwrap_err(), Unavailable::Directory(fmt::Error));
+}
+
+/// A proof makes a key no younger: whoever keeps the newest one is looked up again all the same.
+#[test]
+fn a_key_is_looked_up_again_after_a_minute_however_new_the_proof_is() {
+    let world = World::new();
+    let issued = world.create("batch", team("core", full("all")), Validity::NEVER_EXPIRES);
+    let (good, bad) = (request("core", Action::Deploy), request("labs", Action::Deploy));
+    let first = block_on(world.gate.authenticate(issued.token.expose_secret())).unwrap();
+    let (mut by_allow, mut by_denial) = (first.clone(), first);
+    block_on(world.keys.revoke(&system(), issued.record.id(), RevocationCause::Leaked)).unwrap();
+    for (now, expected) in [(130, "allowed"), (159, "allowed"), (160, "revoked"), (190, "revoked"), (400, "revoked")] {
+        world.clock.set(now);
+        let verdict = block_on(world.gate.authorize(&by_allow, &good)).unwrap();
+        assert_eq!(word(&verdict), expected, "at {now}");
+        if let Verdict::Allowed(authorization) = verdict {
+            by_allow = authorization.key().clone();
+        }
+        if let Verdict::Denied { key, .. } = block_on(world.gate.authorize(&by_denial, &bad)).unwrap() {
+            assert_eq!(key.authenticated().is_some(), expected == "allowed");
+            by_denial = key.authenticated().unwrap_or(by_denial);
+        }
+        assert_eq!(word(&block_on(world.gate.authorize(&by_denial, &good)).unwrap()), expected, "at {now}");
+    }
+}
+
+/// A previous secret that ended is a wrong secret, also where it matched before it ended.
+#[test]
+fn a_previous_secret_that_ended_since_it_matched_is_a_wrong_one() {
+    let world = World::new();
+    world.set_member("ada", "core", TeamRole::Member);
+    let overlap = core::time::Duration::from_secs(10);
+    let deploy = request("core", Action::Deploy);
+    for (name, grant) in [("team", team("core", full("all"))), ("personal", personal("ada"))] {
+        world.clock.set(100);
+        let old = world.create(name, grant, Validity::NEVER_EXPIRES);
+        let new = block_on(world.keys.rotate(&system(), old.record.id(), Rotation::Start { overlap })).unwrap();
+        let keys =
+            [&old.token, &new.token].map(|token| block_on(world.gate.authenticate(token.expose_secret())).unwrap());
+        for (now, expected) in [(109, ["allowed", "allowed"]), (110, ["invalid_key", "allowed"])] {
+            world.clock.set(now);
+            let words =
+                keys.each_ref().map(|key| word(&block_on(world.gate.authorize(key, &deploy)).unwrap()).to_owned());
+            assert_eq!(words, expected, "{name} at {now}");
+        }
+    }
+}
+
+/// A directory that takes its time, in which a key may be revoked.
+struct Slow {
+    directory: MemoryDirectory,
+    clock: TestClock,
+    takes: i64,
+    revokes: Option<(KeyManager<MemoryStore, MemoryDirectory>, KeyId)>,
+}
+
+impl Slow {
+    async fn wait(&self) {
+        if let Some((keys, id)) = &self.revokes {
+            let _ = keys.revoke(&system(), *id, RevocationCause::Leaked).await;
+        }
+        self.clock.advance(self.takes);
+    }
+}
+
+impl Directory for Slow {
+    type Error = Infallible;
+
+    async fn user(&self, user: &UserId) -> Result<UserStatus, Infallible> {
+        self.wait().await;
+        self.directory.user(user).await
+    }
+
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, Infallible> {
+        self.wait().await;
+        self.directory.membership(user, team).await
+    }
+}
+
+/// What the store said is not relied on for longer because the directory is slow.
+#[test]
+fn a_slow_directory_makes_no_record_valid_for_longer() {
+    let deploy = request("core", Action::Deploy);
+    for (takes, is_revoked, expected) in [
+        (0, false, ["allowed", "authenticated", "allowed"]),
+        (300, false, ["allowed", "authenticated", "allowed"]),
+        // Within the minute that a match can be relied on, and beyond it.
+        (59, true, ["allowed", "authenticated", "allowed"]),
+        (60, true, ["revoked", "revoked", "revoked"]),
+    ] {
+        let of_new_world = |ask: &dyn Fn(World, Slow, Token) -> String| {
+            let world = World::new();
+            world.set_member("ada", "core", TeamRole::Member);
+            let issued = world.create("laptop", personal("ada"), Validity::NEVER_EXPIRES);
+            let revokes = is_revoked.then(|| (world.keys.clone(), issued.record.id()));
+            let (directory, clock) = (world.directory.clone(), world.clock.clone());
+            ask(world, Slow { directory, clock, takes, revokes }, issued.token)
+        };
+        let gate =
+            |world: &World, slow| Gate::with_clock(KG, world.store.clone(), world.clock.reader()).with_directory(slow);
+        let check = of_new_world(&|world, slow, token| {
+            word(&block_on(gate(&world, slow).check(token.expose_secret(), &deploy)).unwrap()).to_owned()
+        });
+        let authenticate = of_new_world(&|world, slow, token| {
+            authenticated(&block_on(gate(&world, slow).authenticate(token.expose_secret()))).to_owned()
+        });
+        let blocking = of_new_world(&|world, slow, token| {
+            let find = |id: KeyId| block_on(world.store.find(id));
+            let member = |user: &UserId, team: &TeamId| block_on(slow.membership(user, team));
+            let clock = || world.clock.now();
+            word(&KEYS.check_blocking(find, member, token.expose_secret(), &deploy, clock).unwrap()).to_owned()
+        });
+        assert_eq!([check, authenticate, blocking], expected, "{takes} {is_revoked}");
+    }
+}
+
+/// Who holds a key that is of no use pushes out nothing that is told of valid ones.
+#[test]
+fn refusals_of_a_key_that_is_of_no_use_stand_apart() {
+    let world = World::new();
+    let ended = world.create("ended", team("core", full("all")), Validity::until(at(150)));
+    let valid = world.create("valid", team("core", full("all")), Validity::NEVER_EXPIRES);
+    world.clock.set(200);
+    let labs = request("labs", Action::Deploy);
+    world.told.take();
+    assert_eq!(word(&world.check(&ended.token, &labs)), "expired");
+    assert!(matches!(&world.told.take()[..], [Told::Stranger(event)] if event.key == Some(ended.record.id())));
+    assert_eq!(word(&world.check(&valid.token, &labs)), "other_team");
+    assert!(matches!(&world.told.take()[..], [Told::Event(event)] if event.key == Some(valid.record.id())));
+}
+
+/// Asking again about a request that is under way is no other request.
+#[test]
+fn asking_again_is_no_other_request() {
+    let world = World::new();
+    let issued = world.create("batch", team("core", full("all")), Validity::NEVER_EXPIRES);
+    let Verdict::Allowed(authorization) = world.check(&issued.token, &request("core", Action::Deploy)) else {
+        panic!("it is allowed");
+    };
+    world.told.take();
+    world.clock.set(1_000);
+    assert_eq!(word(&block_on(world.gate.check_again(&authorization)).unwrap()), "allowed");
+    assert!(matches!(&world.told.take()[..], [Told::Touch(_)]), "the key is in use, and that is all");
 }
 
 /// What a key may do is what it would be allowed: a list shows nothing that a call refuses.
@@ -673,8 +816,9 @@ fn the_sink_is_told_who_what_on_what_and_why() {
     assert!(world.told.take().is_empty());
     block_on(world.keys.disable(&system(), of_ada.record.id())).unwrap();
     assert!(block_on(world.gate.authenticate(of_ada.token.expose_secret())).is_err());
+    // Apart from those of valid keys, whom nobody may push out who has one that is of no use.
     let told = world.told.take();
-    let [Told::Event(event)] = &told[..] else { panic!("{told:?}") };
+    let [Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((refusal(event), event.key), ("disabled", Some(of_ada.record.id())));
     assert!(matches!(event.kind, EventKind::Refused { attempt: None, .. }), "{event:?}");
 

@@ -318,6 +318,22 @@ fn a_legacy_key_seen_in_the_open_can_be_ended() {
     assert_eq!(world.call(&old, at(200)), Err(Some(Reason::Revoked)));
 }
 
+/// A prefix changes, and what was imported under the former one opens and ends as before.
+#[test]
+fn an_imported_key_outlives_a_change_of_the_prefix() {
+    static FORMER: [keygate::Issuer; 1] = [KG];
+    let world = World::new();
+    let old = prefix_secret(1);
+    let id = world.import(&old, "old", batch());
+    const NEW: keygate::Issuer = keygate::Issuer::from_static("newkg");
+    let gate = || Gate::with_clock(NEW, world.store.clone(), || at(200)).with_legacy(&ALL);
+    assert!(block_on(gate().authenticate(&old)).is_err(), "of no issuer that is accepted");
+    assert_eq!(block_on(gate().with_issuers(&FORMER).authenticate(&old)).unwrap().id(), id);
+    let keys = || KeyManager::with_parts(NEW, world.store.clone(), || at(200), rng(9)).with_legacy(&ALL);
+    assert_eq!(block_on(keys().revoke_leaked([&*old])), []);
+    assert_eq!(block_on(keys().with_issuers(&FORMER).revoke_leaked([&*old])), [Ok(id)]);
+}
+
 #[test]
 fn an_import_is_what_its_row_and_the_directory_say() {
     let world = World::new();

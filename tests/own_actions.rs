@@ -197,6 +197,17 @@ fn what_comes_with_old_keys() {
         assert_eq!(reason(READ), ordinary, "{name}");
         let explicit = ordinary.unwrap_or(Reason::ActionNotInScope);
         assert_eq!(reason(PURGE), Some(explicit), "{name}");
+        // What would suffice: a level for the ordinary one, and for the explicit one no level at all.
+        for (action, levels) in [(READ, &[PermissionLevel::Full][..]), (PURGE, &[])] {
+            let verdict = world.check(&issued.token, &request("core", Action::custom(action, None, None)));
+            if let Verdict::Denied { denial, key, .. } = verdict {
+                assert_eq!(denial.sufficient_levels(), levels, "{name}");
+                let would = key.requirement().unwrap().to_string();
+                let of_level = denial.reason() == Reason::LevelInsufficient && !levels.is_empty();
+                assert_eq!(would.contains("level"), of_level, "{name}: {would}");
+                assert_eq!(would.contains(action.name()), !of_level, "{name}: {would}");
+            }
+        }
     }
     let lists = world.create("lists", team("core", custom("projects:purge", "all", "all")), Validity::NEVER_EXPIRES);
     assert!(matches!(

@@ -168,15 +168,15 @@ fn errors_are_errors_that_may_go_anywhere() {
 fn sizes() {
     let word = size_of::<usize>();
     let table = [
-        ("a reason, an action, and what it would show", size_of::<Denial>(), 3),
-        ("a reason and an operation", size_of::<ManageDenial>(), 2),
+        ("a reason, an action, what it would show, and who covers it", size_of::<Denial>(), 4),
+        ("a reason, an operation, and what it would show", size_of::<ManageDenial>(), 3),
         ("two references and a time, or a denial", size_of::<Decision<'_>>(), 2 * word + 8),
         ("two references and a time", size_of::<Allow<'_>>(), 2 * word + 8),
         ("the symbols of an id, and no length", size_of::<KeyId>(), 16),
         ("28 bytes of hash, and the algorithm where the other four were", size_of::<SecretDigest>(), 32),
         ("one word: as an integer", size_of::<UnixTime>(), 8),
-        ("a shared record, a slot, and where a digest is that may be saved", size_of::<MatchedKey>(), 3 * word),
-        ("a matched key, and when it was usable", size_of::<AuthenticatedKey>(), 3 * word + 8),
+        ("a shared record, a slot, a time, and where a digest is that may be saved", size_of::<MatchedKey>(), 4 * word),
+        ("a matched key, and when it was usable", size_of::<AuthenticatedKey>(), 4 * word + 8),
         ("ten symbols and their number", size_of::<Issuer>(), 11),
         ("its rule, in a word as what it stands beside", size_of::<ParseTokenError>(), 8),
         ("nothing: detail would be an oracle", size_of::<InvalidKey>(), 0),

@@ -71,7 +71,8 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-                Ok(Value::Float(value))
+                // Beyond it, JSON gives a whole number of more than 64 bits as the nearest fraction.
+                if value.abs() < 9e18 { Ok(Value::Float(value)) } else { Err(E::custom("a number is too large")) }
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
@@ -140,8 +141,15 @@ impl Serialize for Event {
             write_kind(kind, &mut fields);
         }
         // Who reads an event and changes a part of it means the part, and not what it did not know before.
-        let is_written = |name: &str| fields.iter().any(|(written, _)| *written == name);
-        let unknown = unknown.fields.iter().filter(|(name, _)| !is_written(name));
+        let was_unknown = |part: &str| unknown.fields.contains_key(part);
+        let is_other_actor = was_unknown("actor") && *by != Principal::Unknown;
+        let is_other_kind = was_unknown("event") && *kind != EventKind::Unknown;
+        let is_replaced = |name: &str| {
+            fields.iter().any(|(written, _)| *written == name)
+                || is_other_actor && ACTOR_FIELDS.contains(&name)
+                || is_other_kind && KIND_FIELDS.contains(&name)
+        };
+        let unknown = unknown.fields.iter().filter(|(name, _)| !is_replaced(name));
         let unknown = unknown.map(|(name, value)| (name.as_str(), value));
         serializer.collect_map(fields.iter().map(|(name, value)| (*name, value)).chain(unknown))
     }
@@ -159,6 +167,10 @@ fn time(time: UnixTime) -> Value {
 
 fn push_time(fields: &mut Written, name: &'static str, value: Option<UnixTime>) {
     fields.extend(value.map(|value| (name, time(value))));
+}
+
+fn labels_of(labels: &Labels) -> Value {
+    Value::Map(labels.iter().map(|(name, value)| (name.as_str().into(), Value::text(value))).collect())
 }
 
 fn write_principal(by: &Principal, fields: &mut Written) {
@@ -186,21 +198,20 @@ fn write_principal(by: &Principal, fields: &mut Written) {
 fn write_kind(kind: &EventKind, fields: &mut Written) {
     fields.push(("event", Value::text(kind.as_str())));
     match kind {
-        EventKind::Created { name, level, expires_at } => {
+        EventKind::Created { name, level, expires_at, labels } => {
             fields.push(("name", Value::text(name)));
             push(fields, "level", level.as_ref());
             push_time(fields, "expires_at", *expires_at);
+            fields.push(("labels", labels_of(labels)));
         }
-        EventKind::Imported { name, level, created_at, expires_at } => {
+        EventKind::Imported { name, level, created_at, expires_at, labels } => {
             fields.push(("name", Value::text(name)));
             push(fields, "level", level.as_ref());
             fields.push(("created_at", time(*created_at)));
             push_time(fields, "expires_at", *expires_at);
+            fields.push(("labels", labels_of(labels)));
         }
-        EventKind::LabelsSet { labels } => {
-            let labels = labels.iter().map(|(name, value)| (name.as_str().into(), Value::text(value)));
-            fields.push(("labels", Value::Map(labels.collect())));
-        }
+        EventKind::LabelsSet { labels } => fields.push(("labels", labels_of(labels))),
         EventKind::Refused { attempt, reason } => {
             match attempt {
                 Some(Attempt::Operation(operation)) => fields.push(("operation", Value::text(operation))),
@@ -317,6 +328,7 @@ fn read_kind(fields: &mut Fields) -> Result<EventKind, Wrong> {
             name: required(fields, "name")?,
             level: optional(fields, "level")?,
             expires_at: optional_time(fields, "expires_at")?,
+            labels: read_labels(fields)?,
         }),
         "disabled" => Ok(EventKind::Disabled),
         "enabled" => Ok(EventKind::Enabled),
@@ -325,6 +337,7 @@ fn read_kind(fields: &mut Fields) -> Result<EventKind, Wrong> {
             level: optional(fields, "level")?,
             created_at: required_time(fields, "created_at")?,
             expires_at: optional_time(fields, "expires_at")?,
+            labels: read_labels(fields)?,
         }),
         "labels_set" => Ok(EventKind::LabelsSet { labels: read_labels(fields)? }),
         "overlap_ended" => Ok(EventKind::OverlapEnded),
@@ -402,6 +415,28 @@ fn required_time(fields: &mut Fields, name: &str) -> Result<UnixTime, Wrong> {
 }
 
 const VERSION: i64 = 1;
+
+const ACTOR_FIELDS: &[&str] = &["actor_key", "actor_reason", "actor_slot", "actor_user"];
+const KIND_FIELDS: &[&str] = &[
+    "action",
+    "cause",
+    "count",
+    "created_at",
+    "environment",
+    "expires_at",
+    "first_at",
+    "labels",
+    "last_at",
+    "level",
+    "model",
+    "name",
+    "operation",
+    "previous_ends_at",
+    "previous_name",
+    "reason",
+    "resource",
+    "team",
+];
 
 /// As what is not known is written where nothing else is.
 const UNKNOWN: &str = "unknown";

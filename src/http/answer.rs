@@ -9,7 +9,7 @@ use ::http::{
 
 use super::CredentialError;
 use crate::{
-    decision::{Denial, sufficient_levels},
+    decision::Denial,
     manage::ManageDenial,
     reason::{DenialClass, Reason},
 };
@@ -177,7 +177,7 @@ fn sufficient(denial: Denial) -> String {
     if denial.reason() != Reason::LevelInsufficient {
         return String::new();
     }
-    let levels = sufficient_levels(denial.action()).iter().map(|level| format!("\"{level}\""));
+    let levels = denial.sufficient_levels().iter().map(|level| format!("\"{level}\""));
     format!(",\"sufficient_levels\":[{}]", levels.collect::<Vec<_>>().join(","))
 }
 

@@ -246,6 +246,7 @@ impl Minting {
             name: self.name.clone(),
             level: self.grant.permission().map(Permission::level),
             expires_at: self.validity.expires_at(),
+            labels: self.labels.clone(),
         };
         Ok(Minted { token, key: NewKey::new(record, &draft, kind) })
     }
@@ -281,6 +282,7 @@ impl Minting {
             level: record.grant.permission().map(Permission::level),
             created_at,
             expires_at: record.validity.expires_at(),
+            labels: record.labels.clone(),
         };
         Ok(NewKey::new(record, &self.used.draft(randomness)?, kind))
     }

@@ -81,7 +81,8 @@ pub struct KeyChange {
 pub(crate) enum Operation {
     Disable,
     Enable,
-    EndOverlap,
+    /// Of the previous secret that there was when it was asked for.
+    EndOverlap(Option<SecretDigest>),
     Rename(KeyName),
     Revoke(RevocationCause),
     /// Only if this is still the digest of one of the key's secrets.
@@ -151,8 +152,14 @@ impl KeyChange {
             (Operation::SetLabels(labels), _) => {
                 change(RecordUpdate::Labels(labels.clone()), EventKind::LabelsSet { labels: labels.clone() })
             }
-            (Operation::EndOverlap, _) if before.previous.is_none() => unchanged(),
-            (Operation::EndOverlap, _) => change(RecordUpdate::EndPrevious, EventKind::OverlapEnded),
+            (Operation::EndOverlap(expected), _) => match before.previous {
+                None => unchanged(),
+                Some(previous) if Some(previous.digest) == *expected => {
+                    change(RecordUpdate::EndPrevious, EventKind::OverlapEnded)
+                }
+                // Another rotation began meanwhile, and its previous secret is the one that is deployed.
+                Some(_) => Step::Refused(Conflict::Changed),
+            },
             (Operation::Rotate(_) | Operation::Upgrade(_), Status::Disabled) => Step::Refused(Conflict::Disabled),
             (Operation::Rotate(secrets) | Operation::Upgrade(secrets), Status::Active)
                 if secrets.expected != before.current =>

@@ -207,7 +207,7 @@ impl<S: KeyLookup<M>, D: Directory, M, R: Resolve> Config<S, D, M, R> {
     }
 
     fn unresolved(&self, key: &AuthenticatedKey, unresolved: &Unresolved) -> Reply {
-        let refused = |reason| self.gate.refused(key.matched(), None, reason, self.gate.now());
+        let refused = |reason| self.gate.key_refused(key, reason);
         match unresolved {
             Unresolved::NotFound => {
                 // Told as well: one who asks for many that are not there is looking for some that are.

@@ -357,7 +357,9 @@ impl State {
             Disable(_) => row.status = Stage::Disabled,
             Enable(_) if row.status != Stage::Disabled => return "not_disabled",
             Enable(_) => row.status = Stage::Active,
+            // Of the first secret, and no other.
             EndOverlap(_) if row.previous.is_none() => return "unchanged",
+            EndOverlap(_) if row.previous != Some(0) => return "changed",
             EndOverlap(_) => row.previous = None,
             Rotates(..) if row.status == Stage::Disabled => return "disabled",
             Rotates(_, change) if row.current != expects(change) => return "changed",
@@ -428,7 +430,9 @@ impl Keys {
             Rename(_, name) => permit(RenameKey(target)).rename(ISSUER, NAMES[name].parse().unwrap(), &self.dice, now),
             Disable(_) => permit(DisableKey(target)).disable(ISSUER, &self.dice, now),
             Enable(_) => permit(EnableKey(target)).enable(ISSUER, &self.dice, now),
-            EndOverlap(_) => permit(EndOverlapOf(target)).end_overlap(ISSUER, &self.dice, now),
+            EndOverlap(_) => {
+                permit(EndOverlapOf(Arc::new(rotated(&target, target.current())))).end_overlap(ISSUER, &self.dice, now)
+            }
             Revoke(_, when) => {
                 // Given and used at its own time, which is the one that is stored.
                 let acting = System::new("a race").unwrap();
@@ -446,6 +450,14 @@ fn permit<O: keygate::manage::Operation>(operation: O) -> Permit<O> {
     authorize_operation(ISSUER, Acting::System(&System::new("a race").unwrap()), operation, None, at(NOW)).unwrap()
 }
 
+/// The record of a key whose first secret is the previous one.
+fn rotated(first: &KeyRecord, current: SecretDigest) -> KeyRecord {
+    let mut parts = RecordParts::from(first.clone());
+    parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(NOW + 100), last_used_at: None });
+    parts.current = current;
+    parts.try_into().unwrap()
+}
+
 impl Key {
     fn new(key: usize, dice: &Dice) -> Self {
         let grant = Grant::personal("ada".parse().unwrap());
@@ -458,10 +470,7 @@ impl Key {
         let first = minted.key.record().clone();
         let start = Rotation::Start { overlap: Duration::from_secs(100) };
         let mut changes: Vec<_> = (0..3).map(|_| rotate(first.clone(), start)).collect();
-        let mut parts = RecordParts::from(first);
-        parts.previous = Some(PreviousSecret { digest: parts.current, ends_at: at(NOW + 100), last_used_at: None });
-        parts.current = changes[0].token.digest();
-        changes.push(rotate(parts.try_into().unwrap(), Rotation::CutOver));
+        changes.push(rotate(rotated(&first, changes[0].token.digest()), Rotation::CutOver));
         Self { minted, changes }
     }
 

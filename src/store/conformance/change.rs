@@ -34,7 +34,6 @@ pub(super) type Told = Answer<()>;
 impl Change {
     pub(super) const DISABLE: Self = Self::Make(Operation::Disable, AT);
     pub(super) const ENABLE: Self = Self::Make(Operation::Enable, AT);
-    pub(super) const END_OVERLAP: Self = Self::Make(Operation::EndOverlap, AT);
 
     pub(super) const fn rename(name: KeyName) -> Self {
         Self::Make(Operation::Rename(name), AT)
@@ -46,6 +45,16 @@ impl Change {
 
     pub(super) const fn revoke_for(cause: RevocationCause, at: UnixTime) -> Self {
         Self::Make(Operation::Revoke(cause), at)
+    }
+
+    /// Of the previous secret that `key` has.
+    pub(super) fn end_overlap(key: &KeyRecord) -> Self {
+        Self::Make(Operation::EndOverlap(key.previous.map(|previous| previous.digest)), AT)
+    }
+
+    /// After a rotation of `key`.
+    pub(super) const fn end_rotation(key: &KeyRecord) -> Self {
+        Self::Make(Operation::EndOverlap(Some(key.current)), AT)
     }
 
     pub(super) const fn revoke_leaked(secret: SecretDigest) -> Self {
@@ -66,7 +75,7 @@ impl Change {
         match operation {
             Operation::Disable => "disable",
             Operation::Enable => "enable",
-            Operation::EndOverlap => "end_overlap",
+            Operation::EndOverlap(_) => "end_overlap",
             Operation::Rename(_) => "rename",
             Operation::Revoke(_) => "revoke",
             Operation::RevokeLeaked(_) => "revoke_leaked",
@@ -89,7 +98,7 @@ impl Change {
             Self::Make(operation, at) => match operation {
                 Operation::Disable => expected.status = Status::Disabled,
                 Operation::Enable => expected.status = Status::Active,
-                Operation::EndOverlap => expected.previous = None,
+                Operation::EndOverlap(_) => expected.previous = None,
                 Operation::Rename(name) => expected.name = name.clone(),
                 Operation::Revoke(cause) => expected.status = Status::Revoked { at: *at, cause: *cause },
                 Operation::RevokeLeaked(_) => {
@@ -120,6 +129,11 @@ impl Change {
             }
             (_, Status::Revoked { .. }) => return refused(Conflict::Revoked),
             (Self::Make(Operation::Enable, _), Status::Active) => return refused(Conflict::NotDisabled),
+            (Self::Make(Operation::EndOverlap(expected), _), _)
+                if before.previous.is_some_and(|previous| Some(previous.digest) != *expected) =>
+            {
+                return refused(Conflict::Changed);
+            }
             (Self::Make(Operation::RevokeLeaked(secret), _), _) if !has_secret(before, secret) => {
                 return refused(Conflict::Changed);
             }
@@ -146,7 +160,7 @@ impl Change {
         Some(match operation {
             Operation::Disable => EventKind::Disabled,
             Operation::Enable => EventKind::Enabled,
-            Operation::EndOverlap => EventKind::OverlapEnded,
+            Operation::EndOverlap(_) => EventKind::OverlapEnded,
             Operation::Rename(name) => {
                 let previous_name = before.map_or(name, |before| &before.name).clone();
                 EventKind::Renamed { name: name.clone(), previous_name }

@@ -155,7 +155,7 @@ const CHANGES: &[MakeChange] = &[
     |keys, _| Ok(Change::set_labels(keys.labels()?)),
     |keys, key| Ok(keys.rotation(key)),
     |keys, key| Ok(keys.upgrade(key)),
-    |_, _| Ok(Change::END_OVERLAP),
+    |_, key| Ok(Change::end_overlap(key)),
     |_, _| Ok(Change::DISABLE),
     |_, _| Ok(Change::ENABLE),
     |_, _| Ok(Change::revoke(ATTEMPTED_AT)),

@@ -109,7 +109,7 @@ pub(super) async fn check_listed(trial: &mut Trial<'_>, feed: &Feed) -> Outcome 
             Change::rename(trial.keys.name()?),
             Change::set_labels(trial.keys.labels()?),
             trial.keys.rotation(&key),
-            Change::END_OVERLAP,
+            Change::end_rotation(&key),
             Change::DISABLE,
             Change::ENABLE,
         ];
@@ -121,7 +121,7 @@ pub(super) async fn check_listed(trial: &mut Trial<'_>, feed: &Feed) -> Outcome 
         let stale = KeyRecord { current: trial.keys.digest(), ..key.clone() };
         let (name, labels) = (key.name.clone(), key.labels.clone());
         for change in
-            [Change::rename(name), Change::set_labels(labels), Change::END_OVERLAP, trial.keys.rotation(&stale)]
+            [Change::rename(name), Change::set_labels(labels), Change::end_overlap(&key), trial.keys.rotation(&stale)]
         {
             step(trial, feed, &mut key, change).await?;
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     digest::DigestAlgorithm,
-    record::{KeyRecord, PreviousSecret},
+    record::{Creator, KeyRecord, PreviousSecret},
     store::{KeyFilter, KeysOf, Operation, PreviousChange, SecretChange, StatusFilter},
     time::UnixTime,
 };
@@ -31,7 +31,8 @@ pub(super) async fn check(trial: &mut Trial<'_>) -> Outcome {
 }
 
 async fn require_list(trial: &mut Trial<'_>, filter: KeyFilter, keys: &[KeyRecord], limits: &[u16]) -> Outcome {
-    for keys_of in [KeysOf::All, KeysOf::Owner(fixture::team("core")?.owner())] {
+    let creators = [Creator::System, Creator::User("system".parse()?)].map(KeysOf::Creator);
+    for keys_of in [KeysOf::All, KeysOf::Owner(fixture::team("core")?.owner())].into_iter().chain(creators) {
         let whose = describe(&filter);
         let list = List { whose: &whose, keys_of, filter, members: Rule::ListFilter };
         let expected = list.expected(keys);
@@ -105,7 +106,9 @@ async fn stored_crowd(trial: &mut Trial<'_>) -> Outcome<Vec<KeyRecord>> {
         let key = trial.keys.key(grant)?;
         let first = previous.unwrap_or(*current);
         let digest = trial.keys.digest_of(first);
-        let mut key = KeyRecord { validity: validity(None, *ends_at)?, current: digest, ..key };
+        // A user whose id looks like the name of the service itself is a user.
+        let created_by = if number % 3 == 0 { Creator::User("system".parse()?) } else { Creator::System };
+        let mut key = KeyRecord { validity: validity(None, *ends_at)?, current: digest, created_by, ..key };
         trial.insert(&key).await?;
         if previous.is_some() {
             let previous = PreviousSecret { digest: key.current, ends_at: UnixTime::MIN, last_used_at: None };

@@ -24,8 +24,12 @@ pub(super) async fn check_key_ids(trial: &mut Trial<'_>) -> Outcome {
     trial.require_answer(Rule::IdsByteByByte, "insert, an id that differs in case", &answer, &Ok(()));
 
     trial.change(&mut first, Change::DISABLE).await?;
-    let changes =
-        [Change::DISABLE, Change::END_OVERLAP, Change::touch(fixture::later(1)), Change::revoke(fixture::later(1))];
+    let changes = [
+        Change::DISABLE,
+        Change::end_overlap(&second),
+        Change::touch(fixture::later(1)),
+        Change::revoke(fixture::later(1)),
+    ];
     for change in changes {
         // Of an id that is not stored: nothing that is may change.
         let _ = trial.store.ask(upper, &change, None).await?;

@@ -80,7 +80,7 @@ const RIVAL_CHANGES: &[(&str, Changes)] = &[
         let touch = |(second, slot)| Change::Touch { slot, used_at: later(second), now: later(9) };
         Ok((1..5).zip(slots).map(touch).collect())
     }),
-    ("end_overlap", |_, _| Ok(repeat_n(Change::END_OVERLAP, 4).collect())),
+    ("end_overlap", |_, key| Ok(repeat_n(Change::end_overlap(key), 4).collect())),
     ("rotate", |keys, key| {
         let mut key = key.clone();
         let mut changes = Vec::new();
@@ -252,7 +252,7 @@ pub(super) async fn check_parts(trial: &mut Trial<'_>) -> Outcome {
         let (rename, label) = (Change::rename(trial.keys.name()?), Change::set_labels(trial.keys.labels()?));
         // A disabled key is not rotated, so these two never meet.
         let changes = if round % 2 == 0 {
-            [touch, rename, label, Change::END_OVERLAP, Change::DISABLE]
+            [touch, rename, label, Change::end_overlap(&key), Change::DISABLE]
         } else {
             let again = Change::touch(later(2));
             [touch, rename, label, again, trial.keys.rotation_with(&key, PreviousChange::Clear)]

@@ -44,7 +44,7 @@ pub(super) async fn check_previous(trial: &mut Trial<'_>) -> Outcome {
         let mut key = trial.stored_key(fixture::team("core")?).await?;
         for (when, step) in WALK {
             let (change, rule) = match step {
-                Step::EndOverlap => (Change::END_OVERLAP, Rule::NothingElseChanges),
+                Step::EndOverlap => (Change::end_overlap(&key), Rule::NothingElseChanges),
                 Step::Clear => (trial.keys.rotation_with(&key, PreviousChange::Clear), Rule::RotatePrevious),
                 Step::Keep => (trial.keys.rotation_with(&key, PreviousChange::Keep), Rule::RotateKeepsStored),
                 Step::Upgrade => (trial.keys.upgrade(&key), Rule::RotateKeepsStored),

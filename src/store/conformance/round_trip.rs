@@ -42,7 +42,7 @@ pub(super) async fn check_scopes(trial: &mut Trial<'_>) -> Outcome {
             Change::set_labels(trial.keys.labels()?),
             Change::touch(fixture::later(1)),
             trial.keys.rotation(&key),
-            Change::END_OVERLAP,
+            Change::end_rotation(&key),
             Change::DISABLE,
             Change::ENABLE,
             Change::revoke(fixture::later(2)),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     grant::Grant,
     record::{KeyRecord, RevocationCause, Status},
-    store::{Conflict, PreviousChange},
+    store::{Conflict, Operation, PreviousChange},
     time::UnixTime,
 };
 
@@ -69,7 +69,13 @@ const TABLE: &[Row] = &[
         active: Refused(Conflict::Changed),
         disabled: Refused(Conflict::Disabled),
     },
-    Row { change: |_, _| Ok(Change::END_OVERLAP), active: Changed, disabled: Changed },
+    Row { change: |_, key| Ok(Change::end_overlap(key)), active: Changed, disabled: Changed },
+    Row {
+        // Of a rotation that is not the one that is under way.
+        change: |keys, _| Ok(Change::Make(Operation::EndOverlap(Some(keys.digest())), AT)),
+        active: Refused(Conflict::Changed),
+        disabled: Refused(Conflict::Changed),
+    },
     Row { change: |_, _| Ok(Change::touch(AT)), active: Changed, disabled: Changed },
 ];
 
@@ -139,9 +145,11 @@ pub(super) async fn check_unchanged(trial: &mut Trial<'_>) -> Outcome {
     for status in [Status::Active, Status::Disabled, REVOKED] {
         for grant in [fixture::personal("core")?, fixture::team("core")?] {
             let mut key = used_key(trial, grant, Status::Active).await?;
-            for change in
-                [Change::END_OVERLAP, Change::rename(trial.keys.name()?), Change::set_labels(trial.keys.labels()?)]
-            {
+            for change in [
+                Change::end_overlap(&key),
+                Change::rename(trial.keys.name()?),
+                Change::set_labels(trial.keys.labels()?),
+            ] {
                 trial.change(&mut key, change).await?;
             }
             trial.change(&mut key, Change::touch(fixture::later(3))).await?;
@@ -155,7 +163,7 @@ pub(super) async fn check_unchanged(trial: &mut Trial<'_>) -> Outcome {
             }
             if !key.is_revoked() {
                 let (name, labels) = (key.name.clone(), key.labels.clone());
-                changes.extend([Change::END_OVERLAP, Change::rename(name), Change::set_labels(labels)]);
+                changes.extend([Change::end_overlap(&key), Change::rename(name), Change::set_labels(labels)]);
             }
             for change in changes {
                 let when = format!("{} of a key that is {}, which changes nothing", change.name(), key.status);

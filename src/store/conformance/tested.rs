@@ -41,12 +41,12 @@ impl Tested {
 
     /// Inserts a key: one that looks imported with the event of an import.
     pub(super) async fn insert(&self, record: &KeyRecord) -> Outcome<Result<(), Conflict>> {
-        let (name, expires_at) = (record.name.clone(), record.validity.expires_at());
+        let (name, labels, expires_at) = (record.name.clone(), record.labels.clone(), record.validity.expires_at());
         let level = record.grant.permission().map(Permission::level);
         let kind = if record.current.algorithm().is_legacy() {
-            EventKind::Imported { name, level, created_at: record.created_at, expires_at }
+            EventKind::Imported { name, level, created_at: record.created_at, expires_at, labels }
         } else {
-            EventKind::Created { name, level, expires_at }
+            EventKind::Created { name, level, expires_at, labels }
         };
         let draft = self.ledger.draft(record.created_at)?;
         self.ledger.note_new(record);
