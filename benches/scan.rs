@@ -54,6 +54,7 @@ fn main() {
         ("secrets cut off", "acmet1_aaaaaaaaaaaaaaaa_a"),
         ("one word", "a"),
         ("bodies with a wrong checksum", WRONG),
+        ("bodies that begin in another's", "acmet1_aaaaaaaaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ] {
         linear(name, &unit.repeat(size / 16 / unit.len()), &unit.repeat(size / 4 / unit.len()), rounds);
     }
@@ -65,7 +66,7 @@ fn compare(text: &str, tokens: usize, rounds: u32) {
         many.with_issuer(format!("other{}", char::from(letter)).parse().unwrap())
     });
     let search = memmem::Finder::new(ACME.as_str());
-    let pattern = format!("(?-u:\\b){}(?-u:\\b)", Pattern::new(ACME));
+    let pattern = Pattern::new(ACME).to_string();
     let (expression, of_bytes) = (Regex::new(&pattern).unwrap(), bytes::Regex::new(&pattern).unwrap());
     let chunks = || text.as_bytes().chunks(8 << 10);
 
@@ -125,7 +126,7 @@ fn linear(name: &str, short: &str, long: &str, rounds: u32) {
         }
     }
     let ratio = of_long.as_secs_f64() / of_short.as_secs_f64();
-    println!("  {ratio:5.2}  {name:<28} {:5.1} GB/s", long.len() as f64 / of_long.as_secs_f64() / 1e9);
+    println!("  {ratio:5.2}  {name:<30} {:5.1} GB/s", long.len() as f64 / of_long.as_secs_f64() / 1e9);
 }
 
 /// A token of which only the checksum is wrong: it is hashed.

@@ -4,17 +4,18 @@
 //!
 //! | | finds | for |
 //! |---|---|---|
-//! | [`Scanner::find`] | whole tokens of version 1 that stand alone; it says of each whether the checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
-//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version, glued to other text | logs, where leaking a secret is worse than over-redacting |
+//! | [`Scanner::find`] | whole tokens of version 1 whose checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
+//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version | logs, where leaking a secret is worse than over-redacting |
 //!
-//! A token stands alone if no ASCII letter, digit or `_` is beside it. Every other byte is a boundary, parts of longer
-//! UTF-8 sequences included: text need not be UTF-8 to be searched.
+//! Neither asks what is beside a token: the letter of an escape, as in `\nkgt1_...`, a colour of a terminal, or another
+//! token. Text need not be UTF-8 to be searched.
 //!
 //! Both take time in proportion to the text, whatever it is. There is one search for all issuers; each place that looks
 //! like a token is then held against each of them.
 //!
-//! What is encoded is not seen: a token in Base64, wrapped over two lines, or with a `_` that is written as `%5F`.
-//! Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole.
+//! What is encoded is not seen: a token in Base64 or UTF-16, wrapped over two lines, or with a `_` that is written as
+//! `%5F`. Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole, and has
+//! the list of what is not found.
 
 mod pattern;
 mod redact;
@@ -29,7 +30,7 @@ pub use self::{pattern::Pattern, writer::RedactingWriter};
 use crate::{
     id::{KeyId, KeyKind},
     name::Issuer,
-    token::{DisplayToken, ParseTokenError, Token, UnverifiedToken},
+    token::{DisplayToken, Token, UnverifiedToken},
 };
 
 /// Looks for the tokens of one or several issuers.
@@ -44,7 +45,6 @@ use crate::{
 /// assert_eq!(found.len(), 1);
 /// assert_eq!(found[0].range(), 19..82);
 /// assert_eq!(found[0].public().to_string(), "kgt1_wk59pfKL0jFi2YYv");
-/// assert!(found[0].has_valid_checksum());
 ///
 /// assert_eq!(KG.redact(log), "GET /v1/models key=kgt1_wk59pfKL0jFi2YYv_[redacted] 200");
 /// ```
@@ -76,24 +76,30 @@ impl Scanner {
         self
     }
 
-    /// Finds whole tokens that stand alone, in text or bytes, in their order.
+    /// Finds whole tokens whose checksum holds, in text or bytes, in their order.
     ///
-    /// It allocates nothing, and hashes once for each find.
+    /// The leftmost comes first, and the search goes on behind its end. It does not matter what is beside a token. It
+    /// allocates nothing, and hashes only what has the form of a token.
     ///
     /// ```
     /// # use keygate::{Issuer, scan::Scanner};
     /// # let scanner = Scanner::new(Issuer::from_static("kg"));
-    /// let file = b"\xff\xfe KEY='kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d'";
-    /// let tokens: Vec<&str> = scanner
-    ///     .find(file)
-    ///     .filter(|found| found.has_valid_checksum())
-    ///     .map(|found| found.expose_secret())
-    ///     .collect();
+    /// let file = b"\xff\xfe\\nkgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d\\n";
+    /// let tokens: Vec<&str> = scanner.find(file).map(|found| found.expose_secret()).collect();
     /// assert_eq!(tokens.len(), 1);
+    ///
+    /// let mistyped = "kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM2_2845041d";
+    /// assert_eq!(scanner.find(mistyped).count(), 0);
     /// ```
     pub fn find<'t, T: AsRef<[u8]> + ?Sized>(&self, text: &'t T) -> impl Iterator<Item = TokenMatch<'t>> {
         let text = text.as_ref();
-        Shapes::new(self, text).filter_map(|shape| TokenMatch::at(&shape, text))
+        let mut from = 0;
+        Shapes::new(self, text).filter_map(move |shape| {
+            let found =
+                self.issuers_of(text, shape.kind).find_map(|issuer| TokenMatch::at(&shape, issuer, text, from))?;
+            from = found.range().end;
+            Some(found)
+        })
     }
 
     /// Puts redaction before a writer: what is written comes through without secrets, however it is cut into pieces.
@@ -102,12 +108,14 @@ impl Scanner {
         RedactingWriter::new(self.clone(), inner)
     }
 
-    fn issuers(&self) -> impl Iterator<Item = Issuer> {
-        iter::once(self.first).chain(self.others.iter().copied())
+    /// Returns the issuers that end before a kind: `kg` and `akg`, if both are looked for.
+    fn issuers_of(&self, text: &[u8], kind: usize) -> impl Iterator<Item = Issuer> {
+        let before = text.get(..kind).unwrap_or_default();
+        iter::once(self.first).chain(self.others.iter().copied()).filter(|issuer| before.ends_with(issuer.as_bytes()))
     }
 }
 
-/// A whole token of version 1 that stands alone in a text, its checksum right or wrong.
+/// A whole token of version 1 in a text, whose checksum holds.
 ///
 /// # Security
 ///
@@ -121,36 +129,22 @@ pub struct TokenMatch<'t> {
     issuer: Issuer,
     kind: KeyKind,
     id: KeyId,
-    has_valid_checksum: bool,
 }
 
 impl<'t> TokenMatch<'t> {
-    fn at(shape: &Shape, text: &'t [u8]) -> Option<Self> {
-        let &Shape { start, issuer, kind, id, .. } = shape;
-        let (before, rest) = text.split_at_checked(start)?;
-        let (token, after) = rest.split_at_checked(issuer.as_bytes().len().checked_add(Token::LENGTH_AFTER_ISSUER)?)?;
-        if before.last().is_some_and(is_word) || after.first().is_some_and(is_word) {
-            return None;
-        }
+    /// Takes what has this shape for a token of this issuer, if it does not begin before a place and is one.
+    fn at(shape: &Shape, issuer: Issuer, text: &'t [u8], from: usize) -> Option<Self> {
+        let start = shape.kind.checked_sub(issuer.as_bytes().len()).filter(|start| *start >= from)?;
+        let token = text.get(start..shape.kind.checked_add(Token::LENGTH_AFTER_ISSUER)?)?;
         let token = core::str::from_utf8(token).ok()?;
-        let has_valid_checksum = match UnverifiedToken::parse(issuer, token) {
-            Ok(_) => true,
-            Err(ParseTokenError::ChecksumMismatch) => false,
-            Err(_) => return None,
-        };
-        Some(Self { token, start, issuer, kind, id, has_valid_checksum })
+        let parsed = UnverifiedToken::parse(issuer, token).ok()?;
+        Some(Self { token, start, issuer, kind: parsed.kind(), id: parsed.id() })
     }
 
     /// Returns where the token is, in bytes.
     #[must_use]
     pub const fn range(&self) -> Range<usize> {
         self.start..self.start.saturating_add(self.token.len())
-    }
-
-    /// Returns `true` if the checksum fits. Where it does not, this is a mistyped token, or an invented one.
-    #[must_use]
-    pub const fn has_valid_checksum(&self) -> bool {
-        self.has_valid_checksum
     }
 
     /// Returns the part that lists and logs show.
@@ -194,12 +188,6 @@ impl fmt::Debug for TokenMatch<'_> {
         f.debug_struct("TokenMatch")
             .field("range", &self.range())
             .field("public", &format_args!("{}", self.public()))
-            .field("has_valid_checksum", &self.has_valid_checksum)
             .finish_non_exhaustive()
     }
-}
-
-/// What a token is made of, and what a double click selects.
-fn is_word(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || *byte == b'_'
 }

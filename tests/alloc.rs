@@ -201,7 +201,7 @@ fn text_that_is_searched() {
         (format!("key={}", token.expose_secret()), format!("{display} said kgp1_ {display}_. ").repeat(99));
     let scanner = Scanner::new(KG);
     assert_allocates_nothing("find", || {
-        assert_eq!(scanner.find(&with).filter(|found| found.has_valid_checksum()).count(), 1);
+        assert_eq!(scanner.find(&with).count(), 1);
         assert_eq!(scanner.find(&without).count(), 0);
     });
     assert_allocates_nothing("redact", || {

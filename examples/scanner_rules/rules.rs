@@ -1,8 +1,8 @@
 //! The rules of each scanner, in the form that it reads.
 //!
-//! Boundaries are where they differ. RE2 (gitleaks, TruffleHog) has `\b` for ASCII only, which is exact.
-//! Kingfisher compares the checksum, so that a chance hit is none. Python has look-around. GitHub's engine, Hyperscan,
-//! has no look-around; what stands beside a token is a field of its own there.
+//! None asks for a boundary: what is beside a token says nothing, be it the letter of an escape or another token.
+//! detect-secrets and Kingfisher compare the checksum, so that a chance hit is none. What stands beside a token is a field
+//! of its own for GitHub, and left empty it means a boundary; so it is filled with what is always there.
 
 use std::sync::Mutex;
 
@@ -60,7 +60,7 @@ useDefault = true
 [[rules]]
 id = "{issuer}-api-key"
 description = "An API key of {issuer}"
-regex = '''\b{pattern}\b'''
+regex = '''{pattern}'''
 keywords = ["{personal}", "{team}"]
 "#
     )
@@ -80,7 +80,7 @@ detectors:
       - {personal}
       - {team}
     regex:
-      token: '\b({pattern})\b'
+      token: '({pattern})'
 "
     )
 }
@@ -96,8 +96,8 @@ Settings, Advanced Security, Custom patterns, New pattern. The last three are un
 |---|---|
 | Pattern name | `{issuer} API key` |
 | Secret format | `{pattern}` |
-| Before secret | `\A\|[^0-9A-Za-z_]` |
-| After secret | `\z\|[^0-9A-Za-z_]` |
+| Before secret | `\A\|[\s\S]` |
+| After secret | `\z\|[\s\S]` |
 | Test string | `{sample}` |
 
 In the table, `\|` is a `|`.
@@ -115,13 +115,11 @@ rules:
     id: keygate.{issuer}.1
     pattern: |
       (?x)
-      \b
       (
         (?P<body> {body} )
         _
         (?P<checksum> {checksum} )
       )
-      \b
     min_entropy: 3.0
     confidence: high
     # The first digits of SHA-256 of everything before them: a mistyped or invented token is no find.
@@ -151,7 +149,8 @@ from detect_secrets.plugins.base import RegexBasedDetector
 class KeygateDetector(RegexBasedDetector):
     secret_type = "{issuer} API key"
 
-    denylist = [re.compile(r"(?<![A-Za-z0-9_]){pattern}(?![A-Za-z0-9_])")]
+    # Looks ahead, so that what only looks like a key hides none that begins in it.
+    denylist = [re.compile(r"(?=({pattern}))")]
 
     def analyze_string(self, string):
         for token in super().analyze_string(string):

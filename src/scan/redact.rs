@@ -26,37 +26,21 @@ impl Scanner {
     /// ```
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some(pieces) = self.pieces(text.as_bytes()) else { return Cow::Borrowed(text) };
-        let mut redacted = String::with_capacity(text.len());
-        for (visible, mark) in pieces {
-            // INVARIANT: what is hidden is ASCII, so the text is cut between characters.
-            redacted.push_str(text.get(visible).unwrap_or_default());
-            redacted.push_str(mark);
+        let mut hidden = self.hidden(text.as_bytes()).peekable();
+        if hidden.peek().is_none() {
+            return Cow::Borrowed(text);
         }
-        Cow::Owned(redacted)
+        Cow::Owned(text_of(pieces(hidden, text.len()), text))
     }
 
     /// As [`Scanner::redact`], for text that may not be UTF-8.
     #[must_use]
     pub fn redact_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
-        let Some(pieces) = self.pieces(text) else { return Cow::Borrowed(text) };
-        let mut redacted = Vec::with_capacity(text.len());
-        for (visible, mark) in pieces {
-            redacted.extend_from_slice(text.get(visible).unwrap_or_default());
-            redacted.extend_from_slice(mark.as_bytes());
-        }
-        Cow::Owned(redacted)
-    }
-
-    /// Returns the pieces that stay, and what follows each of them; or nothing, if all stays.
-    fn pieces(&self, text: &[u8]) -> Option<impl Iterator<Item = (Range<usize>, &'static str)>> {
         let mut hidden = self.hidden(text).peekable();
-        hidden.peek()?;
-        let (mut from, length) = (0, text.len());
-        Some(hidden.map(Some).chain(iter::once(None)).map(move |hidden| match hidden {
-            Some(Range { start, end }) => (core::mem::replace(&mut from, end)..start, MARK),
-            None => (from..length, ""),
-        }))
+        if hidden.peek().is_none() {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(bytes_of(pieces(hidden, text.len()), text))
     }
 
     /// Returns the parts that must not be seen, in their order.
@@ -67,5 +51,37 @@ impl Scanner {
     }
 }
 
+/// A piece of a text that stays, and what follows it.
+pub(super) type Piece = (Range<usize>, &'static str);
+
+pub(super) fn pieces(hidden: impl Iterator<Item = Range<usize>>, length: usize) -> impl Iterator<Item = Piece> {
+    let mut from = 0;
+    hidden.map(Some).chain(iter::once(None)).map(move |hidden| match hidden {
+        Some(Range { start, end }) => (core::mem::replace(&mut from, end)..start, MARK),
+        None => (from..length, ""),
+    })
+}
+
+/// Returns what is seen of a text.
+pub(super) fn text_of(pieces: impl Iterator<Item = Piece>, text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    for (visible, mark) in pieces {
+        // INVARIANT: what is hidden is ASCII, so the text is cut between characters.
+        redacted.push_str(text.get(visible).unwrap_or_default());
+        redacted.push_str(mark);
+    }
+    redacted
+}
+
+/// As [`text_of`], for text that may not be UTF-8.
+pub(super) fn bytes_of(pieces: impl Iterator<Item = Piece>, text: &[u8]) -> Vec<u8> {
+    let mut redacted = Vec::with_capacity(text.len());
+    for (visible, mark) in pieces {
+        redacted.extend_from_slice(text.get(visible).unwrap_or_default());
+        redacted.extend_from_slice(mark.as_bytes());
+    }
+    redacted
+}
+
 /// What stands in the place of a secret.
-pub(super) const MARK: &str = "[redacted]";
+const MARK: &str = "[redacted]";

@@ -5,18 +5,15 @@ use core::ops::Range;
 use super::Scanner;
 use crate::{
     encoding::is_alphanumeric,
-    id::{KeyId, KeyKind},
+    id::KeyId,
     name::Issuer,
     token::{CHECKSUM_LENGTH, HEAD_LENGTH, SECRET_LENGTH, Token, is_version},
 };
 
-/// `issuer kind version "_" id "_"`, whatever stands before it, and the place where a secret would begin.
+/// `issuer kind version "_" id "_"`, whatever stands before it.
 pub(super) struct Shape {
-    pub(super) start: usize,
-    pub(super) issuer: Issuer,
-    pub(super) kind: KeyKind,
-    pub(super) id: KeyId,
-    pub(super) secret: usize,
+    /// Where the kind stands. An issuer that is looked for ends before it.
+    pub(super) kind: usize,
 }
 
 impl Shape {
@@ -26,12 +23,13 @@ impl Shape {
     /// Returns what must not be seen: the symbols of the secret, as many as there are, and after a whole one the
     /// checksum. Whether a byte is in it depends on no byte after it, so that a stream can be redacted without waiting.
     pub(super) fn hidden(&self, text: &[u8]) -> Range<usize> {
-        let rest = text.get(self.secret..).unwrap_or_default();
+        let secret = self.kind.saturating_add(SECRET);
+        let rest = text.get(secret..).unwrap_or_default();
         let mut length = alphanumerics(rest, SECRET_LENGTH);
         if let (SECRET_LENGTH, Some([b'_', checksum @ ..])) = (length, rest.get(SECRET_LENGTH..)) {
             length = SECRET_LENGTH.saturating_add(1).saturating_add(alphanumerics(checksum, CHECKSUM_LENGTH));
         }
-        self.secret..self.secret.saturating_add(length)
+        secret..secret.saturating_add(length)
     }
 }
 
@@ -52,23 +50,13 @@ impl<'s, 't> Shapes<'s, 't> {
     }
 
     fn at(&self, kind: usize) -> Option<Shape> {
-        let (before, head) = self.text.split_at_checked(kind)?;
-        // The separators are where they should be.
-        let [symbol, version, _, rest @ ..] = head else { return None };
+        // The kind and the separators are where they should be.
+        let [_, version, _, rest @ ..] = self.text.get(kind..)? else { return None };
         let (id, _) = rest.split_first_chunk::<{ KeyId::LENGTH }>()?;
         if !is_version(*version) || !is_alphanumeric(id) {
             return None;
         }
-        // Of two issuers of which one ends with the other, the longer: a shorter one would be glued to its beginning.
-        let issuers = self.scanner.issuers().filter(|issuer| before.ends_with(issuer.as_bytes()));
-        let issuer = issuers.max_by_key(|issuer| issuer.as_bytes().len())?;
-        Some(Shape {
-            start: kind.checked_sub(issuer.as_bytes().len())?,
-            issuer,
-            kind: KeyKind::from_symbol(*symbol)?,
-            id: KeyId::from_checked(*id),
-            secret: kind.checked_add(SECOND)?.checked_add(1)?,
-        })
+        self.scanner.issuers_of(self.text, kind).next().map(|_| Shape { kind })
     }
 }
 
@@ -117,5 +105,7 @@ fn is_skeleton(kind: u8, first: u8, second: u8) -> u8 {
 /// From the kind to the separator before the id, and to the one after it.
 const FIRST: usize = HEAD_LENGTH.saturating_sub(1);
 const SECOND: usize = HEAD_LENGTH.saturating_add(KeyId::LENGTH);
+/// From the kind to the secret.
+const SECRET: usize = SECOND.saturating_add(1);
 /// Enough for several of the widest instructions.
 const BLOCK: usize = 64;

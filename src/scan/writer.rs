@@ -1,11 +1,18 @@
 //! Redaction of what is written in pieces.
 
-use alloc::vec::Vec;
-use core::fmt;
+use alloc::{borrow::Cow, vec::Vec};
+use core::{fmt, iter, ops::Range};
 
 use zeroize::Zeroizing;
 
-use super::{Scanner, is_word, redact::MARK, shape::Shape};
+#[cfg(feature = "std")]
+use super::redact::bytes_of;
+use super::{
+    Scanner,
+    redact::{Piece, pieces, text_of},
+    shape::{Shape, Shapes},
+};
+use crate::name::Issuer;
 
 /// A writer that leaves out the secrets of tokens, wherever the pieces are cut that it is given.
 ///
@@ -17,8 +24,9 @@ use super::{Scanner, is_word, redact::MARK, shape::Shape};
 /// [`RedactingWriter::into_inner`], loses nothing. Of a token that the end cuts off, the part of the secret that came
 /// is left out too. Those 70 bytes are all that it keeps.
 ///
-/// What is written at once reaches the inner writer in several pieces where something is left out of it. If several
-/// threads write to one place, lock it first, as in `scanner.writer(std::io::stdout().lock())`.
+/// Each write reaches the inner writer in one write, also where something is left out of it: an event that a logger
+/// writes at once stays whole, whatever other threads write to the same place. An inner writer that takes less gets the
+/// rest in further ones.
 ///
 /// ```
 /// use core::fmt::Write;
@@ -35,10 +43,9 @@ use super::{Scanner, is_word, redact::MARK, shape::Shape};
 ///
 /// # Security
 ///
-/// What it keeps may hold a part of a secret, and is wiped on drop. `std::io::Write::write` may take less than it is
-/// given, as ever; if the inner writer fails in the middle of `[redacted]`, a retry writes that again. Whether what failed
-/// is tried again or given up, nobody can tell: after a failure, other than that it was interrupted, the rest of the word
-/// that goes on is left out.
+/// What it keeps may hold a part of a secret, and is wiped on drop. `std::io::Write::write` takes less than it is given
+/// where the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. Whether
+/// what failed is tried again or given up, nobody can tell: after a failure, the rest of the word that goes on is left out.
 pub struct RedactingWriter<W> {
     scanner: Scanner,
     inner: W,
@@ -48,12 +55,6 @@ pub struct RedactingWriter<W> {
     is_hiding: bool,
     /// Whether it is unknown what came last: a write failed, and may be given up or tried again.
     is_lost: bool,
-}
-
-/// The next bytes that are treated alike.
-struct Step {
-    length: usize,
-    is_hidden: bool,
 }
 
 impl<W> RedactingWriter<W> {
@@ -78,42 +79,61 @@ impl<W> RedactingWriter<W> {
         self.inner
     }
 
-    /// Says how the next bytes are treated. At least one is, unless there is none.
-    fn step(&mut self, text: &[u8]) -> Step {
-        if self.is_lost {
-            let word = text.iter().take_while(|byte| is_word(byte)).count();
-            if word > 0 {
-                return Step { length: word, is_hidden: true };
-            }
-            self.is_lost = false;
-            self.is_hiding = false;
-            self.tail.clear();
-        }
-        self.step_of_word(text).unwrap_or_else(|| {
-            let hidden = self.scanner.hidden(text).next();
-            Step { length: hidden.map_or(text.len(), |hidden| hidden.start), is_hidden: false }
-        })
+    /// Returns the parts of what comes next that must not be seen, in their order.
+    fn hidden(&mut self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut hidden = self.hidden_of_word(text);
+        let known = hidden.last().map_or(0, |last| last.end);
+        hidden.extend(self.scanner.hidden(text).filter(|hidden| hidden.start >= known));
+        hidden
     }
 
-    /// Says how a word that began before goes on, if something is hidden of what it goes on with.
-    fn step_of_word(&mut self, text: &[u8]) -> Option<Step> {
+    /// Returns what must not be seen of the word that began before.
+    fn hidden_of_word(&mut self, text: &[u8]) -> Vec<Range<usize>> {
+        let word = text.iter().take_while(|byte| is_word(byte));
+        if self.is_lost {
+            return iter::once(0..word.count()).filter(|word| !word.is_empty()).collect();
+        }
         let kept = self.tail.len();
         if kept == 0 {
-            return None;
+            return Vec::new();
         }
-        // A token reaches only so far.
-        self.tail.extend(text.iter().take(REACH).take_while(|byte| is_word(byte)));
-        let hidden = self.scanner.hidden(&self.tail).find(|hidden| hidden.end > kept);
+        // A token that began before reaches only so far, and its kind only so.
+        self.tail.extend(word.take(REACH));
+        let last_kind = kept.saturating_add(Issuer::MAX_LENGTH);
+        let began = Shapes::new(&self.scanner, &self.tail).take_while(|shape| shape.kind < last_kind);
+        let shifted = began.map(|shape| shape.hidden(&self.tail)).map(|Range { start, end }| {
+            // What is before the text was left out when it came.
+            start.saturating_sub(kept)..end.saturating_sub(kept)
+        });
+        let hidden = shifted.filter(|hidden| !hidden.is_empty()).collect();
         self.tail.truncate(kept);
-        let hidden = hidden?;
-        Some(match hidden.start.checked_sub(kept) {
-            None | Some(0) => Step { length: hidden.end.saturating_sub(kept), is_hidden: true },
-            Some(length) => Step { length, is_hidden: false },
-        })
+        hidden
     }
 
-    /// Remembers what a step was about.
-    fn took(&mut self, text: &[u8], is_hidden: bool) {
+    /// Returns the pieces that go on to the inner writer. What is hidden in two writes has one mark.
+    fn pieces(&self, hidden: &[Range<usize>], length: usize) -> impl Iterator<Item = Piece> {
+        let is_marked = self.is_hiding && hidden.first().is_some_and(|first| first.start == 0);
+        let pieces = pieces(hidden.iter().cloned(), length).enumerate();
+        pieces.map(move |(place, (visible, mark))| (visible, if is_marked && place == 0 { "" } else { mark }))
+    }
+
+    /// Returns how many bytes have come through where so many of the pieces have.
+    #[cfg(feature = "std")]
+    fn taken(&self, hidden: &[Range<usize>], length: usize, mut written: usize) -> usize {
+        for (Range { start, end }, mark) in self.pieces(hidden, length) {
+            let taken = start.saturating_add(written).min(end);
+            written = written.saturating_sub(taken.saturating_sub(start));
+            if taken < end || written < mark.len() {
+                return taken;
+            }
+            written = written.saturating_sub(mark.len());
+        }
+        length
+    }
+
+    /// Remembers what came through.
+    fn took(&mut self, text: &[u8], hidden: &[Range<usize>]) {
+        self.is_lost = self.is_lost && text.iter().all(is_word);
         let run = text.iter().rev().take(REACH).take_while(|byte| is_word(byte)).count();
         if run < text.len() {
             self.tail.clear();
@@ -121,28 +141,23 @@ impl<W> RedactingWriter<W> {
         self.tail.extend_from_slice(text.get(text.len().saturating_sub(run)..).unwrap_or_default());
         let excess = self.tail.len().saturating_sub(REACH);
         self.tail.drain(..excess);
-        self.is_hiding = is_hidden;
+        let last = text.len().checked_sub(1);
+        self.is_hiding = last.map_or(self.is_hiding, |last| hidden.iter().any(|hidden| hidden.contains(&last)));
     }
 }
 
 impl<W: fmt::Write> fmt::Write for RedactingWriter<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let Step { length, is_hidden } = self.step(rest.as_bytes());
-            // INVARIANT: what is hidden is ASCII, so a text is cut between characters.
-            let (piece, after) = rest.split_at_checked(length).ok_or(fmt::Error)?;
-            let was_hiding = core::mem::replace(&mut self.is_hiding, is_hidden);
-            let written = match (is_hidden, was_hiding) {
-                (false, _) => self.inner.write_str(piece),
-                (true, false) => self.inner.write_str(MARK),
-                (true, true) => Ok(()),
-            };
-            self.is_lost |= written.is_err();
-            written?;
-            self.took(piece.as_bytes(), is_hidden);
-            rest = after;
+        let hidden = self.hidden(text.as_bytes());
+        let visible = match hidden.is_empty() {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(text_of(self.pieces(&hidden, text.len()), text)),
+        };
+        if !visible.is_empty() && self.inner.write_str(&visible).is_err() {
+            self.is_lost = true;
+            return Err(fmt::Error);
         }
+        self.took(text.as_bytes(), &hidden);
         Ok(())
     }
 }
@@ -151,26 +166,29 @@ impl<W: fmt::Write> fmt::Write for RedactingWriter<W> {
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 impl<W: std::io::Write> std::io::Write for RedactingWriter<W> {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        // One step a call, so that what was taken is known even where the inner writer takes little or fails; and not
-        // too much at once, since what it does not take is looked at again.
-        let text = text.get(..AT_ONCE).unwrap_or(text);
-        if text.is_empty() {
-            return Ok(0);
-        }
-        let Step { length, is_hidden } = self.step(text);
-        let piece = text.get(..length).unwrap_or_default();
-        let written = match (is_hidden, self.is_hiding) {
-            (false, _) => self.inner.write(piece),
-            (true, false) => self.inner.write_all(MARK.as_bytes()).map(|()| length),
-            (true, true) => Ok(length),
+        let hidden = self.hidden(text);
+        let visible = match hidden.is_empty() {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(bytes_of(self.pieces(&hidden, text.len()), text)),
         };
-        match written {
-            Ok(length) => self.took(piece.get(..length).unwrap_or(piece), is_hidden),
-            // Everybody tries that again with the same bytes.
-            Err(ref error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => self.is_lost = true,
+        let mut rest = &*visible;
+        // All of it, since what was not taken would be searched again.
+        let mut failed = Ok(());
+        while !rest.is_empty() && failed.is_ok() {
+            match self.inner.write(rest) {
+                Ok(0) => break,
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => failed = Err(error),
+            }
         }
-        written
+        let taken = self.taken(&hidden, text.len(), visible.len().saturating_sub(rest.len()));
+        if let (0, Err(error)) = (taken, failed) {
+            self.is_lost = true;
+            return Err(error);
+        }
+        self.took(text.get(..taken).unwrap_or_default(), &hidden);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -186,5 +204,8 @@ impl<W> fmt::Debug for RedactingWriter<W> {
 
 /// How far back a token can reach from one of its bytes.
 const REACH: usize = Shape::MAX_LENGTH.saturating_sub(1);
-#[cfg(feature = "std")]
-const AT_ONCE: usize = 65_536;
+
+/// What a token is made of.
+fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'_'
+}

@@ -15,25 +15,32 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// A token stands alone, so it is a whole word.
-pub(crate) fn find(issuers: &[&str], text: &[u8]) -> Vec<(usize, usize, String, bool)> {
-    let (mut found, mut start) = (Vec::new(), 0);
-    for word in words(text) {
-        let end = start + word.len();
-        for issuer in issuers {
-            let Ok(word) = core::str::from_utf8(word) else { continue };
-            let Some(rest) = word.strip_prefix(issuer) else { continue };
-            let parts: Vec<_> = rest.split('_').collect();
-            let ["p1" | "t1", id, secret, checksum] = parts[..] else { continue };
-            let is_hex = checksum.chars().all(|symbol| "0123456789abcdef".contains(symbol));
-            if (id.len(), secret.len(), checksum.len(), is_hex) == (16, 32, 8, true) {
-                let hash = Sha256::digest(&word[..word.len() - 9]);
-                let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-                let is_valid = digits == checksum;
-                found.push((start, end, format!("{issuer}{}_{id}", parts[0]), is_valid));
-            }
+/// What has the form of a token, at each place of the text: where it begins, what it is, and what is shown of it.
+pub(crate) fn near<'a>(issuers: &'a [&str], text: &'a [u8]) -> impl Iterator<Item = (usize, &'a str, String)> {
+    let issuer_at = move |start: usize| issuers.iter().map(move |issuer| (start, *issuer));
+    (0..text.len()).flat_map(issuer_at).filter_map(|(start, issuer)| {
+        let token = text.get(start..start + issuer.len() + 61)?;
+        let token = core::str::from_utf8(token).ok()?;
+        let parts: Vec<_> = token.strip_prefix(issuer)?.split('_').collect();
+        let [kind @ ("p1" | "t1"), id, secret, checksum] = parts[..] else { return None };
+        let is_alphanumeric = |text: &str| text.chars().all(|symbol| symbol.is_ascii_alphanumeric());
+        let is_hex = checksum.chars().all(|symbol| "0123456789abcdef".contains(symbol));
+        let fits = (id.len(), secret.len(), checksum.len()) == (16, 32, 8);
+        (fits && is_alphanumeric(id) && is_alphanumeric(secret) && is_hex)
+            .then(|| (start, token, format!("{issuer}{kind}_{id}")))
+    })
+}
+
+/// The leftmost one whose checksum fits, and so on behind its end.
+pub(crate) fn find(issuers: &[&str], text: &[u8]) -> Vec<(usize, usize, String)> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    for (start, token, public) in near(issuers, text) {
+        let hash = Sha256::digest(&token[..token.len() - 9]);
+        let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        if start >= from && token.ends_with(&digits) {
+            from = start + token.len();
+            found.push((start, from, public));
         }
-        start = end;
     }
     found
 }

@@ -20,9 +20,11 @@ use tracing::{error, info, info_span, warn};
 static SCANNER: Scanner = Scanner::new(Issuer::from_static("kg"));
 
 fn main() {
+    // Another thread writes, so that no request waits for a slow terminal or disk. It takes each write as one message.
+    let (log, _written_at_the_end) = tracing_appender::non_blocking(stdout());
     tracing_subscriber::fmt()
-        // Locked, so that a line stays whole when several threads log.
-        .with_writer(|| SCANNER.writer(stdout().lock()))
+        // A writer for each event, which goes through it in one write: a line stays whole when several threads log.
+        .with_writer(move || SCANNER.writer(log.clone()))
         // So that each run prints the same.
         .without_time()
         .with_target(false)
