@@ -11,18 +11,16 @@
 )]
 
 mod common;
-#[path = "../examples/scanner_rules/rules.rs"]
-mod rules;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use common::{rng, text};
-use keygate::{Issuer, KeyKind, Token, scan::Scanner};
+use common::{keygate, token};
+use keygate::{KeyKind, scan::Scanner};
 use regex::Regex;
 use serde_json::Value;
 
@@ -65,27 +63,40 @@ fn in_context(name: &str, around: &str, token: &str) -> String {
     if name.ends_with(".min.js") { "var a=function(b){return b+1};".repeat(5_000) + &text } else { text }
 }
 
-/// The expression that stands between two texts of a file of rules.
-fn expression(files: &[rules::File], name: &str, before: &str, after: &str) -> String {
-    let text = &files.iter().find(|file| file.name == name).unwrap().text;
-    let (_, rest) = text.split_once(before).unwrap();
-    rest.split_once(after).unwrap().0.to_owned()
+/// The scanners, with the name of the file that each reads.
+const FILES: [(&str, &str); 5] = [
+    ("gitleaks", "gitleaks.toml"),
+    ("trufflehog", "trufflehog.yaml"),
+    ("github", "github.md"),
+    ("kingfisher", "kingfisher.yaml"),
+    ("detect-secrets", "keygate.py"),
+];
+
+/// What the program prints for a scanner.
+fn rule(scanner: &str, issuers: &[&str]) -> String {
+    let issuers = issuers.iter().flat_map(|issuer| ["--issuer", issuer]);
+    let ran = keygate(Path::new("."), ["rules", scanner].into_iter().chain(issuers), b"");
+    assert_eq!((ran.code, &*ran.errors), (0, ""));
+    ran.output
 }
 
-/// The expressions.
-fn expressions(issuer: Issuer) -> Vec<(&'static str, Regex)> {
-    let files = rules::all(issuer).unwrap();
-    let of = |name: &str, before: &str, after: &str| expression(&files, name, before, after);
-    let github = |field: &str| of("github.md", &format!("| {field} | `"), "` |").replace("\\|", "|");
+/// The expressions in the rules.
+fn expressions(issuer: &str) -> Vec<(&'static str, Regex)> {
+    let of = |scanner: &str, before: &str, after: &str| {
+        let text = rule(scanner, &[issuer]);
+        let (_, rest) = text.split_once(before).unwrap();
+        rest.split_once(after).unwrap().0.to_owned()
+    };
+    let github = |field: &str| of("github", &format!("| {field} | `"), "` |").replace("\\|", "|");
     let github = format!("(?:{})({})(?:{})", github("Before secret"), github("Secret format"), github("After secret"));
-    // The engine here has no look-around: what is looked ahead for is the same.
-    let python = of(&format!("detect_secrets_{issuer}.py"), "(?=(", "))");
     [
-        ("gitleaks", of("gitleaks.toml", "regex = '''", "'''")),
-        ("trufflehog", of("trufflehog.yaml", "token: '", "'")),
+        ("regex", of("regex", "", "\n")),
+        ("gitleaks", of("gitleaks", "regex = '''", "'''")),
+        ("trufflehog", of("trufflehog", "token: '", "'")),
         ("github", github),
-        ("kingfisher", of("kingfisher.yaml", "pattern: |", "min_entropy").trim().to_owned()),
-        ("detect-secrets", python),
+        ("kingfisher", of("kingfisher", "pattern: |", "min_entropy").trim().to_owned()),
+        // The engine here has no look-around: what is looked ahead for is the same.
+        ("detect-secrets", of("detect-secrets", "(?=(", "))")),
     ]
     .map(|(name, expression)| (name, Regex::new(&expression).unwrap()))
     .into()
@@ -93,13 +104,14 @@ fn expressions(issuer: Issuer) -> Vec<(&'static str, Regex)> {
 
 #[test]
 fn every_rule_finds_a_token_in_every_context() {
-    for issuer in ["kg", "acme", "a234567890"].map(text::<Issuer>) {
-        let scanner = Scanner::new(issuer);
+    for issuer in ["kg", "acme", "a234567890"] {
+        let scanner = Scanner::new(issuer.parse().unwrap());
+        let expressions = expressions(issuer);
         for (seed, (context, around)) in (0..).zip(CONTEXTS) {
-            let token = Token::generate(issuer, KeyKind::Personal, &rng(seed)).unwrap();
+            let token = token(issuer, KeyKind::Personal, seed);
             let token = token.expose_secret();
             let text = in_context(context, around, token);
-            for (scanner, expression) in expressions(issuer) {
+            for (scanner, expression) in &expressions {
                 assert_eq!(expression.find_iter(&text).count(), 1, "{scanner}: {context}");
                 for other in [token.to_uppercase(), token[1..].to_owned(), token[..token.len() - 1].to_owned()] {
                     let text = in_context(context, around, &format!("{other}-"));
@@ -123,8 +135,6 @@ fn corrupted(token: &str) -> String {
 /// What a scanner said: the files in which it found something, and how often.
 type Finds = BTreeMap<String, usize>;
 
-const ACME: Issuer = Issuer::from_static("acme");
-
 /// A folder with the rules, one with a token in each context, and one with a corrupted token in each.
 fn folders(scanner: &str) -> [PathBuf; 3] {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scanner_rules").join(scanner);
@@ -132,11 +142,11 @@ fn folders(scanner: &str) -> [PathBuf; 3] {
     for folder in &folders {
         fs::create_dir_all(folder).unwrap();
     }
-    for rules::File { name, text } in rules::all(ACME).unwrap() {
-        fs::write(folders[0].join(name), text).unwrap();
+    for (scanner, name) in FILES {
+        fs::write(folders[0].join(name), rule(scanner, &["other", "acme"])).unwrap();
     }
     for (seed, (name, around)) in (0..).zip(CONTEXTS) {
-        let token = Token::generate(ACME, KeyKind::Team, &rng(seed)).unwrap();
+        let token = token("acme", KeyKind::Team, seed);
         fs::write(folders[1].join(name), in_context(name, around, token.expose_secret())).unwrap();
         fs::write(folders[2].join(name), in_context(name, around, &corrupted(token.expose_secret()))).unwrap();
     }
@@ -191,7 +201,7 @@ fn detect_secrets_finds_what_it_should() {
     }
     let [rules, leaks, corrupted] = folders("detect_secrets");
     let scan = |folder: &Path| {
-        let plugin = rules.join("detect_secrets_acme.py");
+        let plugin = rules.join("keygate.py");
         let mut command = python("detect_secrets");
         // It looks at nothing outside of where it is run.
         let printed = run(command.args(["scan", "--all-files", "-p"]).arg(&plugin).arg(".").current_dir(folder));
@@ -252,10 +262,17 @@ fn gitleaks_finds_what_it_should() {
     assert_eq!(scan(&corrupted), everywhere());
 }
 
-/// The names of the files are what its documentation says, and no two rules are one.
+/// One rule for each issuer, and no more of a scanner's own than once.
 #[test]
-fn each_scanner_has_a_file() {
-    let names: BTreeSet<_> = rules::all(ACME).unwrap().into_iter().map(|file| file.name).collect();
-    let expected = ["detect_secrets_acme.py", "github.md", "gitleaks.toml", "kingfisher.yaml", "trufflehog.yaml"];
-    assert_eq!(names, expected.map(String::from).into());
+fn rules_are_for_several_issuers() {
+    assert_eq!(
+        rule("regex", &["kg", "acme"]),
+        "kg[pt]1_[A-Za-z0-9]{16}_[A-Za-z0-9]{32}_[0-9a-f]{8}\nacme[pt]1_[A-Za-z0-9]{16}_[A-Za-z0-9]{32}_[0-9a-f]{8}\n"
+    );
+    for (scanner, _) in FILES {
+        let (kg, acme, both) = (rule(scanner, &["kg"]), rule(scanner, &["acme"]), rule(scanner, &["kg", "acme"]));
+        assert!(both.starts_with(&kg), "{scanner}");
+        assert!(acme.ends_with(both.strip_prefix(&kg).unwrap()), "{scanner}");
+        assert_eq!(both, rule(scanner, &["kg", "acme"]), "the same in each run");
+    }
 }

@@ -1,0 +1,46 @@
+//! `keygate`: finds the API keys of a service in files and streams, redacts them, writes rules for secret scanners, and
+//! explains a token.
+//!
+//! No command shows a secret, in what it prints or in what it complains about. None takes a token as an argument: the
+//! arguments of a program are seen by other users of the machine, and stay in the history of the shell.
+
+mod arguments;
+mod inspect;
+mod redact;
+mod rules;
+mod scan;
+mod search;
+
+use std::{
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+};
+
+use self::arguments::Command;
+
+fn main() -> ExitCode {
+    let outcome = match arguments::parse() {
+        Ok(Command::Scan(arguments)) => scan::scan(&arguments),
+        Ok(Command::Redact(arguments)) => redact::redact(&arguments),
+        Ok(Command::Rules(arguments)) => rules::print(&arguments),
+        Ok(Command::Inspect(arguments)) => inspect::inspect(&arguments),
+        Err(code) => return code,
+    };
+    match outcome {
+        Ok(code) => code,
+        // Who reads it has seen enough: `keygate scan . | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => complain(&error.to_string()),
+    }
+}
+
+/// Says what went wrong. Where standard error is gone, nobody is left to hear it.
+fn complain(error: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "keygate: {error}");
+    FAILED.into()
+}
+
+/// A token was found, or what was inspected is none.
+const FOUND: u8 = 1;
+/// Something could not be read, written or understood.
+const FAILED: u8 = 2;

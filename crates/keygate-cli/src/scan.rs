@@ -1,0 +1,228 @@
+//! `keygate scan`.
+
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use ignore::{DirEntry, WalkBuilder, WalkState};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use keygate::scan::{Scanner, TokenMatch};
+use serde::Serialize;
+
+use crate::{
+    FAILED, FOUND,
+    arguments::Scan,
+    complain,
+    search::{Place, Search},
+};
+
+pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
+    let scanner = arguments.issuers.scanner()?;
+    let run = Run {
+        scanner: &scanner,
+        json: arguments.json,
+        progress: Progress::new(arguments.quiet),
+        found: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
+        broken: Mutex::new(None),
+    };
+    let (streams, mut paths): (Vec<_>, Vec<_>) = arguments.paths.iter().partition(|path| *path == Path::new("-"));
+    let here = PathBuf::from(".");
+    let mut is_piped = !streams.is_empty();
+    if arguments.paths.is_empty() {
+        if grep_cli::is_readable_stdin() { is_piped = true } else { paths.push(&here) }
+    }
+    if is_piped {
+        run.search(&mut Search::new(&scanner), "-", io::stdin().lock());
+    }
+    if let Some((first, others)) = paths.split_first() {
+        let mut walk = WalkBuilder::new(first);
+        others.iter().for_each(|path| _ = walk.add(path));
+        let ignores = !arguments.no_ignore;
+        walk.hidden(!arguments.hidden).parents(ignores).ignore(ignores);
+        // A `.gitignore` counts also where there is no repository, as in a copy of one.
+        walk.git_ignore(ignores).git_global(ignores).git_exclude(ignores).require_git(false);
+        walk.build_parallel().run(|| {
+            let mut search = Search::new(&scanner);
+            let run = &run;
+            Box::new(move |entry| run.visit(&mut search, entry))
+        });
+    }
+    run.progress.bar.finish_and_clear();
+    // A reader who goes away has seen what was found.
+    let broken = run.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = broken.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+        return Err(error);
+    }
+    Ok(match (run.found.into_inner(), run.failed.into_inner()) {
+        (true, _) => FOUND.into(),
+        (false, true) => FAILED.into(),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// What all threads share.
+struct Run<'s> {
+    scanner: &'s Scanner,
+    json: bool,
+    progress: Progress,
+    found: AtomicBool,
+    failed: AtomicBool,
+    /// Why standard output takes no more.
+    broken: Mutex<Option<io::Error>>,
+}
+
+impl Run<'_> {
+    fn visit(&self, search: &mut Search<'_>, entry: Result<DirEntry, ignore::Error>) -> WalkState {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.fail(&error.to_string());
+                return WalkState::Continue;
+            }
+        };
+        // Links are not followed, but whatever was named is read: it may be a pipe.
+        let is_searched =
+            entry.file_type().is_some_and(|kind| kind.is_file() || (entry.depth() == 0 && !kind.is_dir()));
+        if is_searched {
+            let path = entry.path();
+            match File::open(path) {
+                Ok(file) => self.search(search, &path.strip_prefix(".").unwrap_or(path).to_string_lossy(), file),
+                Err(error) => self.fail(&format!("{}: {error}", path.display())),
+            }
+        }
+        if self.is_broken() { WalkState::Quit } else { WalkState::Continue }
+    }
+
+    fn search(&self, search: &mut Search<'_>, name: &str, stream: impl Read) {
+        let (mut lines, mut wrote) = (Vec::new(), Ok(()));
+        let result = search.search(
+            stream,
+            |place, token| {
+                self.found.store(true, Ordering::Relaxed);
+                self.line(&mut lines, name, place, token)?;
+                // A file full of tokens must not fill the memory.
+                if lines.len() >= ENOUGH {
+                    wrote = self.write(&mut lines);
+                }
+                wrote.as_ref().map_err(|error| error.kind().into()).copied()
+            },
+            |read| self.progress.advance(read),
+        );
+        if let Err(error) = result {
+            if !self.is_broken() {
+                self.fail(&format!("{name}: {error}"));
+            }
+        }
+        let _ = self.write(&mut lines);
+    }
+
+    /// Adds what is said of a token.
+    fn line(&self, lines: &mut Vec<u8>, name: &str, place: Place, token: TokenMatch<'_>) -> io::Result<()> {
+        let (Place { line, column }, display) = (place, token.public());
+        // The name of a file may hold a token, too.
+        let file = self.scanner.redact(name);
+        if self.json {
+            let (kind, key_id) = (token.kind().as_str(), token.id());
+            let found =
+                Found { file: &file, line, column, kind, key_id: key_id.as_str(), display: display.to_string() };
+            serde_json::to_writer(&mut *lines, &found)?;
+            lines.push(b'\n');
+            return Ok(());
+        }
+        writeln!(lines, "{}:{line}:{column}: {} key {display}", printable(&file), token.kind())
+    }
+
+    /// Writes whole lines, which no other thread's come between.
+    fn write(&self, lines: &mut Vec<u8>) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let written = self.progress.bar.suspend(|| {
+            let mut output = io::stdout().lock();
+            output.write_all(lines).and_then(|()| output.flush())
+        });
+        lines.clear();
+        written.map_err(|error| {
+            let kind = error.kind();
+            self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            kind.into()
+        })
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Says what could not be read, and goes on.
+    fn fail(&self, error: &str) {
+        self.failed.store(true, Ordering::Relaxed);
+        let error = printable(&self.scanner.redact(error));
+        self.progress.bar.suspend(|| _ = complain(&error));
+    }
+}
+
+/// A line with `--json`.
+#[derive(Serialize)]
+struct Found<'a> {
+    file: &'a str,
+    line: u64,
+    column: u64,
+    kind: &'a str,
+    key_id: &'a str,
+    display: String,
+}
+
+/// Escapes what would move the cursor, or make two lines of one.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut printable, symbol| {
+        if symbol.is_control() {
+            printable.extend(symbol.escape_default());
+        } else {
+            printable.push(symbol);
+        }
+        printable
+    })
+}
+
+/// Shown where somebody looks, and only if it takes long.
+struct Progress {
+    bar: ProgressBar,
+    shown: Option<Instant>,
+    is_shown: AtomicBool,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        // The template is tested; without it there is the plain one.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} searched, {bytes_per_sec}") {
+            bar.set_style(style);
+        }
+        let shown = if quiet { None } else { Instant::now().checked_add(PATIENCE) };
+        Self { bar, shown, is_shown: AtomicBool::new(false) }
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.bar.inc(bytes);
+        let is_time = self.shown.is_some_and(|shown| !self.is_shown.load(Ordering::Relaxed) && Instant::now() >= shown);
+        if is_time && !self.is_shown.swap(true, Ordering::Relaxed) {
+            // Draws nothing where standard error is no terminal.
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
+/// How long nothing is shown.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So much is written at once.
+const ENOUGH: usize = 1 << 16;
