@@ -90,7 +90,7 @@ fn main() {
             }
         }
         let [once, four] = least.map(|least| least.as_secs_f64());
-        println!("  {:5.2}  {name:<32} {:6.3} s for {} MiB", four / once, four, (size >> 6) * 4 >> 20);
+        println!("  {:5.2}  {name:<32} {:6.3} s for {} MiB", four / once, four, size >> 24);
     }
 }
 

@@ -91,10 +91,9 @@ impl Run<'_> {
             }
         };
         // Links are not followed, but whatever was named is read: it may be a pipe.
-        let is_searched =
-            entry.file_type().is_some_and(|kind| kind.is_file() || (entry.depth() == 0 && !kind.is_dir()));
-        if is_searched {
-            let path = entry.path();
+        let path = entry.path();
+        let is_named = entry.depth() == 0 && !path.is_dir();
+        if is_named || entry.file_type().is_some_and(|kind| kind.is_file()) {
             match File::open(path) {
                 Ok(file) => self.search(search, &path.strip_prefix(".").unwrap_or(path).to_string_lossy(), file),
                 Err(error) => self.fail(&format!("{}: {error}", path.display())),
@@ -104,25 +103,20 @@ impl Run<'_> {
     }
 
     fn search(&self, search: &mut Search<'_>, name: &str, stream: impl Read) {
-        let (mut lines, mut wrote) = (Vec::new(), Ok(()));
-        let result = search.search(
-            stream,
-            |place, token| {
-                self.found.store(true, Ordering::Relaxed);
-                self.line(&mut lines, name, place, token)?;
-                // A file full of tokens must not fill the memory.
-                if lines.len() >= ENOUGH {
-                    wrote = self.write(&mut lines);
-                }
-                wrote.as_ref().map_err(|error| error.kind().into()).copied()
-            },
-            |read| self.progress.advance(read),
-        );
-        if let Err(error) = result {
-            if !self.is_broken() {
-                self.fail(&format!("{name}: {error}"));
-            }
+        let mut lines = Vec::new();
+        let report = |place, token: TokenMatch<'_>| {
+            self.found.store(true, Ordering::Relaxed);
+            self.line(&mut lines, name, place, token)?;
+            // A file full of tokens must not fill the memory.
+            if lines.len() >= ENOUGH { self.write(&mut lines) } else { Ok(()) }
+        };
+        let searched = search.search(stream, report, |read| self.progress.advance(read));
+        if let Err(error) = searched
+            && !self.is_broken()
+        {
+            self.fail(&format!("{name}: {error}"));
         }
+        // Why it fails, if it does, is kept.
         let _ = self.write(&mut lines);
     }
 

@@ -167,6 +167,10 @@ fn scan_survives_what_is_no_file() {
     // What is named is read.
     let ran = run(folder.path(), "scan --issuer kg link", "");
     assert_eq!((ran.code, &*ran.output), (1, "link:1:1: team key kgt1_wk59pfKL0jFi2YYv\n"));
+    symlink("sub", folder.path().join("folder")).unwrap();
+    fs::write(folder.path().join("sub/b.txt"), P).unwrap();
+    let ran = run(folder.path(), "scan --issuer kg folder", "");
+    assert_eq!((&*ran.output, &*ran.errors), ("folder/b.txt:1:1: personal key kgp1_wk59pfKL0jFi2YYv\n", ""));
     // A read that fails.
     let ran = run(folder.path(), "scan --issuer kg /proc/self/mem", "");
     assert_eq!((ran.code, &*ran.output), (2, ""));
