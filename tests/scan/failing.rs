@@ -70,3 +70,61 @@ fn what_comes_after_a_failure_shows_no_secret() {
         }
     }
 }
+
+/// Takes a little at a time, and fails once: before the byte that is counted.
+struct FailsAt {
+    taken: Vec<u8>,
+    fails_at: Option<usize>,
+}
+
+impl io::Write for FailsAt {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut length = bytes.len().min(7);
+        if let Some(left) = self.fails_at.map(|at| at.saturating_sub(self.taken.len())) {
+            if left == 0 {
+                self.fails_at = None;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            length = length.min(left);
+        }
+        self.taken.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What came through before the failure is said, so that who goes on from there writes nothing twice; a mark is not cut.
+#[test]
+fn what_came_through_before_a_failure_is_said() {
+    let text = format!("one {T} two {P}{P} and {T}");
+    let redacted = SCANNER.redact(&text).into_owned();
+    for at in 1..redacted.len() {
+        let mut writer = SCANNER.writer(FailsAt { taken: Vec::new(), fails_at: Some(at) });
+        let mut rest = text.as_bytes();
+        let mut calls = 0;
+        while !rest.is_empty() {
+            let taken = io::Write::write(&mut writer, rest).unwrap();
+            rest = &rest[taken..];
+            calls += 1;
+        }
+        assert_eq!(calls, 2, "{at}");
+        let begun = redacted[..at].rfind('[').filter(|begun| at - begun < 10);
+        let expected = format!("{}{}", &redacted[..at], &redacted[begun.unwrap_or(at)..]);
+        assert_eq!(String::from_utf8(writer.into_inner().taken).unwrap(), expected, "{at}");
+    }
+}
+
+/// A writer that is full takes nothing, and says so.
+#[test]
+fn a_writer_that_is_full_ends_it() {
+    let mut room = [0; 8];
+    let mut writer = SCANNER.writer(&mut room[..]);
+    assert_eq!(io::Write::write(&mut writer, b"more than that").unwrap(), 8);
+    assert_eq!(io::Write::write(&mut writer, b"an that").unwrap(), 0);
+    let failed = io::Write::write_all(&mut writer, T.as_bytes()).unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::WriteZero);
+    assert_eq!(&room, b"more tha");
+}
