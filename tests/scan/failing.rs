@@ -55,7 +55,7 @@ fn what_comes_after_a_failure_shows_no_secret() {
                     let _ = (0..tries).find(|_| fmt::Write::write_str(&mut formatted, piece).is_ok());
                 }
                 // At most one of these fails.
-                for piece in [" it goes on", " it goes on"] {
+                for piece in [" it goes on,", "so there", " it goes on,", "so there"] {
                     let _ = io::Write::write_all(&mut written, piece.as_bytes());
                     let _ = fmt::Write::write_str(&mut formatted, piece);
                 }
@@ -64,7 +64,7 @@ fn what_comes_after_a_failure_shows_no_secret() {
                         let part = core::str::from_utf8(part).unwrap();
                         assert!(!seen.contains(part), "{size} {calls_before} {tries}: {seen}");
                     }
-                    assert!(seen.contains("it goes on"), "{seen}");
+                    assert!(seen.contains("it goes on,") && seen.contains("so there"), "{seen}");
                 }
             }
         }
