@@ -12,7 +12,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use keygate::{
     Action, Actor, EnvironmentScope, Gate, Grant, KeyManager, MemoryStore, ModelScope, NewKeySpec, Permission, Request,
     Token, Validity, Verdict,
-    http::{CredentialHeaders, bearer_header, extract_credential},
+    http::{CredentialSources, bearer_header, extract_credential},
 };
 
 #[path = "support/mod.rs"]
@@ -32,9 +32,10 @@ fn main() {
         let gate = Gate::with_clock(KG, store, || NOW);
         let value = bearer_header(tokens.get(tokens.len() / 2).unwrap()).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let sources = CredentialSources::authorization();
         criterion.bench_function(&format!("keygate/pipeline/{size}"), |bencher| {
             bencher.iter(|| {
-                let presented = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
+                let presented = extract_credential(black_box(&headers), &sources, gate.accepted_keys()).unwrap();
                 let verdict = ready(gate.check(presented, black_box(&request))).unwrap();
                 assert!(matches!(verdict, Verdict::Allowed(_)));
             });

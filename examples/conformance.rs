@@ -21,17 +21,21 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, PROXY_AUTHORIZATION},
+};
 use keygate::{
     Action, ActionName, EnvironmentName, Issuer, KeyName, KeyRecord, LabelName, Membership, ModelId, OwnActions,
     Reason, Request, ResourceId, System, TeamId, UnixTime, UserId,
-    http::{CredentialHeaders, extract_credential},
+    http::{CredentialSources, extract_credential},
     manage::{
         Acting, Create, Disable, Enable, EndOverlap, List, Operation, Rename, Revoke, Rotate, SetLabels,
         authorize_operation,
     },
     policy::{Decision, decide},
     scan::Scanner,
+    stages::AcceptedKeys,
     verify::UnverifiedToken,
 };
 use serde_json::{Value, json};
@@ -72,7 +76,7 @@ fn answer(question: Line) -> Result<Value, Box<dyn Error>> {
             let membership = standing.map(Membership::from);
             managed(actor.into_inner(), operation, &target.into_inner(), membership, UnixTime::from_secs(now))?
         }
-        Line::Header { headers, x_api_key } => header(&headers, x_api_key),
+        Line::Header { issuer, headers, x_api_key } => header(&issuer, &headers, x_api_key),
         Line::Name { kind, text } => result(if is_name(kind, &text) { "ok" } else { "invalid" }),
         Line::Scan { issuer, text } => scan(&issuer, &text),
     })
@@ -200,19 +204,21 @@ fn refusal(
     })
 }
 
-fn header(lines: &[(String, String)], x_api_key: bool) -> Value {
+fn header(issuer: &str, lines: &[(String, String)], x_api_key: bool) -> Value {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
             return result("bad_line");
         };
         // The others hold no credential, and a map takes only so many names.
-        if name == AUTHORIZATION || name == "x-api-key" {
+        if name == AUTHORIZATION || name == PROXY_AUTHORIZATION || name == "x-api-key" || name == "api-key" {
             headers.append(name, value);
         }
     }
-    let fields = if x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
-    match extract_credential(&headers, fields) {
+    let Ok(issuer) = issuer.parse() else { return result("invalid_issuer") };
+    let sources = CredentialSources::authorization();
+    let sources = if x_api_key { sources.with_x_api_key() } else { sources };
+    match extract_credential(&headers, &sources, AcceptedKeys::new(issuer)) {
         Ok(token) => json!({ "result": "ok", "token": token }),
         Err(error) => result(error.as_str()),
     }

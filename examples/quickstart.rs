@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATIO
 use keygate::{
     Actor, EnvironmentScope, Gate, Grant, ManageError, MemoryDirectory, MemoryStore, NewKeySpec, Permission, Rotation,
     SystemRandomness, TeamRole, Token, UnixTime, Validity, Verdict,
-    http::{CredentialHeaders, Responses, extract_credential},
+    http::{CredentialSources, Refusal, Responses, extract_credential},
 };
 
 use crate::{
@@ -83,9 +83,10 @@ impl Service {
         headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization)?);
         let request = format!("{method} {}", url.trim_start_matches("https://"));
         let row = |decision, reason, status| Row::new(&request, key, decision, reason, status);
-        let credential = match extract_credential(&headers, CredentialHeaders::Authorization) {
+        let sources = CredentialSources::authorization();
+        let credential = match extract_credential(&headers, &sources, self.gate.accepted_keys()) {
             Ok(credential) => credential,
-            Err(error) => return Ok(row("refused", error.as_str(), self.responses.no_credential(error).status())),
+            Err(error) => return Ok(row("refused", error.as_str(), self.responses.answer(error).status())),
         };
         let uri: Uri = url.parse()?;
         let Some(request) = self.platform.route(&Method::from_bytes(method.as_bytes())?, &uri) else {
@@ -98,12 +99,14 @@ impl Service {
                 row("deny", denial.reason().as_str(), StatusCode::NOT_FOUND)
             }
             Verdict::Denied { denial, .. } => {
-                row("deny", denial.reason().as_str(), self.responses.denied(denial).status())
+                row("deny", denial.reason().as_str(), self.responses.answer(denial).status())
             }
             // Why it is not valid is for our logs; the client gets the same answer for all of them.
-            Verdict::Unauthenticated(why) => row("refused", why.as_str(), self.responses.invalid_key().status()),
+            Verdict::Unauthenticated(why) => {
+                row("refused", why.as_str(), self.responses.answer(Refusal::InvalidKey).status())
+            }
             // Whatever comes later is no allow.
-            _ => row("refused", "", self.responses.unavailable().status()),
+            _ => row("refused", "", self.responses.answer(Refusal::Unavailable).status()),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Guides that belong to no single item.
 //!
-//! - [`service`]: put keygate in front of a server, and manage keys over HTTP.
+//! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`clients`]: which client sends its key
+//!   where, and what to switch on for it.
 //! - [`store`]: write a store, a feed and a directory, and put a cache in front.
 //! - [`rotation`], [`leaks`], [`migration`]: what to do when a secret changes, leaks, or comes from another system.
 //! - [`threat_model`]: what is defended, and what is your part. [`token_format`]: the format, for other implementations.
@@ -16,6 +17,11 @@ pub mod rotation {}
 
 #[doc = include_str!("docs/leaks.md")]
 pub mod leaks {}
+
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+#[doc = include_str!("docs/clients.md")]
+pub mod clients {}
 
 #[cfg(all(feature = "memory", feature = "tower"))]
 #[cfg_attr(docsrs, doc(cfg(all(feature = "memory", feature = "tower"))))]

@@ -98,7 +98,7 @@ enum Shape {
 
 impl LegacyFormat {
     /// The largest number of bytes of a key; what is longer belongs to no format.
-    pub const MAX_LENGTH: usize = 256;
+    pub const MAX_LENGTH: usize = 1024;
 
     /// The smallest number of bytes of a key: fewer than 18 visible ASCII symbols have no room for 112 bits.
     pub const MIN_LENGTH: usize = 18;
@@ -381,10 +381,10 @@ fn is_custom_handle(handle: &str) -> bool {
     (1..=MAX_HANDLE_LENGTH).contains(&handle.len())
 }
 
-/// Returns `true` if all symbols may stand in a token68 (RFC 9110, section 11.2) before its padding.
+/// Returns `true` if all symbols are visible ASCII. Those of a token68 stand in any field, the others in one of their own.
 const fn is_presentable(mut text: &[u8]) -> bool {
     while let [symbol, rest @ ..] = text {
-        if !symbol.is_ascii_alphanumeric() && !matches!(symbol, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
+        if !symbol.is_ascii_graphic() {
             return false;
         }
         text = rest;

@@ -11,6 +11,8 @@
 use alloc::sync::Arc;
 use core::error::Error;
 
+#[cfg(feature = "http")]
+use crate::token::holds_token;
 use crate::{
     action::Request,
     audit::Principal,
@@ -79,6 +81,12 @@ impl AcceptedKeys {
     /// Returns `true` if keys of `issuer` are accepted: a proof that another gate made may be of any.
     pub(crate) fn accepts(self, issuer: Issuer) -> bool {
         self.issuer == issuer || self.former.contains(&issuer)
+    }
+
+    /// Returns `true` if a text holds, anywhere, what has the shape of a token of an accepted issuer.
+    #[cfg(feature = "http")]
+    pub(crate) fn have_token_in(self, text: &[u8]) -> bool {
+        holds_token(self.issuer, text) || self.former.iter().any(|issuer| holds_token(*issuer, text))
     }
 
     /// First stage: parses what was presented, and says which id to look up.

@@ -224,6 +224,26 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTo
     Ok((kind, id, checksum))
 }
 
+/// Returns `true` if a text holds, anywhere, what has the shape of a token of this issuer, of any version, its checksum
+/// right or wrong. It takes time in proportion to the text.
+#[cfg(feature = "http")]
+pub(crate) fn holds_token(issuer: Issuer, text: &[u8]) -> bool {
+    let prefix = issuer.as_bytes();
+    let length = prefix.len().saturating_add(Token::LENGTH_AFTER_ISSUER);
+    // Most header fields end here: they are short, or have no separator.
+    text.len() >= length
+        && text.contains(&b'_')
+        && text.windows(length).any(|run| match run.split_at_checked(prefix.len()) {
+            Some((begin, [kind, version, b'_', rest @ ..])) => {
+                KeyKind::from_symbol(*kind).is_some()
+                    && is_version(*version)
+                    && begin == prefix
+                    && split(rest).is_some()
+            }
+            _ => false,
+        })
+}
+
 /// Returns `true` if a symbol may stand for a version, known here or not.
 pub(crate) const fn is_version(symbol: u8) -> bool {
     symbol.is_ascii_digit() || symbol.is_ascii_lowercase()

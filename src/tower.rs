@@ -1,7 +1,7 @@
 //! Two `tower` layers: one says who calls, the other whether they may. No runtime of their own.
 //!
 //! ```text
-//! AuthenticateLayer    before routing: header -> authenticated key, put into the request's extensions; credential removed
+//! AuthenticateLayer    before routing: header -> authenticated key, put into the request's extensions; credentials removed
 //!   router             matches the route and resolves its ids
 //!     AuthorizeLayer   at the matched route: Resolve -> Request -> decision; the Authorization goes into the extensions
 //!       handler        demands the Authorization, and serves the request in it
@@ -15,15 +15,54 @@
 
 mod authenticate;
 mod authorize;
+mod removal;
 mod response_future;
 
-use alloc::{boxed::Box, string::String};
+use alloc::string::String;
 
-use ::http::Response;
+use ::http::{Response, request::Parts};
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{Authorize, AuthorizeLayer, Resolve, Unresolved};
 pub use response_future::ResponseFuture;
 
-/// The reply to a refused request; in a box, so that an allowed one carries no room for it.
-pub(crate) type Reply = Box<Response<String>>;
+use crate::http::{Refusal, Responses};
+
+/// Answers the requests that a layer refuses: [`Responses`], or a function of the service.
+///
+/// ```
+/// use http::{Response, request::Parts};
+/// use keygate::http::{Refusal, Responses};
+///
+/// let responses = Responses::new("models")?;
+/// let answer = move |refusal: &Refusal, parts: &Parts| match refusal {
+///     Refusal::NotFound => Response::builder().status(404).body(format!("nothing to {}", parts.method)).unwrap(),
+///     other => responses.answer(other),
+/// };
+/// # fn is_answer(_: impl keygate::tower::Answer<String>) {}
+/// # is_answer(answer);
+/// # Ok::<(), keygate::http::InvalidResponses>(())
+/// ```
+///
+/// # Security
+///
+/// The parts may hold the credential still: what is refused before a key was found is as it came. Repeat nothing of them.
+pub trait Answer<B>: Send + Sync + 'static {
+    /// Builds the answer to a refused request.
+    fn answer(&self, refusal: &Refusal, parts: &Parts) -> Response<B>;
+}
+
+impl<B: From<String>> Answer<B> for Responses {
+    fn answer(&self, refusal: &Refusal, _: &Parts) -> Response<B> {
+        Self::answer(self, refusal).map(B::from)
+    }
+}
+
+impl<F, B> Answer<B> for F
+where
+    F: Fn(&Refusal, &Parts) -> Response<B> + Send + Sync + 'static,
+{
+    fn answer(&self, refusal: &Refusal, parts: &Parts) -> Response<B> {
+        self(refusal, parts)
+    }
+}

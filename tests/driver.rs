@@ -109,10 +109,12 @@ fn what_is_no_question_is_a_bad_line() {
         r#"{"op":"scan","issuer":"kg","text":"\udc00"}"#,
         r#"["scan","kg","x"]"#,
         r#"{"op":"name","kind":"color","text":"x"}"#,
-        r#"{"op":"header","headers":[["authorization"]],"x_api_key":false}"#,
-        r#"{"op":"header","headers":[["author ization","x"]],"x_api_key":false}"#,
-        r#"{"op":"header","headers":[["authorization","x\u0000"]],"x_api_key":false}"#,
-        r#"{"op":"header","headers":[]}"#,
+        r#"{"op":"header","issuer":"kg","headers":[["authorization"]],"x_api_key":false}"#,
+        r#"{"op":"header","issuer":"kg","headers":[["author ization","x"]],"x_api_key":false}"#,
+        r#"{"op":"header","issuer":"kg","headers":[["authorization","x\u0000"]],"x_api_key":false}"#,
+        r#"{"op":"header","issuer":"kg","headers":[]}"#,
+        r#"{"op":"header","headers":[],"x_api_key":false}"#,
+        r#"{"op":"header","issuer":null,"headers":[],"x_api_key":false}"#,
         // The number of a variant is not its name.
         r#"{"op":0,"issuer":"kg","token":"x"}"#,
         r#"{"op":"manage","actor":{"kind":"operator"},"operation":"create","target":{"kind":1,"team":"core","expires_at":null},"standing":null,"now":1}"#,
@@ -332,20 +334,53 @@ fn managing_follows_the_page() {
 #[test]
 fn any_number_of_header_names_is_read() {
     let names: Vec<_> = (0..30_000).map(|number| format!(r#"["a{number}","x"]"#)).collect();
-    let line =
-        format!(r#"{{"op":"header","headers":[{},["authorization","Bearer x"]],"x_api_key":true}}"#, names.join(","));
+    let line = format!(
+        r#"{{"op":"header","issuer":"kg","headers":[{},["authorization","Bearer x"]],"x_api_key":true}}"#,
+        names.join(",")
+    );
     assert_answers(&[(&line, "\"ok\",\"token\":\"x\"")]);
+}
+
+#[test]
+fn a_token_of_the_issuer_is_misplaced_where_it_does_not_count() {
+    for (issuer, name, value, expected) in [
+        ("kg", "authorization", "Token K", "\"misplaced\""),
+        ("kg", "Authorization", "K", "\"misplaced\""),
+        ("kg", "X-Api-Key", "aKa", "\"misplaced\""),
+        ("kg", "api-key", "K", "\"misplaced\""),
+        ("kg", "proxy-authorization", "Bearer K", "\"misplaced\""),
+        ("kg", "cookie", "K", "\"missing\""),
+        ("acme", "authorization", "Token K", "\"missing\""),
+    ] {
+        let value = value.replace('K', "kgt1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_de913c61");
+        let line =
+            format!(r#"{{"op":"header","issuer":"{issuer}","headers":[["{name}","{value}"]],"x_api_key":false}}"#);
+        assert_answers(&[(&line, expected)]);
+    }
 }
 
 #[test]
 fn headers_and_names_follow_the_page() {
     assert_answers(&[
-        (r#"{"op":"header","headers":[],"x_api_key":false}"#, "\"missing\""),
-        (r#"{"op":"header","headers":[["AUTHORIZATION","bearer x"]],"x_api_key":false}"#, "\"ok\",\"token\":\"x\""),
-        (r#"{"op":"header","headers":[["x-api-key","x"]],"x_api_key":false}"#, "\"missing\""),
-        (r#"{"op":"header","headers":[["x-api-key","x"]],"x_api_key":true}"#, "\"ok\",\"token\":\"x\""),
-        (r#"{"op":"header","headers":[["authorization","Bearer"]],"x_api_key":false}"#, "\"malformed\""),
-        (r#"{"op":"header","headers":[["authorization","Basic"]],"x_api_key":false}"#, "\"missing\""),
+        (r#"{"op":"header","issuer":"kg","headers":[],"x_api_key":false}"#, "\"missing\""),
+        (
+            r#"{"op":"header","issuer":"kg","headers":[["AUTHORIZATION","bearer x"]],"x_api_key":false}"#,
+            "\"ok\",\"token\":\"x\"",
+        ),
+        (r#"{"op":"header","issuer":"kg","headers":[["x-api-key","x"]],"x_api_key":false}"#, "\"missing\""),
+        (r#"{"op":"header","issuer":"kg","headers":[["x-api-key","x"]],"x_api_key":true}"#, "\"ok\",\"token\":\"x\""),
+        (r#"{"op":"header","issuer":"kg","headers":[["authorization","Bearer"]],"x_api_key":false}"#, "\"malformed\""),
+        (r#"{"op":"header","issuer":"kg","headers":[["authorization","Basic"]],"x_api_key":false}"#, "\"missing\""),
+        (
+            r#"{"op":"header","issuer":"kg","headers":[["authorization","Bearer x"],["x-api-key","x"]],"x_api_key":true}"#,
+            "\"ok\",\"token\":\"x\"",
+        ),
+        (
+            r#"{"op":"header","issuer":"kg","headers":[["authorization","Bearer x"],["x-api-key","y"]],"x_api_key":true}"#,
+            "\"multiple\"",
+        ),
+        (r#"{"op":"header","issuer":"sk","headers":[],"x_api_key":false}"#, "\"invalid_issuer\""),
+        (r#"{"op":"header","issuer":"sk","headers":[["a b","x"]],"x_api_key":false}"#, "\"bad_line\""),
         (r#"{"op":"name","kind":"issuer","text":"sk"}"#, "\"invalid\""),
         (r#"{"op":"name","kind":"environment","text":"development"}"#, "\"ok\""),
         (r#"{"op":"name","kind":"key","text":"-"}"#, "\"ok\""),

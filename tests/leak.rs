@@ -261,7 +261,7 @@ fn values_say_nothing() {
                     Err(denial) => {
                         search.error(&denial);
                         search.debug(&denial.requirement(key, asked));
-                        search.debug(&keygate::http::Responses::new("models").unwrap().denied(denial));
+                        search.debug(&keygate::http::Responses::new("models").unwrap().answer(denial));
                     }
                 }
             }

@@ -31,7 +31,7 @@ use keygate::{
     Gate, Grant, KeyId, KeyManager, KeyRecord, Labels, ManageError, MemoryDirectory, MemoryStore, NewKeySpec, Owner,
     Reason, RevocationCause, Rotation, Status, TeamRole, Unauthenticated, UnixTime, Validity, Verdict,
     audit::{Attempt, EventKind, OperationKind, Principal},
-    http::{CredentialHeaders, extract_credential},
+    http::{CredentialSources, extract_credential},
     manage::{Acting, Import, ImportError, MintError, authorize_operation},
     stages::AcceptedKeys,
     store::{Conflict, Creator, DigestAlgorithm, KeyStore, PreviousSecret, SecretDigest, SecretSlot},
@@ -463,7 +463,10 @@ fn header_fields_are_read_as_ever() {
     let present = |line: String| {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, HeaderValue::from_str(&line).unwrap());
-        world.open(extract_credential(&headers, CredentialHeaders::Authorization).unwrap(), at(200))
+        world.open(
+            extract_credential(&headers, &CredentialSources::authorization(), AcceptedKeys::new(KG)).unwrap(),
+            at(200),
+        )
     };
     for scheme in ["Api-Key", "Bearer", "api-key"] {
         assert!(present(format!("{scheme} {old}")).is_ok());

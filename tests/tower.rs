@@ -8,7 +8,7 @@ use core::{
     convert::Infallible,
     fmt,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use std::sync::{Arc, Mutex};
@@ -17,13 +17,13 @@ use common::{
     KG, RULES, TestClock, at, full, inference, key, personal, request as wanted, rng, system, team, text,
     world::{Recorder, Told},
 };
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, request::Parts};
 use keygate::{
     Action, AuthenticatedKey, Authorization, CachedStore, Gate, Grant, Issuer, KeyId, KeyKind, KeyManager, KeyRecord,
     Membership, MemoryDirectory, MemoryStore, NewKeySpec, Reason, RevocationCause, Status, TeamId, TeamRole, Token,
     UserId, UserStatus, Validity,
     audit::{Attempt, Event, EventKind, Principal, RefusalReason},
-    http::{CredentialHeaders, Responses},
+    http::{CredentialSources, Refusal, Responses},
     policy::decide,
     sink::{ChannelSink, SinkCapacity, SinkReceivers},
     store::{Directory, KeyLookup, KeyStore, Remembered},
@@ -99,6 +99,7 @@ enum Route {
     Deploy(&'static str),
     NotFound,
     NoRule,
+    OtherMethod,
     Broken,
 }
 
@@ -119,15 +120,14 @@ fn resolve(parts: &mut Parts) -> Result<keygate::Request, Unresolved> {
         }
         Some(Route::Deploy(team)) => Ok(keygate::Request::new(team.parse().unwrap(), Action::Deploy)),
         Some(Route::NotFound) => Err(Unresolved::NotFound),
+        Some(Route::OtherMethod) => Err(Unresolved::MethodNotAllowed(HeaderValue::from_static("POST"))),
         Some(Route::Broken) => Err(Unresolved::Failed(Box::new(Down))),
         Some(Route::NoRule) | None => Err(Unresolved::NoRule),
     }
 }
 
-fn not_found() -> Response<String> {
-    let mut response = Response::new("nothing here".into());
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+fn responses() -> Responses {
+    Responses::new("models").unwrap()
 }
 
 type TestGate = Gate<World, World>;
@@ -172,11 +172,11 @@ impl Setup {
     }
 
     fn authenticate(&self) -> AuthenticateLayer<World, World, keygate::store::Current> {
-        AuthenticateLayer::new(Arc::clone(&self.gate), Responses::new("models").unwrap())
+        AuthenticateLayer::new(Arc::clone(&self.gate), responses())
     }
 
     fn authorize(&self) -> AuthorizeLayer<World, World, keygate::store::Current, Routes> {
-        AuthorizeLayer::hiding(Arc::clone(&self.gate), Responses::new("models").unwrap(), Routes, not_found)
+        AuthorizeLayer::new(Arc::clone(&self.gate), responses(), Routes).hiding()
     }
 
     /// Sends a request through both layers to a handler that tells what it saw.
@@ -312,7 +312,7 @@ fn a_failed_look_up_is_neither_an_allow_nor_an_invalid_key() {
     block_on(KeyLookup::<Remembered>::look_up(&cache, user_key.id())).unwrap();
     let cached = Gate::with_clock(KG, cache, setup.clock.reader()).with_directory(setup.world.clone());
     is_down(true);
-    let layer = AuthenticateLayer::new(Arc::new(cached), Responses::new("models").unwrap());
+    let layer = AuthenticateLayer::new(Arc::new(cached), responses());
     let response = send_through_one(layer.clone(), bearer(&user_key, Route::Deploy("core")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     is_down(false);
@@ -334,11 +334,10 @@ fn what_is_hidden_and_what_is_absent_look_the_same() {
     assert_eq!(print(Route::Call("m2")), absent);
     let other_team = setup.key("key", team("labs", full("all")));
     let response = setup.send(bearer(&other_team, Route::Call("m1")));
-    assert_eq!((response.status(), response.body().as_str()), (StatusCode::NOT_FOUND, "nothing here"));
+    assert_eq!(format!("{:?}", (response.status(), response.headers(), response.body())), absent);
     assert_eq!(setup.send(bearer(&token, Route::Deploy("core"))).status(), StatusCode::FORBIDDEN);
     // A service that hides nothing says what it is.
-    let (gate, responses) = (Arc::clone(&setup.gate), Responses::new("models").unwrap());
-    let open = AuthorizeLayer::new(gate, responses, resolve, not_found);
+    let open = AuthorizeLayer::new(Arc::clone(&setup.gate), responses(), resolve);
     let service = ServiceBuilder::new().layer(setup.authenticate()).layer(open).service_fn(handle);
     let response = block_on(service.oneshot(bearer(&token, Route::Call("m2")))).unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
@@ -426,8 +425,8 @@ fn x_api_key_counts_where_switched_on() {
         let builder = Request::builder().header("x-api-key", token.expose_secret()).extension(Route::Call("m1"));
         builder.body(()).unwrap()
     };
-    assert_eq!(setup.send(request()).status(), StatusCode::UNAUTHORIZED);
-    let layer = setup.authenticate().headers(CredentialHeaders::AuthorizationOrXApiKey);
+    assert_eq!(setup.send(request()).status(), StatusCode::BAD_REQUEST, "misplaced");
+    let layer = setup.authenticate().sources(CredentialSources::authorization().with_x_api_key());
     assert_eq!(setup.send_through(layer, request()).status(), StatusCode::OK);
 }
 
@@ -588,7 +587,7 @@ fn a_key_of_another_issuer_is_a_strangers() {
     assert_ne!(block_on(alone.oneshot(forged)).unwrap().status(), StatusCode::OK);
 
     let both = Gate::clone(&setup.gate).with_issuers(&PREVIOUS);
-    let layer = AuthenticateLayer::new(Arc::new(both), Responses::new("models").unwrap());
+    let layer = AuthenticateLayer::new(Arc::new(both), responses());
     let response = send_through_one(layer, bearer(&old, Route::NoRule));
     assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, old.id().as_str()));
 }
@@ -660,10 +659,9 @@ fn a_slow_look_up_serves_no_secret_that_ended_meanwhile() {
         let slow = || Slow(setup.world.clone(), setup.clock.clone());
         let gate = Arc::new(Gate::with_clock(KG, slow(), setup.clock.reader()).with_directory(slow()));
         setup.clock.set(100);
-        let responses = || Responses::new("models").unwrap();
         let service = ServiceBuilder::new()
             .layer(AuthenticateLayer::new(Arc::clone(&gate), responses()))
-            .layer(AuthorizeLayer::new(gate, responses(), Routes, not_found))
+            .layer(AuthorizeLayer::new(gate, responses(), Routes))
             .service_fn(handle);
         let response = block_on(service.oneshot(bearer(&token, Route::Deploy("core")))).unwrap();
         assert_eq!(response.status().as_u16(), expected, "{}", token.public());
@@ -689,7 +687,7 @@ fn what_waits_between_the_layers_is_looked_up_again() {
     }
 }
 
-/// The service that was polled ready is the one that is called, and nothing is cloned where nothing is waited for.
+/// The service that was polled ready is the one that is called.
 #[test]
 fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     struct Ready {
@@ -726,11 +724,92 @@ fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let response = block_on(stack.service(inner()).oneshot(bearer(&token, Route::Call("m1"))));
     assert_eq!(response.unwrap().status(), StatusCode::OK);
     assert_eq!(clones.swap(0, Ordering::SeqCst), 2, "once for each layer that waits");
-    // What is refused, or passed on, without a look-up waits for nothing.
-    for value in ["Bearer", "Basic eDp5"] {
-        let stack = ServiceBuilder::new().layer(setup.authenticate().pass_foreign_on());
-        let response = block_on(stack.service(inner()).oneshot(request(value, Route::NoRule)));
-        assert_eq!(response.unwrap().status() == StatusCode::OK, value == "Basic eDp5");
-        assert_eq!(clones.swap(0, Ordering::SeqCst), 0);
+}
+
+/// A place that was reserved by being polled ready is free again where the request is refused, before the answer is sent.
+#[test]
+fn a_refusal_gives_the_inner_services_place_back() {
+    let setup = Setup::new();
+    let token = setup.key("key", team("core", inference("all", "m1")));
+    let one_place = tower::limit::GlobalConcurrencyLimitLayer::new(1);
+    let missing = || Request::builder().body(()).unwrap();
+    let cases = [
+        (missing(), StatusCode::UNAUTHORIZED),
+        (request("Bearer", Route::NoRule), StatusCode::BAD_REQUEST),
+        (request("Bearer x", Route::NoRule), StatusCode::UNAUTHORIZED),
+        (bearer(&token, Route::NotFound), StatusCode::NOT_FOUND),
+        (bearer(&token, Route::Call("m2")), StatusCode::NOT_FOUND),
+    ];
+    for (request, status) in cases {
+        let mut service = ServiceBuilder::new()
+            .layer(setup.authenticate())
+            .layer(setup.authorize())
+            .layer(one_place.clone())
+            .service_fn(handle);
+        let mut other = service.clone();
+        let mut context = Context::from_waker(Waker::noop());
+        let future = block_on(service.ready()).unwrap().call(request);
+        assert!(Service::<Request<()>>::poll_ready(&mut other, &mut context).is_pending(), "the place is taken");
+        let mut future = core::pin::pin!(future);
+        let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut context) else { panic!("nothing waits here") };
+        assert_eq!(response.status(), status);
+        // Neither the service nor the future is dropped yet.
+        assert!(Service::<Request<()>>::poll_ready(&mut other, &mut context).is_ready(), "{status}");
+        drop(service);
     }
+}
+
+/// A service makes each answer itself, from what was refused and from the request, and in a body of its own.
+#[test]
+fn a_service_answers_in_its_own_way() {
+    #[derive(Debug, Eq, PartialEq)]
+    struct Body(String);
+
+    let setup = Setup::new();
+    let token = setup.key("key", team("core", inference("all", "m1")));
+    let answered = Arc::new(AtomicUsize::new(0));
+    // A function that holds state.
+    let counter = Arc::clone(&answered);
+    let answer = move |refusal: &Refusal, parts: &Parts| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let text = format!("{} {} {}", parts.method, refusal.kind(), refusal.reason().unwrap_or("-"));
+        Response::builder().status(refusal.status()).body(Body(text)).unwrap()
+    };
+    let authenticate = AuthenticateLayer::new(Arc::clone(&setup.gate), answer.clone());
+    let authorize = AuthorizeLayer::new(Arc::clone(&setup.gate), answer, Routes);
+    let cases = [
+        (Request::builder().body(()).unwrap(), 401, "GET missing_credential -"),
+        (request("Bearer", Route::NoRule), 400, "GET invalid_request malformed"),
+        (request(&format!("Token {}", token.expose_secret()), Route::NoRule), 400, "GET invalid_request misplaced"),
+        (request("Bearer x", Route::NoRule), 401, "GET invalid_token -"),
+        (bearer(&token, Route::NoRule), 403, "GET insufficient_scope -"),
+        (bearer(&token, Route::NotFound), 404, "GET not_found -"),
+        (bearer(&token, Route::OtherMethod), 405, "GET method_not_allowed -"),
+        (bearer(&token, Route::Call("m2")), 403, "GET insufficient_scope model_not_in_scope"),
+        (bearer(&token, Route::Broken), 503, "GET unavailable -"),
+        (bearer(&token, Route::Call("m1")), 200, "served"),
+    ];
+    let count = cases.len();
+    for (request, status, body) in cases {
+        let service = ServiceBuilder::new().layer(authenticate.clone()).layer(authorize.clone());
+        let served = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body("served".into()))));
+        let response = block_on(service.service(served).oneshot(request)).unwrap();
+        assert_eq!((response.status().as_u16(), response.into_body()), (status, Body(body.into())));
+    }
+    assert_eq!(answered.load(Ordering::SeqCst), count.checked_sub(1).unwrap());
+}
+
+/// Another method than a route has is no question of what the key may do; nobody is served by it.
+#[test]
+fn another_method_is_405_and_not_403() {
+    let setup = Setup::new();
+    let token = setup.key("key", team("core", full("all")));
+    let response = setup.send(bearer(&token, Route::OtherMethod));
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()["allow"], "POST");
+    let told: Vec<_> = setup.events().into_iter().map(refusal).collect();
+    assert_eq!(told, [(RefusalReason::CLOSED, None)]);
+    // Without a key there is nothing to learn.
+    let response = setup.send(request("Bearer x", Route::OtherMethod));
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }

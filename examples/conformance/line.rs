@@ -37,6 +37,7 @@ pub(crate) enum Line {
         now: i64,
     },
     Header {
+        issuer: String,
         headers: Vec<(String, String)>,
         x_api_key: bool,
     },

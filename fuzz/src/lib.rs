@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_corpus_of_header() {
-        replay("header", header, &["malformed", "missing", "multiple", "no_header", "ok"]);
+        replay("header", header, &["malformed", "misplaced", "missing", "multiple", "no_header", "ok"]);
     }
 
     #[test]

@@ -1,34 +1,34 @@
 //! What to reply: one answer for each class of outcome.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use ::http::{
-    HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+    HeaderValue, Response,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 
-use super::CredentialError;
+use super::{CredentialError, Refusal};
 use crate::{
     decision::Denial,
-    manage::ManageDenial,
-    reason::{DenialClass, Reason},
+    reason::Reason,
+    verdict::Verdict,
 };
 
-/// Makes the replies of one protection space (RFC 9110, section 11.5).
+/// Makes the answers of one protection space (RFC 9110, section 11.5).
 ///
-/// The bodies are problem details (RFC 9457), the challenges `Bearer` (RFC 6750) and then `Api-Key`. A reply names
-/// rules and levels only: nothing that came with the request, and nothing that the key holds.
+/// The format is in the documentation of [this module](super). An answer names rules and levels only: nothing that came
+/// with the request, and nothing that the key holds.
 ///
 /// ```
 /// use http::StatusCode;
-/// use keygate::http::Responses;
+/// use keygate::http::{Refusal, Responses};
 ///
 /// let responses = Responses::new("models")?;
-/// let reply = responses.invalid_key();
+/// let reply = responses.answer(Refusal::InvalidKey);
 /// assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
 /// let challenges: Vec<_> = reply.headers().get_all("www-authenticate").iter().collect();
 /// assert_eq!(challenges, ["Bearer realm=\"models\", error=\"invalid_token\"", "Api-Key realm=\"models\""]);
-/// # Ok::<(), keygate::http::InvalidRealm>(())
+/// # Ok::<(), keygate::http::InvalidResponses>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Responses {
@@ -37,6 +37,7 @@ pub struct Responses {
     invalid_request: HeaderValue,
     invalid_token: HeaderValue,
     api_key: HeaderValue,
+    types: String,
 }
 
 impl Responses {
@@ -44,14 +45,13 @@ impl Responses {
     ///
     /// # Errors
     ///
-    /// [`InvalidRealm`] if the name is empty, has more than 128 symbols, or has one that is not printable ASCII, a
-    /// quotation mark or a backslash.
-    pub fn new(realm: &str) -> Result<Self, InvalidRealm> {
-        let is_symbol = |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && byte != b'"' && byte != b'\\';
-        if realm.is_empty() || realm.len() > MAX_REALM_LENGTH || !realm.bytes().all(is_symbol) {
-            return Err(InvalidRealm);
+    /// [`InvalidResponses::Realm`] if the name is empty, has more than 128 symbols, or has one that is not printable
+    /// ASCII, a quotation mark or a backslash.
+    pub fn new(realm: &str) -> Result<Self, InvalidResponses> {
+        if !is_quotable(realm) {
+            return Err(InvalidResponses::Realm);
         }
-        let value = |text: String| HeaderValue::try_from(text).map_err(|_| InvalidRealm);
+        let value = |text: String| HeaderValue::try_from(text).map_err(|_| InvalidResponses::Realm);
         let bearer = |error: &str| value(format!("Bearer realm=\"{realm}\", error=\"{error}\""));
         Ok(Self {
             bare: value(format!("Bearer realm=\"{realm}\""))?,
@@ -59,117 +59,109 @@ impl Responses {
             invalid_request: bearer("invalid_request")?,
             invalid_token: bearer("invalid_token")?,
             api_key: value(format!("Api-Key realm=\"{realm}\""))?,
+            types: "/problems/".to_owned(),
         })
     }
 
-    /// Builds the answer to a request without one credential: 401 if it is missing, 400 otherwise.
-    #[must_use]
-    pub fn no_credential(&self, error: CredentialError) -> Response<String> {
-        match error {
-            CredentialError::Missing => self.challenge(
-                StatusCode::UNAUTHORIZED,
-                &self.bare,
-                problem(401, "missing_credential", "A credential is required", ""),
-            ),
-            CredentialError::Malformed | CredentialError::Multiple => self.challenge(
-                StatusCode::BAD_REQUEST,
-                &self.invalid_request,
-                problem(400, "invalid_request", "One well-formed credential is required", ""),
-            ),
-        }
-    }
-
-    /// Builds the 401 for a credential that opens no key: the same bytes for every cause.
-    #[must_use]
-    pub fn invalid_key(&self) -> Response<String> {
-        self.challenge(
-            StatusCode::UNAUTHORIZED,
-            &self.invalid_token,
-            problem(401, "invalid_token", "The key is not valid", ""),
-        )
-    }
-
-    /// Builds the 401 for a revoked, disabled, expired or not-yet-valid key; the body names the reason.
-    #[must_use]
-    pub fn unusable_key(&self, reason: Reason) -> Response<String> {
-        self.challenge(
-            StatusCode::UNAUTHORIZED,
-            &self.invalid_token,
-            problem(401, "invalid_token", "The key is not valid", &format!(",\"reason\":\"{reason}\"")),
-        )
-    }
-
-    /// Builds the 403 for a route that is not listed, without a hint of what would be needed.
-    #[must_use]
-    pub fn closed(&self) -> Response<String> {
-        self.challenge(
-            StatusCode::FORBIDDEN,
-            &self.insufficient_scope,
-            problem(403, "insufficient_scope", "No key may do this", ""),
-        )
-    }
-
-    /// Builds the answer to a denial: 401 or 403 by its class, 503 if nothing was decided.
+    /// Begins the `type` of each body with `base`, where the service describes its problems.
     ///
-    /// A service that hides what exists looks at [`Denial::reveals_existence`] first and gives its own 404.
-    #[must_use]
-    pub fn denied(&self, denial: Denial) -> Response<String> {
-        self.by_class(denial.reason(), sufficient(denial))
-    }
-
-    /// Builds the answer to a denied operation on keys: 401 or 403 by its class, 503 if nothing was decided.
-    #[must_use]
-    pub fn operation_denied(&self, denial: ManageDenial) -> Response<String> {
-        self.by_class(denial.reason(), String::new())
-    }
-
-    fn by_class(&self, reason: Reason, sufficient: String) -> Response<String> {
-        match reason.class() {
-            DenialClass::NotAuthenticated => self.unusable_key(reason),
-            DenialClass::NotAllowed => {
-                let details = format!(",\"reason\":\"{reason}\"{sufficient}");
-                let body = problem(403, "insufficient_scope", "The key may not do this", &details);
-                self.challenge(StatusCode::FORBIDDEN, &self.insufficient_scope, body)
-            }
-            DenialClass::Undecided => self.unavailable(),
-        }
-    }
-
-    /// Builds the 503 for a failed look-up: never an allow, and never "the key is not valid".
-    #[must_use]
-    pub fn unavailable(&self) -> Response<String> {
-        reply(StatusCode::SERVICE_UNAVAILABLE, problem(503, "unavailable", "Keys cannot be checked now", ""))
-    }
-
-    /// Builds the 403 for a request over a transport that is not encrypted; it does not depend on the request.
+    /// ```
+    /// use keygate::http::{Refusal, Responses};
     ///
-    /// A redirect would invite the client to do it again; a reply that depends on the key would say something about
-    /// it in the clear (draft-ietf-httpapi-privacy). A key that came that way has leaked: see
-    /// [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked).
-    #[must_use]
-    pub fn plaintext(&self) -> Response<String> {
-        reply(StatusCode::FORBIDDEN, problem(403, "plaintext", "Use an encrypted connection", ""))
+    /// let responses = Responses::new("models")?.with_types("https://acme.example/errors#")?;
+    /// let reply = responses.answer(Refusal::InvalidKey);
+    /// assert!(reply.body().starts_with(r#"{"type":"https://acme.example/errors#invalid_token","#));
+    /// # Ok::<(), keygate::http::InvalidResponses>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidResponses::Types`] if it is empty, has more than 128 symbols, or has one that no URI has.
+    pub fn with_types(self, base: &str) -> Result<Self, InvalidResponses> {
+        let is_uri = is_quotable(base) && base.bytes().all(|byte| !b" <>^`{|}".contains(&byte));
+        if is_uri { Ok(Self { types: base.to_owned(), ..self }) } else { Err(InvalidResponses::Types) }
     }
 
-    fn challenge(&self, status: StatusCode, bearer: &HeaderValue, body: String) -> Response<String> {
-        let mut response = reply(status, body);
-        response.headers_mut().append(WWW_AUTHENTICATE, bearer.clone());
-        response.headers_mut().append(WWW_AUTHENTICATE, self.api_key.clone());
+    /// Builds the answer to a refusal, or to the error of an earlier stage.
+    #[must_use]
+    pub fn answer(&self, refusal: impl Into<Refusal>) -> Response<String> {
+        let refusal = &refusal.into();
+        let mut response = Response::new(self.body(refusal));
+        *response.status_mut() = refusal.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(bearer) = self.challenge(refusal) {
+            headers.append(WWW_AUTHENTICATE, bearer.clone());
+            headers.append(WWW_AUTHENTICATE, self.api_key.clone());
+        }
+        if let Refusal::MethodNotAllowed(methods) = refusal {
+            headers.insert(ALLOW, methods.clone());
+        }
         response
     }
+
+    /// Builds the answer to a verdict, unless it is an allow.
+    ///
+    /// A service that hides what exists answers [`Refusal::unless_allowed`] and [`Refusal::hiding`] instead.
+    #[must_use]
+    pub fn verdict(&self, verdict: &Verdict) -> Option<Response<String>> {
+        match verdict {
+            Verdict::Allowed(_) => None,
+            Verdict::Denied { denial, .. } => Some(self.answer(*denial)),
+            Verdict::Unauthenticated(_) => Some(self.answer(Refusal::InvalidKey)),
+        }
+    }
+
+    /// RFC 6750, section 3: no error code where no credential came.
+    const fn challenge(&self, refusal: &Refusal) -> Option<&HeaderValue> {
+        match refusal {
+            Refusal::Credential(CredentialError::Missing) => Some(&self.bare),
+            Refusal::Credential(_) => Some(&self.invalid_request),
+            Refusal::InvalidKey | Refusal::Unusable(_) => Some(&self.invalid_token),
+            Refusal::Closed | Refusal::Denied(_) | Refusal::OperationDenied(_) => Some(&self.insufficient_scope),
+            Refusal::Conflict(_)
+            | Refusal::InvalidChange(_)
+            | Refusal::MethodNotAllowed(_)
+            | Refusal::NotFound
+            | Refusal::Plaintext
+            | Refusal::Unavailable => None,
+        }
+    }
+
+    /// Every part is ours: no part of a request or a key comes here, so nothing needs to be escaped.
+    fn body(&self, refusal: &Refusal) -> String {
+        let (types, kind, title, status) = (&self.types, refusal.kind(), title(refusal), refusal.status().as_u16());
+        let (reason, message) = match refusal.reason() {
+            Some(reason) => (format!(",\"reason\":\"{reason}\""), format!("{title} ({reason})")),
+            None => (String::new(), title.to_owned()),
+        };
+        let code = refusal.reason().unwrap_or(kind);
+        let levels = match refusal {
+            Refusal::Denied(denial) => sufficient(*denial),
+            _ => String::new(),
+        };
+        format!(
+            "{{\"type\":\"{types}{kind}\",\"title\":\"{title}\",\"status\":{status}{reason}{levels},\
+             \"error\":{{\"message\":\"{message}\",\"type\":\"{kind}\",\"code\":\"{code}\"}}}}"
+        )
+    }
 }
 
-fn reply(status: StatusCode, body: String) -> Response<String> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Every part is ours: no part of a request or a key comes here, so nothing needs to be escaped.
-fn problem(status: u16, kind: &str, title: &str, details: &str) -> String {
-    format!("{{\"type\":\"urn:keygate:problem:{kind}\",\"title\":\"{title}\",\"status\":{status}{details}}}")
+const fn title(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Closed => "No key may do this",
+        Refusal::Conflict(_) => "The key cannot be changed so",
+        Refusal::Credential(CredentialError::Missing) => "A credential is required",
+        Refusal::Credential(_) => "One well-formed credential is required, in a place that counts",
+        Refusal::Denied(_) | Refusal::OperationDenied(_) => "The key may not do this",
+        Refusal::InvalidChange(_) => "Such a key cannot be made",
+        Refusal::InvalidKey | Refusal::Unusable(_) => "The key is not valid",
+        Refusal::MethodNotAllowed(_) => "The method is not allowed",
+        Refusal::NotFound => "There is no such resource",
+        Refusal::Plaintext => "Use an encrypted connection",
+        Refusal::Unavailable => "Keys cannot be checked now",
+    }
 }
 
 /// The levels that would have sufficed, where it was the level that did not.
@@ -181,10 +173,22 @@ fn sufficient(denial: Denial) -> String {
     format!(",\"sufficient_levels\":[{}]", levels.collect::<Vec<_>>().join(","))
 }
 
-/// A text that cannot name a protection space.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a realm has 1 to 128 printable ASCII symbols, no quotation mark and no backslash")]
-#[non_exhaustive]
-pub struct InvalidRealm;
+/// Returns `true` if a text can stand between quotation marks, in a challenge and in JSON, as it is.
+fn is_quotable(text: &str) -> bool {
+    let is_symbol = |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && byte != b'"' && byte != b'\\';
+    (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_symbol)
+}
 
-const MAX_REALM_LENGTH: usize = 128;
+/// Why answers cannot be made so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidResponses {
+    /// The text cannot name a protection space.
+    #[error("a realm has 1 to 128 printable ASCII symbols, no quotation mark and no backslash")]
+    Realm,
+    /// The text cannot begin a URI.
+    #[error("the types of problems begin with 1 to 128 symbols of a URI")]
+    Types,
+}
+
+const MAX_LENGTH: usize = 128;

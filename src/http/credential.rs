@@ -1,86 +1,167 @@
 //! What was presented, found in the header fields.
 
+use core::iter;
+
 use ::http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, InvalidHeaderValue},
+    header::{AUTHORIZATION, InvalidHeaderValue, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
 };
 
+use super::sources::{CredentialSources, Grammar, X_API_KEY, is_tchar};
 use crate::{
     audit::RefusalReason,
     encoding::{beyond_alphanumeric, beyond_range},
+    stages::AcceptedKeys,
     token::Token,
 };
-
-/// The field that some clients use instead of `Authorization`.
-pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A field with more bytes than this is malformed.
 pub const MAX_FIELD_LENGTH: usize = 8192;
 
-/// The header fields that may hold a credential. The query never does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum CredentialHeaders {
-    /// `Authorization` with scheme `Bearer` or `Api-Key`.
-    Authorization,
-    /// `X-Api-Key` as well.
-    AuthorizationOrXApiKey,
-}
-
 /// Finds the one credential of a request; it is not yet known to be a token.
 ///
 /// `Authorization: Api-Key K` and `Authorization: Bearer K` are interchangeable, whatever the case of the scheme. The
-/// grammar is RFC 9110, section 11.4, and nothing is trimmed or guessed.
+/// grammar is RFC 9110, section 11.4, and nothing is trimmed or guessed. An `Authorization` with the scheme of another
+/// system is none of ours. Fields that hold the same credential count as one, since there are clients that send it
+/// twice.
 ///
 /// # Errors
 ///
-/// - [`CredentialError::Missing`] if there is no field, or one with the scheme of another system.
-/// - [`CredentialError::Multiple`] if there is more than one field, even if they are equal.
-/// - [`CredentialError::Malformed`] if the field is not a scheme, spaces and one token68, or has more than
-///   [`MAX_FIELD_LENGTH`] bytes.
+/// The first that applies:
+///
+/// - [`CredentialError::Multiple`] if a field that counts has more than one line, even if they are equal.
+/// - [`CredentialError::Malformed`] if a field is not a scheme, spaces and one token68, or what else its grammar is, or
+///   has more than [`MAX_FIELD_LENGTH`] bytes.
+/// - [`CredentialError::Multiple`] if two fields hold different credentials.
+/// - [`CredentialError::Misplaced`] if there is no credential, and `Authorization`, `X-Api-Key`, `Api-Key` or
+///   `Proxy-Authorization` holds, anywhere in it, what has the shape of a token of `keys`.
+/// - [`CredentialError::Missing`] if there is no credential.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-/// use keygate::http::{CredentialError, CredentialHeaders, extract_credential};
+/// use keygate::{
+///     Issuer, http::{CredentialError, CredentialSources, extract_credential}, stages::AcceptedKeys,
+/// };
 ///
+/// let (keys, sources) = (AcceptedKeys::new(Issuer::from_static("kg")), CredentialSources::authorization());
 /// let mut headers = HeaderMap::new();
-/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Err(CredentialError::Missing));
+/// assert_eq!(extract_credential(&headers, &sources, keys), Err(CredentialError::Missing));
 /// headers.append(AUTHORIZATION, HeaderValue::from_static("api-key kgt1_x"));
-/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Ok("kgt1_x"));
+/// assert_eq!(extract_credential(&headers, &sources, keys), Ok("kgt1_x"));
 /// headers.append(AUTHORIZATION, HeaderValue::from_static("api-key kgt1_x"));
-/// assert_eq!(extract_credential(&headers, CredentialHeaders::Authorization), Err(CredentialError::Multiple));
+/// assert_eq!(extract_credential(&headers, &sources, keys), Err(CredentialError::Multiple));
 /// ```
-pub fn extract_credential(headers: &HeaderMap, fields: CredentialHeaders) -> Result<&str, CredentialError> {
-    let authorization_line = single(headers, AUTHORIZATION)?;
-    let x_api_key_line = match fields {
-        CredentialHeaders::Authorization => None,
-        CredentialHeaders::AuthorizationOrXApiKey => single(headers, X_API_KEY)?,
-    };
-    match (authorization_line, x_api_key_line) {
-        (None, None) => Err(CredentialError::Missing),
-        (Some(_), Some(_)) => Err(CredentialError::Multiple),
-        (Some(value), None) => authorization(value),
-        (None, Some(value)) => token68(text(value)?),
+pub fn extract_credential<'h>(
+    headers: &'h HeaderMap,
+    sources: &CredentialSources,
+    keys: AcceptedKeys,
+) -> Result<&'h str, CredentialError> {
+    find(headers, sources, |_| true).map_err(|error| match error {
+        CredentialError::Missing if is_misplaced(headers, keys) => CredentialError::Misplaced,
+        error => error,
+    })
+}
+
+/// As [`extract_credential`], for a service that lets another system's credential stand beside ours: where fields hold
+/// different ones, the only one of ours counts.
+#[cfg(feature = "tower")]
+pub(crate) fn extract_beside_foreign<'h>(
+    headers: &'h HeaderMap,
+    sources: &CredentialSources,
+    keys: AcceptedKeys,
+) -> Result<&'h str, CredentialError> {
+    extract_credential(headers, sources, keys).or_else(|error| match error {
+        CredentialError::Multiple => {
+            let is_ours = |text: &str| !keys.parse(text).is_err_and(|error| error.is_other_issuer());
+            find(headers, sources, is_ours).map_err(|_| CredentialError::Multiple)
+        }
+        error => Err(error),
+    })
+}
+
+/// Finds the one credential among those that count.
+fn find<'h>(
+    headers: &'h HeaderMap,
+    sources: &CredentialSources,
+    counts: impl Fn(&str) -> bool,
+) -> Result<&'h str, CredentialError> {
+    let authorization = line(headers, &AUTHORIZATION, |value| authorization(value, sources));
+    let fields = sources.fields.iter().map(|(name, grammar)| line(headers, name, |value| whole(value, *grammar)));
+    let subprotocol = sources.subprotocol.iter().map(|prefix| subprotocol(headers, prefix.as_bytes()));
+    let (mut found, mut is_malformed, mut is_multiple) = (None, false, false);
+    for line in iter::once(authorization).chain(fields).chain(subprotocol) {
+        match line {
+            Ok(text) if counts(text) => is_multiple |= *found.get_or_insert(text) != text,
+            Ok(_) | Err(CredentialError::Misplaced | CredentialError::Missing) => {}
+            Err(CredentialError::Malformed) => is_malformed = true,
+            // Whatever the other fields say.
+            Err(CredentialError::Multiple) => return Err(CredentialError::Multiple),
+        }
+    }
+    match found {
+        _ if is_malformed => Err(CredentialError::Malformed),
+        _ if is_multiple => Err(CredentialError::Multiple),
+        found => found.ok_or(CredentialError::Missing),
     }
 }
 
-/// Finds the one line of a field, if it is there.
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&[u8]>, CredentialError> {
+/// Returns `true` if a field in which credentials stand holds a token of ours, wherever it is in it.
+fn is_misplaced(headers: &HeaderMap, keys: AcceptedKeys) -> bool {
+    [AUTHORIZATION, X_API_KEY, API_KEY, PROXY_AUTHORIZATION]
+        .iter()
+        .flat_map(|name| headers.get_all(name))
+        .any(|value| keys.have_token_in(value.as_bytes()))
+}
+
+/// Reads the one line of a field.
+fn line<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+    read: impl FnOnce(&'h [u8]) -> Result<&'h str, CredentialError>,
+) -> Result<&'h str, CredentialError> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
-        (line, None) => Ok(line.map(HeaderValue::as_bytes)),
-        (_, Some(_)) => Err(CredentialError::Multiple),
+        (None, _) => Err(CredentialError::Missing),
+        (Some(line), None) => read(line.as_bytes()),
+        (Some(_), Some(_)) => Err(CredentialError::Multiple),
     }
 }
 
-fn authorization(value: &[u8]) -> Result<&str, CredentialError> {
+fn authorization<'h>(value: &'h [u8], sources: &CredentialSources) -> Result<&'h str, CredentialError> {
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let scheme = value.get(..end).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"bearer") && !scheme.eq_ignore_ascii_case(b"api-key") {
-        let is_scheme = !scheme.is_empty() && scheme.iter().copied().all(is_tchar);
-        return Err(if is_scheme { CredentialError::Missing } else { CredentialError::Malformed });
+    if sources.has_scheme(scheme) {
+        return token68(text(value)?.get(end..).unwrap_or_default().trim_start_matches(' '));
     }
-    token68(text(value)?.get(end..).unwrap_or_default().trim_start_matches(' '))
+    if sources.takes_bare && end == value.len() {
+        return token68(text(value)?);
+    }
+    let is_scheme = !scheme.is_empty() && scheme.iter().copied().all(is_tchar);
+    Err(if is_scheme { CredentialError::Missing } else { CredentialError::Malformed })
+}
+
+/// The value of a field that holds nothing else.
+fn whole(value: &[u8], grammar: Grammar) -> Result<&str, CredentialError> {
+    let text = text(value)?;
+    match grammar {
+        Grammar::Token68 => token68(text),
+        Grammar::Visible if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(text),
+        Grammar::Visible => Err(CredentialError::Malformed),
+    }
+}
+
+/// What follows the prefix in the one member that begins with it (RFC 6455, section 11.3.4: the lines are one list).
+fn subprotocol<'h>(headers: &'h HeaderMap, prefix: &[u8]) -> Result<&'h str, CredentialError> {
+    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().map(HeaderValue::as_bytes);
+    let members =
+        lines.flat_map(|line| line.split(|byte| *byte == b',').map(move |member| (line, member.trim_ascii())));
+    let mut ours = members.filter_map(|(line, member)| Some((line, member.strip_prefix(prefix)?)));
+    match (ours.next(), ours.next()) {
+        (None, _) => Err(CredentialError::Missing),
+        (Some((line, _)), None) if line.len() > MAX_FIELD_LENGTH => Err(CredentialError::Malformed),
+        (Some((_, credential)), None) => token68(text(credential)?),
+        (Some(_), Some(_)) => Err(CredentialError::Multiple),
+    }
 }
 
 /// The whole value, so that what is cut off it is text without another look.
@@ -116,11 +197,6 @@ fn beyond_token68(byte: u8) -> u8 {
     beyond_alphanumeric(byte).min(others)
 }
 
-/// RFC 9110, section 5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// Why there is no one credential; it holds nothing of the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "each is answered differently, and no other is possible")]
@@ -128,11 +204,14 @@ pub enum CredentialError {
     /// A field is there and does not fit the grammar.
     #[error("the credential field is malformed")]
     Malformed,
+    /// A token of ours is there, in a place that does not count.
+    #[error("a credential was presented in a place that does not count")]
+    Misplaced,
     /// No field is there that could hold a credential.
     #[error("no credential was presented")]
     Missing,
-    /// More than one field is there.
-    #[error("more than one credential field was presented")]
+    /// More than one line of a field is there, or fields with different credentials.
+    #[error("more than one credential was presented")]
     Multiple,
 }
 
@@ -146,6 +225,7 @@ impl CredentialError {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::Misplaced => "misplaced",
             Self::Missing => "missing",
             Self::Multiple => "multiple",
         }
@@ -181,3 +261,6 @@ pub fn bearer_header(token: &Token) -> Result<HeaderValue, InvalidHeaderValue> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+/// The field that some clients use instead of `X-Api-Key`.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");

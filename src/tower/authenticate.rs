@@ -1,6 +1,6 @@
 //! Who calls: from the header to an authenticated key, before the body is read.
 
-use alloc::{boxed::Box, string::String, sync::Arc};
+use alloc::{borrow::ToOwned, string::String, sync::Arc};
 use core::{
     fmt,
     task::{Context, Poll},
@@ -9,60 +9,73 @@ use core::{
 use ::http::{Request, Response, header::AUTHORIZATION, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
+use zeroize::Zeroizing;
 
-use super::{Reply, response_future::ResponseFuture};
+use super::{Answer, removal, response_future::ResponseFuture};
 use crate::{
     audit::RefusalReason,
     decision::{AuthenticatedKey, Authorization},
-    gate::{AuthenticateError, Gate},
-    http::{CredentialError, CredentialHeaders, Responses, X_API_KEY, extract_credential},
+    gate::Gate,
+    http::{CredentialError, CredentialSources, Refusal, Responses, extract_beside_foreign, extract_credential},
     stages::PresentedKey,
     store::{Directory, KeyLookup},
 };
 
 /// Authenticates each request, and puts the [`AuthenticatedKey`] into its extensions.
 ///
-/// The credential is removed from the request, so that no handler, log or upstream sees it. A key that is revoked,
-/// disabled or outside its time, and one whose user is deprovisioned, is refused here already; what it may do is
-/// [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
-pub struct AuthenticateLayer<S, D, M> {
-    config: Arc<Config<S, D, M>>,
+/// A key that is revoked, disabled or outside its time, and one whose user is deprovisioned, is refused here already;
+/// what it may do is [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
+///
+/// No handler, log or upstream behind it sees a secret: a field that holds the credential, or anywhere in it what has the
+/// shape of a token of the gate's issuers, is removed, whether a credential was looked for there or not. Of `Cookie` and
+/// `Sec-WebSocket-Protocol` only the member is removed that holds it. A token in the request target, or in a field that
+/// frames the message and cannot be removed, is refused before anything is looked up.
+///
+/// # Security
+///
+/// What is encoded is not seen: a token in Base64, or with a `_` that is written as `%5F`. Bodies and trailers are not
+/// read.
+pub struct AuthenticateLayer<S, D, M, A = Responses> {
+    config: Arc<Config<S, D, M, A>>,
 }
 
-struct Config<S, D, M> {
+struct Config<S, D, M, A> {
     gate: Arc<Gate<S, D, M>>,
+    answers: Arc<A>,
     settings: Settings,
 }
 
 #[derive(Clone)]
 struct Settings {
-    responses: Responses,
-    headers: CredentialHeaders,
+    sources: CredentialSources,
     passes_foreign: bool,
     is_plaintext: Arc<dyn Fn(&Parts) -> bool + Send + Sync>,
 }
 
-impl<S: KeyLookup<M>, D: Directory, M> AuthenticateLayer<S, D, M> {
+impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
     /// Authenticates by `gate`; the credential is in `Authorization`.
+    ///
+    /// `answers` is [`Responses`], or a function from a refusal to the service's own answer ([`Answer`]).
     #[must_use]
-    pub fn new(gate: Arc<Gate<S, D, M>>, responses: Responses) -> Self {
+    pub fn new(gate: Arc<Gate<S, D, M>>, answers: A) -> Self {
         let settings = Settings {
-            responses,
-            headers: CredentialHeaders::Authorization,
+            sources: CredentialSources::authorization(),
             passes_foreign: false,
             is_plaintext: Arc::new(|_| false),
         };
-        Self { config: Arc::new(Config { gate, settings }) }
+        Self { config: Arc::new(Config { gate, answers: Arc::new(answers), settings }) }
     }
 
-    /// Says which header fields may hold the credential.
+    /// Says where the credential may stand.
     #[must_use]
-    pub fn headers(self, headers: CredentialHeaders) -> Self {
-        self.with(|settings| settings.headers = headers)
+    pub fn sources(self, sources: CredentialSources) -> Self {
+        self.with(|settings| settings.sources = sources)
     }
 
-    /// Passes requests with another system's credential on, untouched and without an [`AuthenticatedKey`]: another
-    /// scheme, or a token that does not begin as ours do, such as a JWT. Whatever comes after must authenticate them.
+    /// Passes requests with another system's credential on, without an [`AuthenticatedKey`]: another scheme, or a token
+    /// that does not begin as ours do, such as a JWT. Whatever comes after must authenticate them.
+    ///
+    /// A token of ours is never passed on. Where fields hold different credentials, the only one of ours counts.
     #[must_use]
     pub fn pass_foreign_on(self) -> Self {
         self.with(|settings| settings.passes_foreign = true)
@@ -70,33 +83,49 @@ impl<S: KeyLookup<M>, D: Directory, M> AuthenticateLayer<S, D, M> {
 
     /// Says how to tell that a request came over a transport that is not encrypted: it is refused before anything of it
     /// is parsed.
+    ///
+    /// Only what stands in front knows: the scheme of the request's URI is absent in HTTP/1.1, and the client's own word
+    /// in HTTP/2.
+    ///
+    /// ```
+    /// # use keygate::{Gate, Issuer, MemoryStore, http::Responses, tower::AuthenticateLayer};
+    /// # use std::sync::Arc;
+    /// # let layer = || {
+    /// #     let gate = Arc::new(Gate::new(Issuer::from_static("acme"), MemoryStore::new()));
+    /// #     AuthenticateLayer::new(gate, Responses::new("models").unwrap())
+    /// # };
+    /// // Behind a proxy that ends TLS, and overwrites what clients send in this field. Where it is missing, nobody vouches.
+    /// layer().refuse_plaintext(|parts| parts.headers.get("x-forwarded-proto").is_none_or(|proto| proto != "https"));
+    /// // Of a listener without TLS, for those who come by mistake.
+    /// layer().refuse_plaintext(|_| true);
+    /// ```
     #[must_use]
     pub fn refuse_plaintext(self, is_plaintext: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.is_plaintext = Arc::new(is_plaintext))
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let Config { gate, settings } = &*self.config;
-        let (gate, mut settings) = (Arc::clone(gate), settings.clone());
+        let Config { gate, answers, settings } = &*self.config;
+        let (gate, answers, mut settings) = (Arc::clone(gate), Arc::clone(answers), settings.clone());
         change(&mut settings);
-        Self { config: Arc::new(Config { gate, settings }) }
+        Self { config: Arc::new(Config { gate, answers, settings }) }
     }
 }
 
-impl<S, D, M> Clone for AuthenticateLayer<S, D, M> {
+impl<S, D, M, A> Clone for AuthenticateLayer<S, D, M, A> {
     fn clone(&self) -> Self {
         Self { config: Arc::clone(&self.config) }
     }
 }
 
-impl<S, D, M> fmt::Debug for AuthenticateLayer<S, D, M> {
+impl<S, D, M, A> fmt::Debug for AuthenticateLayer<S, D, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticateLayer").finish_non_exhaustive()
     }
 }
 
-impl<S, D, M, I> Layer<I> for AuthenticateLayer<S, D, M> {
-    type Service = Authenticate<I, S, D, M>;
+impl<S, D, M, A, I> Layer<I> for AuthenticateLayer<S, D, M, A> {
+    type Service = Authenticate<I, S, D, M, A>;
 
     fn layer(&self, inner: I) -> Self::Service {
         Authenticate { inner, config: Arc::clone(&self.config) }
@@ -104,30 +133,30 @@ impl<S, D, M, I> Layer<I> for AuthenticateLayer<S, D, M> {
 }
 
 /// The service of [`AuthenticateLayer`].
-pub struct Authenticate<I, S, D, M> {
+pub struct Authenticate<I, S, D, M, A = Responses> {
     inner: I,
-    config: Arc<Config<S, D, M>>,
+    config: Arc<Config<S, D, M, A>>,
 }
 
-impl<I: Clone, S, D, M> Clone for Authenticate<I, S, D, M> {
+impl<I: Clone, S, D, M, A> Clone for Authenticate<I, S, D, M, A> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
     }
 }
 
-impl<I, S, D, M> fmt::Debug for Authenticate<I, S, D, M> {
+impl<I, S, D, M, A> fmt::Debug for Authenticate<I, S, D, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticate").finish_non_exhaustive()
     }
 }
 
-impl<I, S, D, M, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, D, M>
+impl<I, S, D, M, A, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, D, M, A>
 where
     I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
     S: KeyLookup<M> + 'static,
     D: Directory + 'static,
     M: 'static,
-    ResponseBody: From<String>,
+    A: Answer<ResponseBody>,
 {
     type Response = I::Response;
     type Error = I::Error;
@@ -139,69 +168,77 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let presented = match self.config.read(&mut parts) {
-            Ok(Some(presented)) => presented,
-            Ok(None) => return ResponseFuture::done(Ok(()), parts, body, &mut self.inner),
-            Err(reply) => return ResponseFuture::done(Err(reply), parts, body, &mut self.inner),
-        };
         let config = Arc::clone(&self.config);
         let check = async move {
-            let key = config.authenticate(&presented).await?;
-            config.remove_credential(&mut parts);
-            parts.extensions.insert(key);
-            Ok(parts)
+            match config.admit(&mut parts).await {
+                Ok(()) => Ok(parts),
+                Err(refusal) => Err(config.answers.answer(&refusal, &parts)),
+            }
         };
-        ResponseFuture::later(Box::pin(check), body, &mut self.inner)
+        ResponseFuture::new(check, body, &mut self.inner)
     }
 }
 
-impl<S: KeyLookup<M>, D: Directory, M> Config<S, D, M> {
-    /// Before the look-up: the presented key, or nothing if another system authenticates the request.
-    fn read(&self, parts: &mut Parts) -> Result<Option<PresentedKey>, Reply> {
+impl<S: KeyLookup<M>, D: Directory, M, A> Config<S, D, M, A> {
+    /// Puts the authenticated key into the extensions, or nothing if another system authenticates the request.
+    async fn admit(&self, parts: &mut Parts) -> Result<(), Refusal> {
         // A proof that came with the request is none, wherever it is from.
         parts.extensions.remove::<AuthenticatedKey>();
         parts.extensions.remove::<Authorization>();
-        let Settings { responses, headers, passes_foreign, is_plaintext } = &self.settings;
-        if is_plaintext(parts) {
+        if (self.settings.is_plaintext)(parts) {
             self.gate.stranger_refused(None, RefusalReason::PLAINTEXT);
-            return Err(responses.plaintext().into());
+            return Err(Refusal::Plaintext);
         }
-        let text = match extract_credential(&parts.headers, *headers) {
-            Ok(text) => text,
-            // A line that counts and holds no credential of ours has another scheme.
-            Err(CredentialError::Missing) if *passes_foreign && parts.headers.contains_key(AUTHORIZATION) => {
-                return Ok(None);
-            }
-            Err(error) => {
-                self.gate.stranger_refused(None, error.refusal());
-                return Err(responses.no_credential(error).into());
-            }
+        if let Some(presented) = self.read(parts)? {
+            parts.extensions.insert(self.gate.authenticate_presented(&presented).await?);
+        }
+        Ok(())
+    }
+
+    /// Before the look-up: takes the presented key out of the fields, unless another system authenticates the request.
+    fn read(&self, parts: &mut Parts) -> Result<Option<PresentedKey>, Refusal> {
+        let keys = self.gate.accepted_keys();
+        let Settings { sources, passes_foreign, .. } = &self.settings;
+        let extract = if *passes_foreign { extract_beside_foreign } else { extract_credential };
+        let found = extract(&parts.headers, sources, keys).map(|text| (text, keys.parse(text)));
+        // A token is found by its shape; a legacy key has none.
+        let legacy = match &found {
+            Ok((text, Ok(_))) if !keys.have_token_in(text.as_bytes()) => Some(Zeroizing::new((*text).to_owned())),
+            _ => None,
         };
-        match self.gate.accepted_keys().parse(text) {
-            Ok(presented) => Ok(Some(presented)),
-            Err(unauthenticated) if *passes_foreign && unauthenticated.is_other_issuer() => Ok(None),
-            Err(unauthenticated) => {
-                self.gate.stranger_refused(unauthenticated.claimed(), unauthenticated.refusal());
-                Err(responses.invalid_key().into())
+        let is_secret = |value: &[u8]| {
+            keys.have_token_in(value) || legacy.as_ref().is_some_and(|credential| holds(value, credential))
+        };
+        let fields = removal::find(parts, is_secret).map_err(|error| self.no_credential(error))?;
+        let presented = match found {
+            Ok((_, Ok(presented))) => Some(presented),
+            Ok((text, Err(other))) if *passes_foreign && other.is_other_issuer() => {
+                // Not even inside of somebody else's.
+                if keys.have_token_in(text.as_bytes()) {
+                    return Err(self.no_credential(CredentialError::Misplaced));
+                }
+                None
             }
-        }
+            Ok((_, Err(unauthenticated))) => {
+                self.gate.stranger_refused(unauthenticated.claimed(), unauthenticated.refusal());
+                return Err(Refusal::InvalidKey);
+            }
+            // A line that counts and holds no credential of ours has another scheme.
+            Err(CredentialError::Missing) if *passes_foreign && parts.headers.contains_key(AUTHORIZATION) => None,
+            Err(error) => return Err(self.no_credential(error)),
+        };
+        removal::remove(&mut parts.headers, fields, is_secret);
+        Ok(presented)
     }
 
-    async fn authenticate(&self, presented: &PresentedKey) -> Result<AuthenticatedKey, Reply> {
-        let responses = &self.settings.responses;
-        self.gate.authenticate_presented(presented).await.map_err(|error| {
-            Reply::new(match error {
-                AuthenticateError::Unauthenticated(_) => responses.invalid_key(),
-                AuthenticateError::Unavailable(_) => responses.unavailable(),
-                AuthenticateError::Unusable(reason) => responses.unusable_key(reason),
-            })
-        })
+    fn no_credential(&self, error: CredentialError) -> Refusal {
+        self.gate.stranger_refused(None, error.refusal());
+        error.into()
     }
+}
 
-    fn remove_credential(&self, parts: &mut Parts) {
-        parts.headers.remove(AUTHORIZATION);
-        if self.settings.headers == CredentialHeaders::AuthorizationOrXApiKey {
-            parts.headers.remove(X_API_KEY);
-        }
-    }
+/// Returns `true` if a field's value holds the credential, which is visible ASCII.
+fn holds(value: &[u8], credential: &Zeroizing<String>) -> bool {
+    // The search for a text takes time in proportion, whatever both are; one for bytes would not.
+    value.utf8_chunks().any(|chunk| chunk.valid().contains(credential.as_str()))
 }

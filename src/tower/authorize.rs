@@ -1,6 +1,6 @@
 //! Whether they may: decided at the matched route.
 
-use alloc::{boxed::Box, string::String, sync::Arc};
+use alloc::{boxed::Box, sync::Arc};
 use core::{
     error::Error,
     fmt,
@@ -8,20 +8,19 @@ use core::{
     task::{Context, Poll},
 };
 
-use ::http::{Response, request::Parts};
+use ::http::{HeaderValue, Response, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Reply, response_future::ResponseFuture};
+use super::{Answer, response_future::ResponseFuture};
 use crate::{
     action::Request,
     audit::RefusalReason,
     decision::{AuthenticatedKey, Authorization},
     gate::Gate,
-    http::{CredentialError, Responses},
+    http::{CredentialError, Refusal, Responses},
     sink::Message,
     store::{Directory, KeyLookup},
-    verdict::Verdict,
 };
 
 /// Maps an HTTP request at a matched route to the [`Request`] to decide.
@@ -54,6 +53,10 @@ pub enum Unresolved {
     /// A look-up failed: 503.
     #[error("a resource could not be looked up")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// The route has other methods, which this names for the field `Allow`: 405. A router that calls the layer only for
+    /// methods that it has says so itself.
+    #[error("the route has no such method")]
+    MethodNotAllowed(HeaderValue),
     /// There is no rule for this route, so it is closed: 403.
     #[error("there is no rule for this route")]
     NoRule,
@@ -62,99 +65,87 @@ pub enum Unresolved {
     NotFound,
 }
 
-type NotFound = Arc<dyn Fn() -> Response<String> + Send + Sync>;
-
 /// Decides each request at its matched route, and puts the [`Authorization`] into its extensions.
 ///
-/// Stands after [`AuthenticateLayer`](super::AuthenticateLayer) and, in axum, on the routes (`Router::route_layer`), so
-/// that the route is known. Without an [`AuthenticatedKey`] in the extensions it refuses.
-pub struct AuthorizeLayer<S, D, M, R> {
-    config: Arc<Config<S, D, M, R>>,
-}
-
-struct Config<S, D, M, R> {
-    gate: Arc<Gate<S, D, M>>,
-    responses: Responses,
-    resolve: R,
-    not_found: NotFound,
+/// Stands after [`AuthenticateLayer`](super::AuthenticateLayer) and, in axum, on the methods of a route
+/// (`MethodRouter::route_layer`), so that the route is known and another method gets the router's 405. Without an
+/// [`AuthenticatedKey`] in the extensions it refuses.
+pub struct AuthorizeLayer<S, D, M, R, A = Responses> {
+    config: Arc<Config<S, D, M, R, A>>,
     hides: bool,
 }
 
-impl<S: KeyLookup<M>, D: Directory, M, R: Resolve> AuthorizeLayer<S, D, M, R> {
+struct Config<S, D, M, R, A> {
+    gate: Arc<Gate<S, D, M>>,
+    answers: A,
+    resolve: R,
+}
+
+impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> AuthorizeLayer<S, D, M, R, A> {
     /// Decides what `resolve` says.
     ///
-    /// `not_found` is the service's own 404: for what does not exist.
+    /// `answers` is [`Responses`], or a function from a refusal to the service's own answer
+    /// ([`Answer`](super::Answer)).
     #[must_use]
-    pub fn new(
-        gate: Arc<Gate<S, D, M>>,
-        responses: Responses,
-        resolve: R,
-        not_found: impl Fn() -> Response<String> + Send + Sync + 'static,
-    ) -> Self {
-        let not_found = Arc::new(not_found);
-        Self { config: Arc::new(Config { gate, responses, resolve, not_found, hides: false }) }
+    pub fn new(gate: Arc<Gate<S, D, M>>, answers: A, resolve: R) -> Self {
+        Self { config: Arc::new(Config { gate, answers, resolve }), hides: false }
     }
 
-    /// As [`AuthorizeLayer::new`], and gives the same 404 where a 403 would show that something exists
+    /// Answers [`Refusal::NotFound`] where a 403 would show that something exists
     /// ([`Denial::reveals_existence`](crate::Denial::reveals_existence)).
     #[must_use]
-    pub fn hiding(
-        gate: Arc<Gate<S, D, M>>,
-        responses: Responses,
-        resolve: R,
-        not_found: impl Fn() -> Response<String> + Send + Sync + 'static,
-    ) -> Self {
-        let not_found = Arc::new(not_found);
-        Self { config: Arc::new(Config { gate, responses, resolve, not_found, hides: true }) }
+    pub fn hiding(self) -> Self {
+        Self { hides: true, ..self }
     }
 }
 
-impl<S, D, M, R> Clone for AuthorizeLayer<S, D, M, R> {
+impl<S, D, M, R, A> Clone for AuthorizeLayer<S, D, M, R, A> {
     fn clone(&self) -> Self {
-        Self { config: Arc::clone(&self.config) }
+        Self { config: Arc::clone(&self.config), hides: self.hides }
     }
 }
 
-impl<S, D, M, R> fmt::Debug for AuthorizeLayer<S, D, M, R> {
+impl<S, D, M, R, A> fmt::Debug for AuthorizeLayer<S, D, M, R, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizeLayer").finish_non_exhaustive()
     }
 }
 
-impl<S, D, M, R, I> Layer<I> for AuthorizeLayer<S, D, M, R> {
-    type Service = Authorize<I, S, D, M, R>;
+impl<S, D, M, R, A, I> Layer<I> for AuthorizeLayer<S, D, M, R, A> {
+    type Service = Authorize<I, S, D, M, R, A>;
 
     fn layer(&self, inner: I) -> Self::Service {
-        Authorize { inner, config: Arc::clone(&self.config) }
+        Authorize { inner, config: Arc::clone(&self.config), hides: self.hides }
     }
 }
 
 /// The service of [`AuthorizeLayer`].
-pub struct Authorize<I, S, D, M, R> {
+pub struct Authorize<I, S, D, M, R, A = Responses> {
     inner: I,
-    config: Arc<Config<S, D, M, R>>,
+    config: Arc<Config<S, D, M, R, A>>,
+    hides: bool,
 }
 
-impl<I: Clone, S, D, M, R> Clone for Authorize<I, S, D, M, R> {
+impl<I: Clone, S, D, M, R, A> Clone for Authorize<I, S, D, M, R, A> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config), hides: self.hides }
     }
 }
 
-impl<I, S, D, M, R> fmt::Debug for Authorize<I, S, D, M, R> {
+impl<I, S, D, M, R, A> fmt::Debug for Authorize<I, S, D, M, R, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorize").finish_non_exhaustive()
     }
 }
 
-impl<I, S, D, M, R, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, S, D, M, R>
+impl<I, S, D, M, R, A, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, S, D, M, R, A>
 where
     I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
     S: KeyLookup<M> + 'static,
     D: Directory + 'static,
     M: 'static,
     R: Resolve,
-    ResponseBody: From<String>,
+    A: Answer<ResponseBody>,
 {
     type Response = I::Response;
     type Error = I::Error;
@@ -166,61 +157,56 @@ where
 
     fn call(&mut self, request: ::http::Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        // What came from outside, or from another route's decision, is no proof for this one.
-        parts.extensions.remove::<Authorization>();
-        let Some(key) = parts.extensions.get::<AuthenticatedKey>().cloned() else {
-            let reply = self.config.no_key();
-            return ResponseFuture::done(Err(reply), parts, body, &mut self.inner);
-        };
-        let config = Arc::clone(&self.config);
+        let (config, hides) = (Arc::clone(&self.config), self.hides);
         let check = async move {
-            let resolved = config.resolve.resolve(&mut parts).await;
-            parts.extensions.insert(config.authorize(&key, resolved).await?);
-            Ok(parts)
+            match config.admit(&mut parts).await {
+                Ok(()) => Ok(parts),
+                Err(refusal) => {
+                    let refusal = if hides { refusal.hiding() } else { refusal };
+                    Err(config.answers.answer(&refusal, &parts))
+                }
+            }
         };
-        ResponseFuture::later(Box::pin(check), body, &mut self.inner)
+        ResponseFuture::new(check, body, &mut self.inner)
     }
 }
 
-impl<S: KeyLookup<M>, D: Directory, M, R: Resolve> Config<S, D, M, R> {
-    fn no_key(&self) -> Reply {
-        let missing = CredentialError::Missing;
-        self.gate.stranger_refused(None, missing.refusal());
-        self.responses.no_credential(missing).into()
+impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> Config<S, D, M, R, A> {
+    /// Puts the proof that the request is allowed into the extensions.
+    async fn admit(&self, parts: &mut Parts) -> Result<(), Refusal> {
+        // What came from outside, or from another route's decision, is no proof for this one.
+        parts.extensions.remove::<Authorization>();
+        let Some(key) = parts.extensions.get::<AuthenticatedKey>().cloned() else {
+            let missing = CredentialError::Missing;
+            self.gate.stranger_refused(None, missing.refusal());
+            return Err(missing.into());
+        };
+        let request = match self.resolve.resolve(parts).await {
+            Ok(request) => request,
+            Err(unresolved) => return Err(self.unresolved(&key, unresolved)),
+        };
+        parts.extensions.insert(Refusal::unless_allowed(self.gate.authorize(&key, &request).await?)?);
+        Ok(())
     }
 
-    async fn authorize(
-        &self,
-        key: &AuthenticatedKey,
-        resolved: Result<Request, Unresolved>,
-    ) -> Result<Authorization, Reply> {
-        let request = resolved.map_err(|unresolved| self.unresolved(key, &unresolved))?;
-        match self.gate.authorize(key, &request).await {
-            Ok(Verdict::Allowed(authorization)) => Ok(authorization),
-            Ok(Verdict::Denied { denial, .. }) if self.hides && denial.reveals_existence() => {
-                Err((self.not_found)().into())
-            }
-            Ok(Verdict::Denied { denial, .. }) => Err(self.responses.denied(denial).into()),
-            Ok(Verdict::Unauthenticated(_)) => Err(self.responses.invalid_key().into()),
-            Err(_) => Err(self.responses.unavailable().into()),
-        }
-    }
-
-    fn unresolved(&self, key: &AuthenticatedKey, unresolved: &Unresolved) -> Reply {
-        let refused = |reason| self.gate.key_refused(key, reason);
+    fn unresolved(&self, key: &AuthenticatedKey, unresolved: Unresolved) -> Refusal {
         match unresolved {
-            Unresolved::NotFound => {
-                // Told as well: one who asks for many that are not there is looking for some that are.
-                refused(RefusalReason::NOT_FOUND);
-                (self.not_found)().into()
+            Unresolved::Failed(_) => {
+                self.gate.tell(Message::Failed(&unresolved));
+                Refusal::Unavailable
+            }
+            Unresolved::MethodNotAllowed(methods) => {
+                self.gate.key_refused(key, RefusalReason::CLOSED);
+                Refusal::MethodNotAllowed(methods)
             }
             Unresolved::NoRule => {
-                refused(RefusalReason::CLOSED);
-                self.responses.closed().into()
+                self.gate.key_refused(key, RefusalReason::CLOSED);
+                Refusal::Closed
             }
-            Unresolved::Failed(_) => {
-                self.gate.tell(Message::Failed(unresolved));
-                self.responses.unavailable().into()
+            Unresolved::NotFound => {
+                // Told as well: one who asks for many that are not there is looking for some that are.
+                self.gate.key_refused(key, RefusalReason::NOT_FOUND);
+                Refusal::NotFound
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The future of both layers: a check, and then the inner service.
 
-use alloc::{boxed::Box, string::String};
+use alloc::boxed::Box;
 use core::{
     future::Future,
     mem,
@@ -8,14 +8,12 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use ::http::{Request, Response, request::Parts};
+use ::http::{Request, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::Reply;
-
-/// A check that has to wait: a request's parts go in, and come back unless it is refused.
-pub(crate) type Check = Pin<Box<dyn Future<Output = Result<Parts, Reply>> + Send>>;
+/// A request's parts go in, and come back unless it is refused.
+type Check<R> = Pin<Box<dyn Future<Output = Result<Parts, R>> + Send>>;
 
 pin_project! {
     /// The response future of [`Authenticate`](super::Authenticate) and [`Authorize`](super::Authorize).
@@ -26,63 +24,57 @@ pin_project! {
         I: Service<Request<B>>,
     {
         #[pin]
-        state: State<I, B, I::Future>,
+        state: State<I, B, I::Future, I::Response>,
     }
 }
 
 pin_project! {
     #[project = Projected]
-    enum State<I, B, F> {
-        Checking { check: Check, body: Option<B>, inner: I },
+    enum State<I, B, F, R> {
+        Checking { check: Check<R>, body: Option<B>, inner: I },
         Inner { #[pin] future: F },
-        Refused { reply: Option<Reply> },
+        Refused,
     }
 }
 
 impl<I: Service<Request<B>> + Clone, B> ResponseFuture<I, B> {
-    /// Goes on with `inner`, which was polled ready, unless the check refused.
-    pub(crate) fn done(check: Result<(), Reply>, parts: Parts, body: B, inner: &mut I) -> Self {
-        let state = match check {
-            Ok(()) => State::Inner { future: inner.call(Request::from_parts(parts, body)) },
-            Err(reply) => State::Refused { reply: Some(reply) },
-        };
-        Self { state }
-    }
-
-    /// Waits for a check in front of `inner`, which was polled ready.
-    pub(crate) fn later(check: Check, body: B, inner: &mut I) -> Self {
-        // The clone stays with the caller; the one that was polled ready goes with the request.
+    /// Checks in front of `inner`, which was polled ready.
+    pub(crate) fn new(
+        check: impl Future<Output = Result<Parts, I::Response>> + Send + 'static,
+        body: B,
+        inner: &mut I,
+    ) -> Self {
+        // The clone stays with the caller. The one that was polled ready goes with the request: it is called, or dropped
+        // with the place that it holds.
         let clone = inner.clone();
-        Self { state: State::Checking { check, body: Some(body), inner: mem::replace(inner, clone) } }
+        let inner = mem::replace(inner, clone);
+        Self { state: State::Checking { check: Box::pin(check), body: Some(body), inner } }
     }
 }
 
-impl<I, B, ResponseBody> Future for ResponseFuture<I, B>
-where
-    I: Service<Request<B>, Response = Response<ResponseBody>>,
-    ResponseBody: From<String>,
-{
+impl<I: Service<Request<B>>, B> Future for ResponseFuture<I, B> {
     type Output = Result<I::Response, I::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let next = match state.as_mut().project() {
+            match state.as_mut().project() {
                 Projected::Inner { future } => return future.poll(context),
-                Projected::Refused { reply } => {
-                    return reply
-                        .take()
-                        .map_or(Poll::Pending, |reply| Poll::Ready(Ok((*reply).map(ResponseBody::from))));
-                }
                 Projected::Checking { check, body, inner } => match (ready!(check.as_mut().poll(context)), body.take())
                 {
-                    (Ok(parts), Some(body)) => State::Inner { future: inner.call(Request::from_parts(parts, body)) },
-                    (Err(reply), _) => State::Refused { reply: Some(reply) },
+                    (Ok(parts), Some(body)) => {
+                        let future = inner.call(Request::from_parts(parts, body));
+                        state.set(State::Inner { future });
+                    }
+                    (Err(answer), _) => {
+                        state.set(State::Refused);
+                        return Poll::Ready(Ok(answer));
+                    }
                     // The body leaves only together with this state.
-                    (Ok(_), None) => State::Refused { reply: None },
+                    (Ok(_), None) => state.set(State::Refused),
                 },
-            };
-            state.set(next);
+                Projected::Refused => return Poll::Pending,
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Decision tables as files that a person can read, and a test compares.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "golden.rs"]
+mod golden;
+
 use core::fmt::Write as _;
-use std::{env, fs, path::Path};
 
 /// A table of all combinations of some columns' values, and what comes out for each.
 pub(crate) struct Table {
@@ -41,16 +43,7 @@ impl Table {
     /// Compares with `tests/golden/<name>`; with `UPDATE_GOLDEN=1` in the environment, writes it.
     #[track_caller]
     pub(crate) fn assert_golden(&self, name: &str, preamble: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        let actual = self.render(preamble);
-        if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-            fs::write(&path, &actual).unwrap();
-        }
-        let golden = fs::read_to_string(&path).unwrap();
-        for (number, (golden, actual)) in (1..).zip(golden.lines().zip(actual.lines())) {
-            assert_eq!(golden, actual, "{name} differs first in line {number}");
-        }
-        assert_eq!(golden, actual, "{name} has lines that the other has not");
+        golden::assert_golden(name, &self.render(preamble));
     }
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use keygate::{
     Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyKind, KeyManager, KeyRecord, Labels, MemoryStore, ModelId,
     ModelScope, NewKeySpec, Permission, Randomness, Request, ResourceScope, System, Token, UnixTime, Validity, Verdict,
-    http::{CredentialHeaders, extract_credential},
+    http::{CredentialSources, extract_credential},
     manage::{Acting, Create, MintRules, Minted, authorize_operation},
     policy::decide,
     stages::AcceptedKeys,
@@ -233,9 +233,9 @@ fn pipeline() -> Work {
     let store = MemoryStore::new();
     let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
     let headers = headers(&tokens[STORED / 2]);
-    let (keys, request) = (AcceptedKeys::new(KG), call(0));
+    let (keys, request, sources) = (AcceptedKeys::new(KG), call(0), CredentialSources::authorization());
     Box::new(move || {
-        let credential = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
+        let credential = extract_credential(black_box(&headers), &sources, keys).unwrap();
         let presented = keys.parse(credential).unwrap();
         let record = ready(store.find(presented.id())).unwrap();
         let key = presented.verify(record, black_box(NOW)).unwrap();
@@ -248,8 +248,9 @@ fn gate() -> Work {
     let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
     let headers = headers(&tokens[STORED / 2]);
     let (gate, request) = (Gate::with_clock(KG, store, || black_box(NOW)), call(0));
+    let sources = CredentialSources::authorization();
     Box::new(move || {
-        let credential = extract_credential(black_box(&headers), CredentialHeaders::Authorization).unwrap();
+        let credential = extract_credential(black_box(&headers), &sources, gate.accepted_keys()).unwrap();
         let verdict = ready(gate.check(credential, black_box(&request))).unwrap();
         assert!(matches!(verdict, Verdict::Allowed(_)));
     })

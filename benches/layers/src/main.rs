@@ -166,7 +166,7 @@ fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
         _ => Err(Unresolved::NoRule),
     };
     let (gate, responses) = (Arc::new(Gate::with_clock(ISSUER, store, || NOW)), Responses::new("bench")?);
-    let authorize = AuthorizeLayer::new(Arc::clone(&gate), responses.clone(), resolve, not_found);
+    let authorize = AuthorizeLayer::new(Arc::clone(&gate), responses.clone(), resolve);
     Ok((AuthenticateLayer::new(gate, responses), authorize))
 }
 
@@ -191,10 +191,6 @@ fn idle() -> impl Serve {
         request
     });
     key.layer(Router::new().route("/hello", get(hello)).route_layer(proof))
-}
-
-fn not_found() -> Response<String> {
-    Response::new(String::new())
 }
 
 async fn keys() -> Result<(MemoryStore, Token), Box<dyn Error>> {

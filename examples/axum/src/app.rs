@@ -12,7 +12,7 @@ use axum::{
 };
 use keygate::{
     Authorization, Gate, Issuer, KeyManager,
-    http::{CredentialHeaders, Responses},
+    http::{CredentialSources, Refusal, Responses},
     sink::ChannelSink,
     store::{BoxedKeyManagementStore, Remembered},
     tower::{AuthenticateLayer, AuthorizeLayer},
@@ -26,7 +26,7 @@ use crate::{
     database::{Database, Lookup},
     keys, leaks, models,
     platform::Platform,
-    problem::{Problem, not_found},
+    problem::Problem,
     resolve::{self, Routes},
     stream,
 };
@@ -48,7 +48,7 @@ pub(crate) struct App {
     /// Places for reports of leaked tokens.
     pub(crate) reports: Semaphore,
     /// Where a credential may be.
-    pub(crate) headers: CredentialHeaders,
+    pub(crate) sources: CredentialSources,
     /// Whether `X-Dev-User` is believed.
     pub(crate) dev_login: bool,
     /// Becomes true when the server is about to end.
@@ -59,7 +59,7 @@ impl App {
     pub(crate) fn new(
         (database, lookup): (Database, Lookup),
         (sink, uses): (ChannelSink, Uses),
-        headers: CredentialHeaders,
+        sources: CredentialSources,
         dev_login: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
@@ -68,7 +68,7 @@ impl App {
         let responses = Responses::new("models")?;
         // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it
         // how to read the proxy's word on the transport.
-        let authenticate = AuthenticateLayer::new(Arc::clone(&gate), responses.clone()).headers(headers);
+        let authenticate = AuthenticateLayer::new(Arc::clone(&gate), responses.clone()).sources(sources.clone());
         Ok(Self {
             gate,
             keys,
@@ -77,7 +77,7 @@ impl App {
             uses,
             authenticate,
             reports: Semaphore::new(leaks::MAX_REPORTS),
-            headers,
+            sources,
             dev_login,
             stop,
         })
@@ -93,7 +93,12 @@ impl App {
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let (gate, routes) = (Arc::clone(&app.gate), Routes(Arc::clone(&app.platform)));
-    let authorize = AuthorizeLayer::hiding(gate, app.responses.clone(), routes, not_found);
+    let responses = app.responses.clone();
+    let answer = move |refusal: &Refusal, _: &Parts| match refusal {
+        Refusal::NotFound => Problem::not_found().into_response(),
+        refusal => responses.answer(refusal).into_response(),
+    };
+    let authorize = AuthorizeLayer::new(gate, answer, routes).hiding();
     // On the methods of a route and not on the router: another method gets its 405 then, and not the layer's 403.
     let decided = |methods: MethodRouter<Arc<App>>| methods.route_layer(authorize.clone());
     let serving = Router::new()
@@ -144,7 +149,7 @@ impl FromRequestParts<Arc<App>> for Allowed {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let Some(authorization) = parts.extensions.remove::<Authorization>() else {
-            return Err(app.responses.closed().into_response());
+            return Err(app.responses.answer(Refusal::Closed).into_response());
         };
         let mut uses = app.uses.lock().unwrap_or_else(PoisonError::into_inner);
         uses.record(authorization.key().matched(), authorization.decided_at());

@@ -41,10 +41,11 @@ pub(crate) async fn sign_in(State(app): State<Arc<App>>, mut request: Request, n
             Err(error) => match error {},
         },
         (true, Some(claim), None)
-            if extract_credential(request.headers(), app.headers) == Err(CredentialError::Missing) =>
+            if extract_credential(request.headers(), &app.sources, app.gate.accepted_keys())
+                == Err(CredentialError::Missing) =>
         {
             let Some(user) = claim.to_str().ok().and_then(|text| text.parse().ok()) else {
-                return app.responses.no_credential(CredentialError::Malformed).into_response();
+                return app.responses.answer(CredentialError::Malformed).into_response();
             };
             if !is_loopback(request.headers()) {
                 return Problem::forbidden("host_not_loopback").into_response();
@@ -55,7 +56,7 @@ pub(crate) async fn sign_in(State(app): State<Arc<App>>, mut request: Request, n
             request.extensions_mut().insert(SignedIn(user));
             next.run(request).await
         }
-        (true, Some(_), _) => app.responses.no_credential(CredentialError::Multiple).into_response(),
+        (true, Some(_), _) => app.responses.answer(CredentialError::Multiple).into_response(),
     }
 }
 
@@ -103,6 +104,6 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let user = parts.extensions.remove().map(|SignedIn(user)| Self::User(user));
         let key = || parts.extensions.remove().map(Self::Key);
-        user.or_else(key).ok_or_else(|| app.responses.no_credential(CredentialError::Missing).into_response())
+        user.or_else(key).ok_or_else(|| app.responses.answer(CredentialError::Missing).into_response())
     }
 }

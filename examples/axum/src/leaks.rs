@@ -8,6 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use keygate::http::Refusal;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -37,11 +38,15 @@ pub(crate) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>
     // Anybody may ask, so a few at a time, and the others wait for their turn: reports must not take the database away
     // from requests.
     let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.acquire()).await else {
-        return Err(app.responses.unavailable().into());
+        return Err(app.responses.answer(Refusal::Unavailable).into());
     };
     let results = app.keys.revoke_leaked(found.tokens.iter().map(String::as_str)).await;
     let is_done = results.iter().all(Result::is_ok);
-    if is_done { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(app.responses.unavailable().into()) }
+    if is_done {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(app.responses.answer(Refusal::Unavailable).into())
+    }
 }
 
 /// How many reports are looked at at once.

@@ -29,7 +29,7 @@
 //! $ curl -H "Authorization: Api-Key $K" -H "$JSON" -d '{}' $U/abcd1234/environments/production/predict
 //! {"attributed_to":{"key":"5yq4CAIdaCC1g3tg","team":"core"},"deployment":"d1prod","environment":"production",...
 //! $ curl -H "Authorization: Bearer $K" -H "$JSON" -d '{}' $U/abcd1234/environments/staging/predict
-//! {"type":"urn:keygate:problem:insufficient_scope","title":"The key may not do this","status":403,"reason":"environment_not_in_scope"}
+//! {"type":"/problems/insufficient_scope","title":"The key may not do this","status":403,"reason":"environment_not_in_scope","error":{"message":"The key may not do this (environment_not_in_scope)","type":"insufficient_scope","code":"environment_not_in_scope"}}
 //! $ curl -H "Authorization: Bearer $K" -H "$JSON" -d '{}' $U/labs0001/environments/production/predict
 //! {"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}
 //! $ curl -H "X-Dev-User: bob" -H "$JSON" http://127.0.0.1:8080/teams/core/api_keys \
@@ -38,7 +38,7 @@
 //! $ curl -i -X DELETE -H "Authorization: Bearer $K" http://127.0.0.1:8080/api_keys/self
 //! HTTP/1.1 204 No Content
 //! $ curl -H "Authorization: Bearer $K" -H "$JSON" -d '{}' $U/abcd1234/environments/production/predict
-//! {"type":"urn:keygate:problem:invalid_token","title":"The key is not valid","status":401,"reason":"revoked"}
+//! {"type":"/problems/invalid_token","title":"The key is not valid","status":401,"reason":"revoked","error":{"message":"The key is not valid (revoked)","type":"invalid_token","code":"revoked"}}
 //! ```
 //!
 //! Anybody who finds a token may end its key, without a login; the answer is the same where there is none:
@@ -84,7 +84,7 @@ use core::{error::Error, time::Duration};
 use std::{io, process::ExitCode, sync::Arc};
 
 use keygate::{
-    http::CredentialHeaders,
+    http::CredentialSources,
     sink::{AuditSink, ChannelSink, Message, SinkCapacity, Touches},
 };
 use serde_json::json;
@@ -136,10 +136,10 @@ async fn run(args: Args, sink: ChannelSink, uses: Uses, touches: Arc<Touches>) -
     // Not earlier: a supervisor takes this line for "ready".
     println!("listening on http://{}", listener.local_addr()?);
 
-    let headers =
-        if args.x_api_key { CredentialHeaders::AuthorizationOrXApiKey } else { CredentialHeaders::Authorization };
+    let sources = CredentialSources::authorization();
+    let sources = if args.x_api_key { sources.with_x_api_key() } else { sources };
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App::new((database, lookup), (sink.clone(), uses), headers, args.dev_login, stopped.clone())?);
+    let app = Arc::new(App::new((database, lookup), (sink.clone(), uses), sources, args.dev_login, stopped.clone())?);
     if args.bootstrap {
         bootstrap(&app.keys, |name, token| println!("{}", json!({ "name": name, "token": token.expose_secret() })))
             .await?;

@@ -72,25 +72,14 @@ impl Problem {
     }
 }
 
-impl Problem {
-    fn reply(self) -> axum::http::Response<String> {
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
         let mut reply = axum::http::Response::new(serde_json::to_string(&self).unwrap_or_default());
         *reply.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        reply
+        reply.into_response()
     }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.reply().into_response()
-    }
-}
-
-/// The 404 that the authorizing layer gives.
-pub(crate) fn not_found() -> axum::http::Response<String> {
-    Problem::not_found().reply()
 }
 
 /// An answer that ends a handler early; boxed, since it goes through many `Result`s.

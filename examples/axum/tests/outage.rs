@@ -124,7 +124,7 @@ fn a_lost_database_is_503_and_comes_back() {
         // Neither an allow, nor "the key is not valid": for nobody.
         for key in ["full", "revoked", "personal"] {
             let reply = ask(key).expect(503);
-            assert_eq!(reply.json()["type"], "urn:keygate:problem:unavailable");
+            assert_eq!(reply.json()["type"], "/problems/unavailable");
             assert!(reply.field("www-authenticate").is_empty());
         }
         line.mend();

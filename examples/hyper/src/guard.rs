@@ -5,9 +5,9 @@ use core::error::Error;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use keygate::{
-    AuthenticateError, Authorization, Gate, KeyManager, MemoryDirectory, MemoryStore, TeamRole, Verdict,
+    Authorization, Gate, KeyManager, MemoryDirectory, MemoryStore, TeamRole,
     audit::RefusalReason,
-    http::{CredentialHeaders, Responses, extract_credential},
+    http::{CredentialSources, Refusal, Responses, extract_credential},
     sink::ChannelSink,
 };
 
@@ -32,47 +32,43 @@ impl Guard {
         })
     }
 
-    /// From the header fields to a proof, or to the answer that refuses. What is refused, the sink is told.
+    /// From the header fields to a proof, or to the answer that refuses.
     pub(crate) async fn admit(&self, headers: &HeaderMap, route: &Route) -> Result<Authorization, Response<String>> {
-        let Self { gate, responses, .. } = self;
+        self.decide(headers, route).await.map_err(|refusal| match refusal.hiding() {
+            Refusal::NotFound => not_found(),
+            refusal => self.responses.answer(refusal),
+        })
+    }
+
+    /// From the header fields to a proof. What is refused, the sink is told.
+    async fn decide(&self, headers: &HeaderMap, route: &Route) -> Result<Authorization, Refusal> {
+        let gate = &self.gate;
 
         // The header: one credential, or 401 where there is none, or 400. It is no token yet.
-        let credential = extract_credential(headers, CredentialHeaders::Authorization).map_err(|error| {
-            gate.stranger_refused(None, error.refusal());
-            responses.no_credential(error)
-        })?;
+        let credential = extract_credential(headers, &CredentialSources::authorization(), gate.accepted_keys())
+            .inspect_err(|error| gate.stranger_refused(None, error.refusal()))?;
 
         // The key: one look-up, two comparisons also where nothing was found. Absent and wrong get the same answer; one
         // that is revoked, disabled or out of its time gets its 401 on every route.
-        let key = gate.authenticate(credential).await.map_err(|error| match error {
-            AuthenticateError::Unauthenticated(_) => responses.invalid_key(),
-            AuthenticateError::Unusable(reason) => responses.unusable_key(reason),
-            // A store that fails is neither an allow nor a wrong key.
-            _ => responses.unavailable(),
-        })?;
+        // A store that fails is neither an allow nor a wrong key.
+        let key = gate.authenticate(credential).await?;
 
         // The request: what the router says this is about. Where there is no rule, nothing is allowed.
         let request = match route {
             Route::Ask(request) => request,
             Route::Closed => {
                 gate.key_refused(&key, RefusalReason::CLOSED);
-                return Err(responses.closed());
+                return Err(Refusal::Closed);
             }
             _ => {
                 gate.key_refused(&key, RefusalReason::NOT_FOUND);
-                return Err(not_found());
+                return Err(Refusal::NotFound);
             }
         };
 
         // The decision: a proof for the handler, or a denial. What would show that something exists is answered as if it
-        // did not.
-        match gate.authorize(&key, request).await {
-            Ok(Verdict::Allowed(authorization)) => Ok(authorization),
-            Ok(Verdict::Denied { denial, .. }) if denial.reveals_existence() => Err(not_found()),
-            Ok(Verdict::Denied { denial, .. }) => Err(responses.denied(denial)),
-            Ok(Verdict::Unauthenticated(_)) => Err(responses.invalid_key()),
-            Ok(_) | Err(_) => Err(responses.unavailable()),
-        }
+        // did not, above.
+        Refusal::unless_allowed(gate.authorize(&key, request).await?)
     }
 }
 

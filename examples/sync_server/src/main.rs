@@ -25,9 +25,9 @@
 //! $ curl -H "Authorization: Api-Key $K" -d '{}' $U/abcd1234/environments/production/predict
 //! {"bytes":2,"environment":"production","model":"abcd1234"}
 //! $ curl -d '{}' $U/abcd1234/environments/production/predict
-//! {"type":"urn:keygate:problem:missing_credential","title":"A credential is required","status":401}
+//! {"type":"/problems/missing_credential","title":"A credential is required","status":401,"error":{"message":"A credential is required","type":"missing_credential","code":"missing_credential"}}
 //! $ curl -H "Authorization: Bearer $K" -d '{}' $U/abcd1234/environments/staging/predict
-//! {"type":"urn:keygate:problem:insufficient_scope","title":"The key may not do this","status":403,"reason":"environment_not_in_scope"}
+//! {"type":"/problems/insufficient_scope","title":"The key may not do this","status":403,"reason":"environment_not_in_scope","error":{"message":"The key may not do this (environment_not_in_scope)","type":"insufficient_scope","code":"environment_not_in_scope"}}
 //! $ curl -H "Authorization: Bearer $K" -d '{}' $U/labs0001/environments/production/predict
 //! {"type":"urn:example:problem:not_found","title":"There is no such resource","status":404}
 //! ```

@@ -3,6 +3,7 @@
 use keygate::{
     DenialClass, ManageError, Reason,
     audit::OperationKind,
+    http::Refusal,
     manage::ManageDenial,
     store::{BoxError, Conflict},
 };
@@ -16,13 +17,13 @@ use crate::{
 
 pub(super) fn refused(app: &App, caller: &Caller, error: &ManageError<BoxError, StoreError>) -> Reply {
     match error {
-        ManageError::ActorInvalid => app.responses.invalid_key().into(),
+        ManageError::ActorInvalid => app.responses.answer(Refusal::InvalidKey).into(),
         ManageError::Conflict(Conflict::Absent) => Problem::not_found().into(),
         ManageError::Conflict(conflict) => Problem::conflict(conflict).into(),
         ManageError::Denied(denial) => denied(app, caller, *denial),
         ManageError::Mint(error) if error.as_str().is_some() => Problem::body(error).into(),
         ManageError::Rotate(error) if error.as_str().is_some() => Problem::conflict(error).into(),
-        _ => app.responses.unavailable().into(),
+        _ => app.responses.answer(Refusal::Unavailable).into(),
     }
 }
 
@@ -33,9 +34,9 @@ fn denied(app: &App, caller: &Caller, denial: ManageDenial) -> Reply {
     let is_about_one = !matches!(denial.operation(), OperationKind::Create | OperationKind::List);
     let has_no_rights = caller.user().is_none() || reason == Reason::OwnerDeprovisioned;
     match (denial.class(), caller) {
-        (DenialClass::NotAuthenticated, Caller::Key(_)) => app.responses.unusable_key(reason).into(),
+        (DenialClass::NotAuthenticated, Caller::Key(_)) => app.responses.answer(Refusal::Unusable(reason)).into(),
         _ if denial.reveals_existence() || is_about_one && has_no_rights => Problem::not_found().into(),
         (DenialClass::NotAuthenticated | DenialClass::NotAllowed, _) => Problem::forbidden(reason.as_str()).into(),
-        _ => app.responses.unavailable().into(),
+        _ => app.responses.answer(Refusal::Unavailable).into(),
     }
 }

@@ -53,7 +53,7 @@ fn curl_with_either_scheme() {
         (format!("Authorization: Bearer {token}"), "200"),
         (format!("Authorization: Api-Key {token}"), "200"),
         (format!("authorization: api-key {token}"), "200"),
-        (format!("X-Api-Key: {token}"), "401"),
+        (format!("X-Api-Key: {token}"), "400"),
         (format!("Authorization: Bearer {}", server.keys["revoked"]), "401"),
         (format!("Authorization: Bearer {}", server.keys["metrics"]), "403"),
         (format!("Authorization: Bearer {}", server.keys["other-team"]), "404"),
@@ -119,8 +119,8 @@ fn raw(server: &Server, fields: &[u8]) -> (u16, String) {
 fn what_no_client_sends() {
     let server = start();
     let token = &server.keys["full"];
-    let invalid_request = "urn:keygate:problem:invalid_request";
-    let missing = "urn:keygate:problem:missing_credential";
+    let invalid_request = "/problems/invalid_request";
+    let missing = "/problems/missing_credential";
     let long = "x".repeat(64 * 1024);
     let cases: Vec<(String, u16, &str)> = vec![
         (format!("authorization: Bearer {token}\r\n"), 200, ""),
@@ -136,8 +136,11 @@ fn what_no_client_sends() {
         (format!("authorization: Bearer {long}\r\n"), 400, invalid_request),
         ("authorization: Bearer\r\n".into(), 400, invalid_request),
         ("authorization:\r\n".into(), 400, invalid_request),
-        (format!("authorization: Bearer{token}\r\n"), 401, missing),
-        (format!("authorization: {token}\r\n"), 401, missing),
+        (format!("authorization: Bearer{token}\r\n"), 400, "misplaced"),
+        (format!("authorization: {token}\r\n"), 400, "misplaced"),
+        (format!("authorization: Token {token}\r\n"), 400, "misplaced"),
+        (format!("authorization: Bearer {token}\r\nx-api-key: {token}\r\n"), 200, ""),
+        (format!("authorization: Bearer {token}\r\ncontent-type: a/b; k={token}\r\n"), 400, "misplaced"),
         ("authorization: Basic eDp5\r\n".into(), 401, missing),
         // These never reach us: the server refuses them as HTTP.
         (format!("authorization: Bearer\r\n {token}\r\n"), 400, ""),

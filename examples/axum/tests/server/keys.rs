@@ -220,13 +220,13 @@ fn the_development_login_is_off_unless_asked_for() {
     // Two identities at once are one too many.
     let server = start(&["--dev-login"]);
     let fields = [("x-dev-user", "bob"), ("authorization", &server.bearer("full"))];
-    server.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), None);
+    server.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), Some("multiple"));
     let fields = [("x-dev-user", "bob"), ("x-dev-user", "ada")];
-    server.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), None);
-    by(&server, "not a user", "GET", CORE, "").expect_challenge(400, Some("invalid_request"), None);
+    server.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), Some("multiple"));
+    by(&server, "not a user", "GET", CORE, "").expect_challenge(400, Some("invalid_request"), Some("malformed"));
     let with_field = start(&["--dev-login", "--x-api-key"]);
     let fields = [("x-dev-user", "bob"), ("x-api-key", with_field.keys["full"].as_str())];
-    with_field.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), None);
+    with_field.send("GET", CORE, &fields, "").expect_challenge(400, Some("invalid_request"), Some("multiple"));
     // It manages keys, and opens nothing else.
     by(&server, "bob", "POST", PREDICT, "{}").expect_challenge(401, None, None);
 }

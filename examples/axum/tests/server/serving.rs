@@ -79,7 +79,9 @@ fn x_api_key_counts_only_where_switched_on() {
     let token = server.keys["full"].as_str();
     server.send("POST", PREDICT, &[("x-api-key", token)], "{}").expect(200);
     let both = [("x-api-key", token), ("authorization", &server.bearer("full"))];
-    server.send("POST", PREDICT, &both, "{}").expect_challenge(400, Some("invalid_request"), None);
+    server.send("POST", PREDICT, &both, "{}").expect(200);
+    let different = [("x-api-key", server.keys["inference"].as_str()), both[1]];
+    server.send("POST", PREDICT, &different, "{}").expect_challenge(400, Some("invalid_request"), Some("multiple"));
 }
 
 #[test]
