@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use ::http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, COOKIE, Entry, SEC_WEBSOCKET_PROTOCOL},
+    header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
     uri::{Authority, PathAndQuery},
 };
@@ -36,9 +36,11 @@ pub(super) fn find(parts: &Parts, is_secret: impl Fn(&[u8]) -> bool) -> Result<V
 /// Removes the lines that hold a secret, from the fields that were found and from `Authorization`.
 pub(super) fn remove(headers: &mut HeaderMap, names: Vec<HeaderName>, is_secret: impl Fn(&[u8]) -> bool) {
     for name in names.into_iter().chain([AUTHORIZATION]) {
-        let Entry::Occupied(entry) = headers.entry(&name) else { continue };
-        let (_, lines) = entry.remove_entry_mult();
-        let kept: Vec<HeaderValue> = lines.filter_map(|line| without_secret(&name, line, &is_secret)).collect();
+        let mut kept = Vec::new();
+        for line in headers.get_all(&name) {
+            kept.extend(without_secret(&name, line, &is_secret));
+        }
+        headers.remove(&name);
         for line in kept {
             headers.append(&name, line);
         }
@@ -46,9 +48,9 @@ pub(super) fn remove(headers: &mut HeaderMap, names: Vec<HeaderName>, is_secret:
 }
 
 /// Leaves out the member that holds a secret where the line is a list of them, or the whole line.
-fn without_secret(name: &HeaderName, line: HeaderValue, is_secret: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+fn without_secret(name: &HeaderName, line: &HeaderValue, is_secret: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
     if !is_secret(line.as_bytes()) {
-        return Some(line);
+        return Some(line.clone());
     }
     let separator = match name {
         name if *name == COOKIE => b';',
