@@ -210,6 +210,12 @@ impl PresentedKey {
         self.id
     }
 
+    /// Returns `true` if it is no token: nothing in its text tells that it is a key.
+    #[cfg(feature = "tower")]
+    pub(crate) const fn is_legacy(&self) -> bool {
+        self.kind.is_none()
+    }
+
     /// Compares the presented secret with the record that was found.
     ///
     /// # Errors

@@ -203,7 +203,7 @@ impl<S: KeyLookup<M>, D: Directory, M, A> Config<S, D, M, A> {
         let found = extract(&parts.headers, sources, keys).map(|text| (text, keys.parse(text)));
         // A token is found by its shape; a legacy key has none.
         let legacy = match &found {
-            Ok((text, Ok(_))) if !keys.have_token_in(text.as_bytes()) => Some(Zeroizing::new((*text).to_owned())),
+            Ok((text, Ok(presented))) if presented.is_legacy() => Some(Zeroizing::new((*text).to_owned())),
             _ => None,
         };
         let is_secret = |value: &[u8]| {
