@@ -86,6 +86,10 @@ fn find<'h>(
     counts: impl Fn(&str) -> bool,
 ) -> Result<&'h str, CredentialError> {
     let authorization = line(headers, &AUTHORIZATION, |value| authorization(value, sources));
+    // Most services: nothing else counts, so there is nothing to compare.
+    if sources.fields.is_empty() && sources.subprotocol.is_none() {
+        return authorization;
+    }
     let fields = sources.fields.iter().map(|(name, grammar)| line(headers, name, |value| whole(value, *grammar)));
     let subprotocol = sources.subprotocol.iter().map(|prefix| subprotocol(headers, prefix.as_bytes()));
     let (mut found, mut is_malformed, mut is_multiple) = (None, false, false);
