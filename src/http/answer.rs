@@ -8,11 +8,7 @@ use ::http::{
 };
 
 use super::{CredentialError, Refusal};
-use crate::{
-    decision::Denial,
-    reason::Reason,
-    verdict::Verdict,
-};
+use crate::{decision::Denial, reason::Reason, verdict::Verdict};
 
 /// Makes the answers of one protection space (RFC 9110, section 11.5).
 ///

@@ -1,8 +1,8 @@
 //! The real binary, over real sockets.
 
-#[path = "../../axum/tests/server/client.rs"]
+#[path = "../../gateway/tests/server/client.rs"]
 mod client;
-#[path = "../../axum/tests/server/common.rs"]
+#[path = "../../gateway/tests/server/common.rs"]
 mod common;
 
 use client::Server;

@@ -28,7 +28,7 @@ const PREDICT: &str = "/models/abcd1234/environments/production/predict";
 const CHAT: &str = "/models/abcd1234/environments/production/sync/v1";
 
 fn start() -> Server {
-    Server::start(env!("CARGO_BIN_EXE_keygate-example-axum"), &["--bootstrap"], 12)
+    Server::start(env!("CARGO_BIN_EXE_keygate-gateway"), &["--bootstrap"], 12)
 }
 
 /// Returns `true` if `command` runs; says what is skipped otherwise.

@@ -123,7 +123,7 @@ fn bootstrapping_again_ends_its_own_keys_and_no_others() {
     let own = create(&second, "bob", "full");
     second.terminate();
     let url = format!("sqlite:{}", database.path.display());
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_keygate-example-axum"))
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_keygate-gateway"))
         .args(["--listen", "127.0.0.1:0", "--bootstrap", "--database", &url])
         .output()
         .unwrap();

@@ -20,7 +20,7 @@ use client::Server;
 /// Starts the server with one key of every sort.
 fn start(arguments: &[&str]) -> Server {
     let arguments: Vec<_> = ["--bootstrap"].iter().chain(arguments).copied().collect();
-    Server::start(env!("CARGO_BIN_EXE_keygate-example-axum"), &arguments, 12)
+    Server::start(env!("CARGO_BIN_EXE_keygate-gateway"), &arguments, 12)
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn answers_as_every_server_does() {
 
 #[test]
 fn a_stuck_log_holds_up_nobody() {
-    let binary = env!("CARGO_BIN_EXE_keygate-example-axum");
+    let binary = env!("CARGO_BIN_EXE_keygate-gateway");
     common::check_with_stuck_log(Server::start_with_stuck_log(binary, &["--bootstrap"], 12));
 }
 

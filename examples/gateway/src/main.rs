@@ -1,7 +1,7 @@
 //! A platform that serves models, with axum: keygate stands in front of the models, and its keys are managed over HTTP.
 //!
 //! ```text
-//! cargo run -p keygate-example-axum -- --bootstrap --dev-login
+//! cargo run -p keygate-gateway -- --bootstrap --dev-login
 //! ```
 //!
 //! prints the address, and one key of every sort (the end of each token is left out here):

@@ -91,7 +91,7 @@ fn start() -> Option<(Line, Server)> {
     let (address, path) = rest.split_once('/').unwrap();
     let line = Line::to(address.into());
     let database = format!("{before}@{}/{path}", line.address);
-    let binary = env!("CARGO_BIN_EXE_keygate-example-axum");
+    let binary = env!("CARGO_BIN_EXE_keygate-gateway");
     let server = Server::start(binary, &["--bootstrap", "--database", &database], 12);
     Some((line, server))
 }

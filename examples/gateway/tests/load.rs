@@ -25,13 +25,13 @@ const THREADS: usize = 4;
 const REQUESTS: usize = 300;
 
 fn start(arguments: &[&str]) -> Server {
-    let binary = env!("CARGO_BIN_EXE_keygate-example-axum");
+    let binary = env!("CARGO_BIN_EXE_keygate-gateway");
     Server::start(binary, &[&["--bootstrap", "--dev-login"], arguments].concat(), 12)
 }
 
 /// A second process on the same database, which prints no keys.
 fn join(arguments: &[&str]) -> Server {
-    Server::start(env!("CARGO_BIN_EXE_keygate-example-axum"), &[&["--dev-login"], arguments].concat(), 0)
+    Server::start(env!("CARGO_BIN_EXE_keygate-gateway"), &[&["--dev-login"], arguments].concat(), 0)
 }
 
 fn status(server: &Server, token: &str) -> u16 {

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     pub(crate) dev_login: bool,
 }
 
-pub(crate) const USAGE: &str = "usage: keygate-example-axum [--listen ADDRESS:PORT] \
+pub(crate) const USAGE: &str = "usage: keygate-gateway [--listen ADDRESS:PORT] \
     [--database sqlite:PATH | postgres://...] [--cache-seconds N] [--bootstrap] [--x-api-key] [--dev-login]";
 
 impl Args {
