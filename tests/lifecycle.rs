@@ -1,6 +1,6 @@
 //! The order of things: random sequences of operations, clock moves and presented tokens, on each store that ships.
 //!
-//! `LIFECYCLE_SEQUENCES` is how many for each store; the stores on databases run the same in `examples/sql_store`.
+//! `LIFECYCLE_SEQUENCES` is how many for each store; the stores on databases run the same in `crates/keygate-sqlx`.
 #![cfg(all(feature = "cache", feature = "conformance"))]
 #![expect(
     clippy::arithmetic_side_effects,

@@ -11,7 +11,7 @@ use keygate::{
         SecondLook, Touch,
     },
 };
-use keygate_sql_store::{PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{PostgresStore, SqliteStore, StoreError};
 use tempfile::TempDir;
 
 /// One database or the other: which, is chosen when the server starts.

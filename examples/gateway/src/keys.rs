@@ -16,7 +16,7 @@ use axum::{
 use keygate::{
     Done, Grant, KeyId, ManageError, NewKeySpec, Owner, RevocationCause, TeamId, UnixTime, Validity, store::BoxError,
 };
-use keygate_sql_store::StoreError;
+use keygate_sqlx::StoreError;
 use serde_json::{Value, json};
 
 use self::{

@@ -7,7 +7,7 @@ use keygate::{
     manage::ManageDenial,
     store::{BoxError, Conflict},
 };
-use keygate_sql_store::StoreError;
+use keygate_sqlx::StoreError;
 
 use crate::{
     app::App,

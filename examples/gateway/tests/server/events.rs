@@ -8,7 +8,7 @@ use keygate::{
     audit::{Event, EventKind, Principal},
     store::KeyStore,
 };
-use keygate_sql_store::SqliteStore;
+use keygate_sqlx::SqliteStore;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 

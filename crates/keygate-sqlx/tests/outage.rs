@@ -14,7 +14,7 @@ use keygate::{
     KeyRecord, RevocationCause, Status, System,
     store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
 };
-use keygate_sql_store::{PostgresStore, StoreError};
+use keygate_sqlx::{PostgresStore, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},

@@ -20,7 +20,7 @@ use keygate::{
     audit::EventKind,
     store::{Answer, ChangeFeed, Changes, Conflict, KeyManagementStore, KeysOf, ListQuery, Logged, SecretDigest},
 };
-use keygate_sql_store::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
 
 both!(keeps_what_was_acknowledged, starts_in_several_processes_at_once);
 

@@ -22,7 +22,7 @@ use keygate::{
     },
     verify::MatchedKey,
 };
-use keygate_sql_store::{CorruptRow, StoreError};
+use keygate_sqlx::{CorruptRow, StoreError};
 
 both!(
     round_trips_whatever_is_legal,

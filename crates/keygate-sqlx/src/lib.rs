@@ -7,9 +7,9 @@
 //!
 //! ```no_run
 //! use keygate::{Issuer, KeyManager};
-//! use keygate_sql_store::{PostgresStore, SqliteStore};
+//! use keygate_sqlx::{PostgresStore, SqliteStore};
 //!
-//! # async fn start() -> Result<(), keygate_sql_store::StoreError> {
+//! # async fn start() -> Result<(), keygate_sqlx::StoreError> {
 //! const ISSUER: Issuer = Issuer::from_static("acme");
 //! let small = SqliteStore::open("keys.db".as_ref()).await?;
 //! let large = PostgresStore::connect("postgres://localhost/keys").await?;
@@ -57,12 +57,12 @@
 //!
 //! # Tests
 //!
-//! `cargo test -p keygate-sql-store` tests SQLite. PostgreSQL is tested if `KEYGATE_TEST_POSTGRES` is the URL of a
+//! `cargo test -p keygate-sqlx` tests SQLite. PostgreSQL is tested if `KEYGATE_TEST_POSTGRES` is the URL of a
 //! server where databases may be created; with `CI=true` it must be. A private server for the time of a command:
 //!
 //! ```text
 //! apt-get install -y postgresql
-//! bash examples/sql_store/with_postgres.sh cargo test -p keygate-sql-store
+//! bash crates/keygate-sqlx/with_postgres.sh cargo test -p keygate-sqlx
 //! ```
 
 mod error;

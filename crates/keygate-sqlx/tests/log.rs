@@ -24,7 +24,7 @@ use keygate::{
         Step, Touch,
     },
 };
-use keygate_sql_store::StoreError;
+use keygate_sqlx::StoreError;
 use tokio::time::timeout;
 
 both!(

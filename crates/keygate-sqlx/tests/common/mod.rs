@@ -26,7 +26,7 @@ use keygate::{
     },
     store::{Answer, ChangeFeed, Directory, KeyChange, KeyManagementStore, Logged, NewKey},
 };
-use keygate_sql_store::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection, postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,

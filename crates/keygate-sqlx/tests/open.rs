@@ -1,7 +1,7 @@
 //! Opening, which services do in tasks, in several processes at once.
 
 use keygate::TeamRole;
-use keygate_sql_store::{PostgresStore, SqliteStore};
+use keygate_sqlx::{PostgresStore, SqliteStore};
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command with a PostgreSQL server of its own, which is stopped and removed when the command ends:
 #
-#   bash examples/sql_store/with_postgres.sh cargo test -p keygate-sql-store
+#   bash crates/keygate-sqlx/with_postgres.sh cargo test -p keygate-sqlx
 #
 # Installs nothing; on Debian: apt-get install -y postgresql
 # The server listens on 127.0.0.1 and on a socket in its directory, and trusts whoever gets there. Its data is not
