@@ -29,10 +29,14 @@ main() {
 # Packs the library, and builds what was packed. All that follows looks at this, which is what users get.
 package() {
     # What is not committed yet is packed as well: the check is of this tree.
-    cargo package --quiet --allow-dirty --package keygate --all-features
-    packed=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-*' | sort -V | tail -n 1)
+    cargo package --quiet --allow-dirty --package keygate --package keygate-sqlx --all-features
+    local stores
+    stores=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-sqlx-*' | sort -V | tail -n 1)
+    packed=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-[0-9]*' | sort -V | tail -n 1)
     cp deny.toml "$packed/"
-    echo "releases: $(find "$packed" -name '*.rs' | wc -l) source files packed, and built with all features"
+    for package in "$packed" "$stores"; do
+        echo "releases: $(find "$package" -name '*.rs' | wc -l) source files of ${package##*/} packed, and built with all features"
+    done
 }
 
 # Licences, duplicates and sources. Advisories need a database, which is not here.

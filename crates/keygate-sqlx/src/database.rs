@@ -1,10 +1,12 @@
 //! What a database does for the store.
 
-use core::future::Future;
+use core::{future::Future, time::Duration};
 
 use crate::{
-    error::StoreError,
+    error::{Place, StoreError},
     query::{Query, Row},
+    schema::Part,
+    settings::TablePrefix,
     sql::Dialect,
 };
 
@@ -16,20 +18,43 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     /// A transaction that may change something.
     type Transaction: Transaction;
 
+    /// The tables of keys.
+    const KEYS: Part;
+
+    /// The tables of the directory.
+    #[cfg(feature = "directory")]
+    const DIRECTORY: Part;
+
+    /// How errors name it.
+    fn place(&self) -> &Place;
+
+    /// How the names of its tables begin.
+    fn prefix(&self) -> &TablePrefix;
+
     /// Runs a statement that changes nothing.
     fn read(&self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// Runs a statement that may change something; it is committed when this returns.
-    fn write(&self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+    /// Begins a transaction, which has to end in the usual time, or in the time that is given.
+    fn begin(&self, limit: Option<Duration>) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
-    /// Begins a transaction.
-    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
+    /// Runs a statement that may change something; it is committed when this returns.
+    fn write(&self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+        async move {
+            let mut transaction = self.begin(None).await?;
+            let rows = transaction.run(query).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        }
+    }
 }
 
 /// A transaction; what it did is undone if it is dropped, also in the midst of a statement.
 pub(crate) trait Transaction: Send {
     /// Runs a statement.
     fn run(&mut self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Runs a file of a migration.
+    fn run_file(&mut self, sql: &'static str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes all of it last. If this is dropped, it is unknown whether it does, but it is all or nothing.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;

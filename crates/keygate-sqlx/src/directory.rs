@@ -1,17 +1,43 @@
-//! What users are in teams, in the same database.
+//! Who is a user, and what users are in teams.
 
 use keygate::{Incarnation, Membership, TeamId, TeamRole, UserId, UserStatus, store::Directory};
 
 use crate::{
     database::{Database, Transaction},
-    error::{CorruptRow, StoreError},
+    error::{CorruptRow, OpenError, StoreError},
     query::{Columns, Query, first},
     sql,
-    store::SqlStore,
 };
 
+/// Users and teams in a PostgreSQL database.
+#[cfg(feature = "postgres")]
+pub type PostgresDirectory = SqlDirectory<crate::Postgres>;
+
+/// Users and teams in an SQLite file.
+#[cfg(feature = "sqlite")]
+pub type SqliteDirectory = SqlDirectory<crate::Sqlite>;
+
+/// Users, each with an incarnation, and what they are in teams; clones share the connections of the database.
+///
+/// It is for services that keep their users nowhere else. It knows nothing of keys: deprovision a user here first, and
+/// then call [`KeyManager::deprovision`](keygate::KeyManager::deprovision).
+#[derive(Clone, Debug)]
+pub struct SqlDirectory<D> {
+    database: D,
+}
+
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
-impl<D: Database> SqlStore<D> {
+impl<D: Database> SqlDirectory<D> {
+    /// Makes a directory on the tables that are there.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlStore::open`](crate::SqlStore::open).
+    pub async fn open(database: &D) -> Result<Self, OpenError> {
+        D::DIRECTORY.check(database).await?;
+        Ok(Self { database: database.clone() })
+    }
+
     /// Adds a user, who is in no team yet; nothing changes for one who is there already.
     ///
     /// A user who comes back is another [incarnation](Incarnation).
@@ -26,7 +52,7 @@ impl<D: Database> SqlStore<D> {
     /// Says what a user is in a team, and adds the user if they are not there yet; in all other teams they are an
     /// outsider.
     ///
-    /// [`TeamRole::Deprovisioned`] is so in every team, and as [`SqlStore::deprovision`].
+    /// [`TeamRole::Deprovisioned`] is so in every team, and as [`SqlDirectory::deprovision`].
     ///
     /// # Errors
     ///
@@ -39,7 +65,7 @@ impl<D: Database> SqlStore<D> {
             TeamRole::Outsider => OUTSIDER,
             _ => return Err(StoreError::Corrupt(CorruptRow::new("role"))),
         };
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(None).await?;
         transaction.run(Query::new(sql::ADD_USER).with(user.as_str())).await?;
         transaction.run(Query::new(sql::ADD_MEMBER).with(user.as_str()).with(team.as_str()).with(role)).await?;
         transaction.commit().await
@@ -51,21 +77,25 @@ impl<D: Database> SqlStore<D> {
     ///
     /// If the store failed.
     pub async fn deprovision(&self, user: &UserId) -> Result<(), StoreError> {
-        self.database.write(Query::new(sql::REMOVE_USER).with(user.as_str())).await.map(drop)
+        let mut transaction = self.database.begin(None).await?;
+        for statement in [sql::REMOVE_USER, sql::REMOVE_MEMBERS] {
+            transaction.run(Query::new(statement).with(user.as_str())).await?;
+        }
+        transaction.commit().await
     }
 }
 
-impl<D: Database> Directory for SqlStore<D> {
+impl<D: Database> Directory for SqlDirectory<D> {
     type Error = StoreError;
 
     async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
-        let rows = self.database.read(Query::new(sql::USER).with(user.as_str())).await?;
+        let rows = self.database.read(Query::new(D::SQL.reads.user).with(user.as_str())).await?;
         let status = first(&rows, |row| Ok(UserStatus::active_as(read_incarnation(row)?)))?;
         Ok(status.unwrap_or(UserStatus::Deprovisioned))
     }
 
     async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
-        let query = Query::new(sql::MEMBERSHIP).with(user.as_str()).with(team.as_str());
+        let query = Query::new(D::SQL.reads.membership).with(user.as_str()).with(team.as_str());
         let rows = self.database.read(query).await?;
         let membership = first(&rows, |row| {
             let incarnation = read_incarnation(row)?;

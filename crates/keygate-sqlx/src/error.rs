@@ -1,8 +1,13 @@
-//! Why a store failed.
+//! Why a store failed, or could not be opened.
 
 use core::error::Error;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A failure of the store, after which it is unknown whether a change took place.
+///
+/// # Security
+///
+/// Texts and sources name the host, the port and the database, or the file. They never hold a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -13,24 +18,159 @@ pub enum StoreError {
     #[error("a stored row is no record")]
     Corrupt(#[source] CorruptRow),
     /// The database refused, or could not be reached.
-    #[error("the database failed")]
-    Database(#[source] sqlx::Error),
-    /// The tables could not be brought up to date.
-    #[error("the tables could not be brought up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("{database} {}", what(source))]
+    #[non_exhaustive]
+    Database {
+        /// Which.
+        database: Place,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The server is a standby, which lags behind.
+    #[error("{0} is a standby, which may not know of the last changes: connect to the primary")]
+    Standby(Place),
     /// The database did not answer in time.
-    #[error("the database did not answer in time")]
-    TimedOut,
+    #[error("{0} did not answer in time")]
+    TimedOut(Place),
+}
+
+/// What a database did instead of what it was asked for.
+const fn what(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Database(_) => "refused",
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "could not be reached",
+        sqlx::Error::PoolClosed => "is closed",
+        sqlx::Error::PoolTimedOut => "gave no connection in time",
+        _ => "failed",
+    }
 }
 
 impl StoreError {
     pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+        matches!(self, Self::Database { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
     }
 
     /// Returns `true` if PostgreSQL ended the transaction because it and another one waited for each other.
     pub(crate) fn is_deadlock(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01"))
+        self.code().as_deref() == Some("40P01")
+    }
+
+    /// Returns `true` if there is no such table.
+    pub(crate) fn is_missing_table(&self) -> bool {
+        match self {
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
+                error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+            }
+            _ => false,
+        }
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        match self {
+            Self::Database { source: sqlx::Error::Database(error), .. } => error.code(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a database could not be opened, or its tables not be made.
+///
+/// # Security
+///
+/// As those of [`StoreError`], the texts never hold a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The pool's connections to an SQLite file may lose what was acknowledged.
+    #[error("{0} is opened without `synchronous = FULL`, so an acknowledged change can be lost")]
+    NotDurable(Place),
+    /// There is no file, and making one was not asked for.
+    #[error("there is no file `{}`", .0.display())]
+    NoFile(PathBuf),
+    /// The file cannot be read or made.
+    #[error("the file `{}` cannot be opened", path.display())]
+    #[non_exhaustive]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There are no tables.
+    #[error("{database} has no tables `{prefix}…` of the {part}: run the migrations")]
+    #[non_exhaustive]
+    NoTables {
+        /// Which.
+        database: Place,
+        /// How their names would begin.
+        prefix: crate::TablePrefix,
+        /// What they are for.
+        part: &'static str,
+    },
+    /// The tables are older than this release.
+    #[error(
+        "the tables of the {part} in {database} have version {found}, which is before {needed}: run the migrations"
+    )]
+    #[non_exhaustive]
+    TablesTooOld {
+        /// Which.
+        database: Place,
+        /// What they are for.
+        part: &'static str,
+        /// Their version.
+        found: u64,
+        /// The version that this release needs.
+        needed: u64,
+    },
+    /// The tables are of a later release, which this one does not understand.
+    #[error(
+        "the tables of the {part} in {database} need a release that knows version {needed}, and this one knows {known}"
+    )]
+    #[non_exhaustive]
+    TablesTooNew {
+        /// Which.
+        database: Place,
+        /// What they are for.
+        part: &'static str,
+        /// The version that a release must know.
+        needed: u64,
+        /// The version that this release knows.
+        known: u64,
+    },
+    /// A pooler gives the sessions of the server to one client after the other.
+    #[error(
+        "{0} is behind a pooler that changes sessions between transactions: use its session mode, or connect to the server"
+    )]
+    Pooler(Place),
+    /// The database failed.
+    #[error("the database could not be opened")]
+    Store(#[from] StoreError),
+    /// The URL is none that can be read.
+    #[error("the URL of the database cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// The URL is of another kind of database.
+    #[error("the URL begins with neither `postgres://` nor `postgresql://`")]
+    UrlScheme,
+}
+
+/// A database, as errors name it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place(Arc<str>);
+
+impl Place {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// Makes the error of this database.
+    pub(crate) fn failed(&self, source: sqlx::Error) -> StoreError {
+        StoreError::Database { database: self.clone(), source }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -1,9 +1,10 @@
-//! The events, in the order of their changes, and what changed since a revision.
+//! The events, in the order of their changes.
+
+use core::num::NonZeroU16;
 
 use keygate::{
-    KeyId,
+    KeyId, Owner, UnixTime, UserId,
     audit::{Event, Principal},
-    store::{ChangeFeed, Changes, Revision},
 };
 use serde_json::{Value as Json, json};
 
@@ -11,8 +12,7 @@ use crate::{
     database::{Database, Transaction},
     error::{CorruptRow, StoreError},
     query::{Query, each},
-    row::{parse, read_json, write_json},
-    sql,
+    row::{read_json, write_json, write_owner},
     store::SqlStore,
 };
 
@@ -26,21 +26,96 @@ pub struct LoggedEvent {
     pub event: Event,
 }
 
+/// Which events to read, and how many.
+///
+/// ```
+/// use keygate::KeyId;
+/// use keygate_sqlx::{EventsOf, LogQuery};
+///
+/// let id: KeyId = "wk59pfKL0jFi2YYv".parse()?;
+/// let mut query = LogQuery::new();
+/// query.events_of = EventsOf::Key(id);
+/// query.kind = Some("revoked");
+/// assert_eq!((query.after, query.limit.get()), (None, 100));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LogQuery {
+    /// Whose events.
+    pub events_of: EventsOf,
+    /// Only those of a kind; one of [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
+    pub kind: Option<&'static str>,
+    /// Only those at this time or later.
+    pub from: Option<UnixTime>,
+    /// Only those before this time.
+    pub until: Option<UnixTime>,
+    /// Where the last page ended: the [`sequence`](LoggedEvent::sequence) of its last event; nothing for the first.
+    pub after: Option<u64>,
+    /// The largest number of events to return.
+    pub limit: NonZeroU16,
+}
+
+impl LogQuery {
+    /// Asks for the first page of all events, 100 to a page.
+    #[must_use]
+    pub const fn new() -> Self {
+        // The smallest number stands in for a 0 that is not there.
+        let limit = match NonZeroU16::new(100) {
+            Some(limit) => limit,
+            None => NonZeroU16::MIN,
+        };
+        Self { events_of: EventsOf::All, kind: None, from: None, until: None, after: None, limit }
+    }
+}
+
+impl Default for LogQuery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whose events to read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EventsOf {
+    /// All events.
+    All,
+    /// Of what a key did, to itself or to others.
+    ActingKey(KeyId),
+    /// Of what a user did, signed in or by a personal key.
+    ActingUser(UserId),
+    /// Of a key.
+    Key(KeyId),
+    /// Of the keys of an owner.
+    Owner(Owner),
+}
+
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
-    /// Returns the events of changes behind a place in the log, oldest first, at most `limit` of them; from the beginning
-    /// if no place is given.
+    /// Returns a page of the log, oldest first.
     ///
-    /// The place is the [`sequence`](LoggedEvent::sequence) of an event. One who goes on behind the last event that they
-    /// have misses none: no event is ever added in front of one that can be read.
+    /// One who goes on behind the last event that they have misses none: no event is ever added in front of one that can
+    /// be read.
     ///
     /// # Errors
     ///
     /// If the store failed, or holds something that is no event.
-    pub async fn events(&self, after: Option<u64>, limit: u16) -> Result<Vec<LoggedEvent>, StoreError> {
-        let after = after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
-        let rows = self.database.read(Query::new(sql::EVENTS).with(after).with(i64::from(limit))).await?;
-        each(&rows, |row| {
+    pub async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+        let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let page = |sql| {
+            let page = Query::new(sql).with(after).with(i64::from(query.limit.get()));
+            page.with(query.kind.map(str::to_owned)).with(query.from).with(query.until)
+        };
+        let reads = D::SQL.reads;
+        let rows = self.database.read(match &query.events_of {
+            EventsOf::All => page(reads.events),
+            EventsOf::ActingKey(id) => page(reads.events_by_key).with(*id),
+            EventsOf::ActingUser(user) => page(reads.events_by_user).with(user.as_str()),
+            EventsOf::Key(id) => page(reads.events_of_key).with(*id),
+            EventsOf::Owner(owner) => write_owner(page(reads.events_of_owner), owner),
+        });
+        each(&rows.await?, |row| {
             Ok(LoggedEvent { sequence: row.count("sequence")?, event: read_json(row.text("event")?, "event")? })
         })
     }
@@ -92,34 +167,3 @@ fn entry(event: &Event) -> Result<Json, CorruptRow> {
         "event": write_json(event, "event")?,
     }))
 }
-
-/// The numbers that are read back are those of the events, so the list of changes is as long as the log, and a part of
-/// it that was taken away is found out by its length.
-impl<D: Database> ChangeFeed for SqlStore<D> {
-    async fn changes_since(&self, since: Option<Revision>) -> Result<Changes, StoreError> {
-        let known = since.and_then(|since| i64::try_from(since.number()).ok()).unwrap_or(i64::MAX);
-        let range = Query::new(sql::CHANGES).with(known).with(known.saturating_add(MAX_CHANGES));
-        let rows = self.database.read(range).await?;
-        let changes = each(&rows, |row| {
-            let revision = Revision::new(row.bytes("life")?, row.count("number")?);
-            Ok((revision, row.optional_text("key_id")?.map(|id| parse(id, "key_id")).transpose()?))
-        })?;
-        let Some((revision, _)) = changes.first().copied() else {
-            return Err(StoreError::Corrupt(CorruptRow::new("number")));
-        };
-        let mut ids: Vec<KeyId> = changes.into_iter().filter_map(|(_, id)| id).collect();
-        let is_told = since.is_some_and(|since| {
-            let count = revision.number().checked_sub(since.number());
-            revision.follows(since) && count == u64::try_from(ids.len()).ok()
-        });
-        if !is_told {
-            return Ok(Changes::Everything { revision });
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(Changes::Keys { ids, revision })
-    }
-}
-
-/// How many changes are listed; to a revision that is further back, the answer is everything.
-const MAX_CHANGES: i64 = 10_000;

@@ -1,76 +1,204 @@
 //! PostgreSQL.
 
-use core::{fmt, future::Future, str::FromStr, time::Duration};
+use core::{fmt, str::FromStr, time::Duration};
+use std::sync::Arc;
 
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool,
-    pool::{PoolConnection, PoolConnectionMetadata},
-    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    AssertSqlSafe, Connection, Executor, PgConnection, PgPool,
+    pool::PoolConnectionMetadata,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::timeout;
 
 use crate::{
-    database::{Database, Transaction},
-    error::StoreError,
-    migrations::migrations,
+    database::Database,
+    error::{OpenError, Place, StoreError},
+    lease::{FRESH, Lease, Open},
     query::{Query, Row},
+    schema::{Migration, Part},
+    settings::{Settings, TablePrefix},
     sql::{self, Dialect},
-    store::PostgresStore,
 };
 
-/// A PostgreSQL server with keys.
+/// Connections to a PostgreSQL server, which stores and directories share; clones are the same connections.
 #[derive(Clone)]
 pub struct Postgres {
     pool: PgPool,
+    /// What [`Postgres::close`] leaves to the service.
+    is_shared: bool,
+    place: Place,
+    settings: Arc<Settings>,
 }
 
-impl PostgresStore {
-    /// Connects to the primary server, and brings the tables up to date.
+impl Postgres {
+    /// Connects to the primary server.
     ///
-    /// The tables are made in the first schema of the search path, which the URL may set:
-    /// `?options[search_path]=keys`.
+    /// The tables are those of the first schema of the search path, which the URL may set: `?options[search_path]=keys`.
     ///
     /// # Errors
     ///
-    /// - [`StoreError::Database`] if the URL is none, or nobody answers there.
-    /// - [`StoreError::Migrate`] if its tables are not those of this or an earlier version.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url).map_err(StoreError::Database)?;
-        migrate(options.clone()).await?;
+    /// - [`OpenError::Url`] and [`OpenError::UrlScheme`] if the URL is none of a PostgreSQL database.
+    /// - [`OpenError::Pooler`] if a pooler is in between that gives the sessions of the server to one client after the
+    ///   other.
+    /// - [`OpenError::Store`] if nobody answers there, or a standby does.
+    ///
+    /// # Security
+    ///
+    /// A connection over a network has TLS only if a feature for it is on, and surely only if the URL asks for it:
+    /// `?sslmode=verify-full`.
+    pub async fn connect(url: &str, settings: Settings) -> Result<Self, OpenError> {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(OpenError::UrlScheme);
+        }
+        Self::connect_with(PgConnectOptions::from_str(url).map_err(OpenError::Url)?, settings).await
+    }
+
+    /// Connects as sqlx's options say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::connect`].
+    pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self, OpenError> {
+        let place = place(&options);
+        // Poolers refuse what they do not know at the start of a session. No column holds a fraction.
+        let options = options.extra_float_digits(None);
+        let limits: Arc<str> = session_limits(&settings).into();
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(CONNECT)
+            .max_connections(settings.max_connections.map_or(CONNECTIONS, core::num::NonZeroU32::get))
+            .acquire_timeout(settings.connect_limit)
             // sqlx would ask a connection whether it lives each time; one that lived a moment ago is not asked.
             .test_before_acquire(false)
             .before_acquire(|connection, metadata| Box::pin(is_alive(connection, metadata)))
-            .after_connect(|connection, _| Box::pin(prepare(connection)))
-            .connect_with(options.options(SETTINGS))
-            .await
-            .map_err(StoreError::Database)?;
-        Ok(Self::new(Postgres { pool }))
+            .after_connect(move |connection, _| {
+                let limits = limits.clone();
+                Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop) })
+            })
+            // The check connects by itself, and hears why it cannot; the pool would try again for as long as it may.
+            .connect_lazy_with(options);
+        Self { pool, is_shared: false, place, settings: settings.into() }.checked().await
+    }
+
+    /// Uses a pool of the service's own, with its TLS and its number of connections. It stays the service's:
+    /// [`Postgres::close`] does not close it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::connect`].
+    pub async fn from_pool(pool: PgPool, settings: Settings) -> Result<Self, OpenError> {
+        let place = place(&pool.connect_options());
+        Self { pool, is_shared: true, place, settings: settings.into() }.checked().await
+    }
+
+    /// Makes the tables of keys, or brings them up to date. It takes a connection that may do so; nothing else does.
+    ///
+    /// Several processes may do this at once. A release leaves the tables of a later one alone.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::TablesTooNew`] if this release cannot work with the tables.
+    /// - [`OpenError::Store`] if the database failed, which undid all of it.
+    pub async fn migrate(&self) -> Result<(), OpenError> {
+        Self::KEYS.migrate(self).await
+    }
+
+    /// Returns what [`Postgres::migrate`] runs.
+    #[must_use]
+    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Self::KEYS.migrations(prefix)
+    }
+
+    /// Makes the tables of the directory, or brings them up to date, as [`Postgres::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::migrate`].
+    #[cfg(feature = "directory")]
+    pub async fn migrate_directory(&self) -> Result<(), OpenError> {
+        Self::DIRECTORY.migrate(self).await
+    }
+
+    /// Returns what [`Postgres::migrate_directory`] runs.
+    #[cfg(feature = "directory")]
+    #[must_use]
+    pub fn directory_migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Self::DIRECTORY.migrations(prefix)
+    }
+
+    /// Closes the connections, and waits for that no longer than for a connection: also where the server is silent.
+    ///
+    /// What is under way goes on to its end, and what begins afterwards fails.
+    pub async fn close(&self) {
+        if !self.is_shared {
+            drop(timeout(self.settings.connect_limit, self.pool.close()).await);
+        }
+    }
+
+    /// Refuses a pooler that gives the sessions of the server to one client after the other. Statements of two clients
+    /// would have one name there, and a session would not keep its settings.
+    async fn checked(self) -> Result<Self, OpenError> {
+        let answer = timeout(self.settings.answer_limit, shares_sessions(&self.pool.connect_options())).await;
+        match answer {
+            Err(_) => Err(StoreError::TimedOut(self.place).into()),
+            Ok(Err(error)) => Err(self.place.failed(error).into()),
+            Ok(Ok(Sessions::Shared)) => Err(OpenError::Pooler(self.place)),
+            Ok(Ok(Sessions::OfAStandby)) => Err(StoreError::Standby(self.place).into()),
+            Ok(Ok(Sessions::Own)) => Ok(self),
+        }
+    }
+
+    /// Takes a connection out of the pool, in a task of its own: a caller who goes away in the midst of this would leave
+    /// a session that is opened, or asked whether it lives, to be opened again for the next one.
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let (pool, place) = (self.pool.clone(), self.place.clone());
+        let lease = tokio::spawn(async move { pool.acquire().await.map(|connection| Lease::new(connection, place)) });
+        // A pool of the service's own may wait for longer.
+        let lease = timeout(self.settings.connect_limit, lease).await;
+        let lease = lease.unwrap_or(Ok(Err(sqlx::Error::PoolTimedOut)));
+        // A task that does not end is one of a runtime that does.
+        lease.unwrap_or(Err(sqlx::Error::PoolClosed)).map_err(|error| self.place.failed(error))
     }
 }
 
-/// Runs the migrations on a connection of their own: they hold an advisory lock, for which others may have to wait
-/// longer than a statement otherwise may, and closing the connection frees it whatever happens.
-async fn migrate(options: PgConnectOptions) -> Result<(), StoreError> {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
-    let pool = pool.connect_with(options).await.map_err(StoreError::Database)?;
-    let done = timeout(MIGRATE, migrations!("postgres").run(&pool)).await;
-    // A lock that is still waited for ends with the connection; nobody has to wait for that.
-    drop(timeout(CONNECT, pool.close()).await);
-    done.map_err(|_| StoreError::TimedOut)?.map_err(StoreError::Migrate)
+/// Whose the sessions of the server are.
+enum Sessions {
+    OfAStandby,
+    Own,
+    Shared,
 }
 
-/// A server may be set up to acknowledge before it has written; keys are not lost that way. What waits for more than
-/// the local disk stays as it is.
-async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let sql = "SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') = 'off'";
-    connection.execute(sql).await.map(drop)
+/// Looks whether two connections, one of which holds a transaction open, ever get the same session, and whether one gets
+/// another than before.
+async fn shares_sessions(options: &PgConnectOptions) -> Result<Sessions, sqlx::Error> {
+    let options = options.clone().extra_float_digits(None);
+    let (mut one, mut other) =
+        (PgConnection::connect_with(&options).await?, PgConnection::connect_with(&options).await?);
+    let mut sessions = Sessions::Own;
+    // The first round is enough, unless many others use the pooler at the same time.
+    for _ in 0..LOOKS {
+        let (before, is_standby) = session(&mut one).await?;
+        other.execute(sqlx::raw_sql("BEGIN")).await?;
+        let (meanwhile, _) = session(&mut other).await?;
+        // Not asked again where that would have to wait for the other one.
+        let is_shared = before == meanwhile || before != session(&mut one).await?.0;
+        other.execute(sqlx::raw_sql("ROLLBACK")).await?;
+        if is_standby {
+            sessions = Sessions::OfAStandby;
+        } else if is_shared {
+            sessions = Sessions::Shared;
+            break;
+        }
+    }
+    one.close().await?;
+    other.close().await?;
+    Ok(sessions)
+}
+
+/// Says which process of the server answers, and whether it is one of a standby.
+async fn session(connection: &mut PgConnection) -> Result<(i32, bool), sqlx::Error> {
+    use sqlx::Row as _;
+
+    let row = connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid(), pg_is_in_recovery()")).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Lets the pool replace a connection that broke while nobody used it.
@@ -82,142 +210,73 @@ async fn is_alive(connection: &mut PgConnection, metadata: PoolConnectionMetadat
     Ok(true)
 }
 
-impl Postgres {
-    /// Takes a connection out of the pool, in a task of its own: a caller who goes away in the midst of this would leave
-    /// a session that is opened, or asked whether it lives, to be opened again for the next one.
-    async fn lease(&self) -> Result<Lease, StoreError> {
-        let pool = self.pool.clone();
-        let lease = tokio::spawn(async move { pool.acquire().await.map(Lease::new) }).await;
-        // A task that does not end is one of a runtime that does.
-        lease.unwrap_or(Err(sqlx::Error::PoolClosed)).map_err(StoreError::Database)
-    }
-
-    async fn run(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        self.lease().await?.run(query, deadline()).await
-    }
+/// The server's side of the bound on reading; those of a transaction are said where it begins.
+fn session_limits(settings: &Settings) -> String {
+    format!("SET statement_timeout = {}", server_limit(settings.answer_limit).as_millis())
 }
 
-fn deadline() -> Instant {
-    let now = Instant::now();
-    now.checked_add(ANSWER).unwrap_or(now)
+/// The server ends a statement a little sooner than we stop waiting.
+fn server_limit(limit: Duration) -> Duration {
+    limit.saturating_mul(3).checked_div(4).unwrap_or(limit).max(Duration::from_millis(1))
 }
 
-/// A connection that goes back to the pool when the call ends, and also where its caller goes away.
-///
-/// The pool takes a connection back when the server has answered on it, and waits for that without bound. While the
-/// server is out of reach, each call that ended, timed out or was given up would leave the pool with one less.
-struct Lease {
-    /// There until this is dropped.
-    connection: Option<PoolConnection<sqlx::Postgres>>,
-    is_in_transaction: bool,
+/// Begins a transaction that depends on no setting of the session. A server may be set up to acknowledge before it has
+/// written; keys are not lost that way. What waits for more than the local disk stays as it is. On a standby this fails.
+fn begin(limit: Duration) -> String {
+    let server = server_limit(limit);
+    let lock = server.checked_div(2).unwrap_or(server).max(Duration::from_millis(1));
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {}; \
+         SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; \
+         SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+        server.as_millis(),
+        lock.as_millis(),
+        limit.saturating_add(FRESH).as_millis(),
+    )
 }
 
-impl Lease {
-    const fn new(connection: PoolConnection<sqlx::Postgres>) -> Self {
-        Self { connection: Some(connection), is_in_transaction: false }
-    }
-
-    fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        let connection = self.connection.as_deref_mut();
-        connection.ok_or(StoreError::Database(sqlx::Error::PoolClosed))
-    }
-
-    async fn run(&mut self, query: Query, deadline: Instant) -> Result<Vec<Row>, StoreError> {
-        let rows: Vec<PgRow> = bounded(deadline, query.bound().fetch_all(self.connection()?)).await?;
-        Ok(rows.iter().map(Row::new).collect())
-    }
-
-    async fn say(&mut self, statement: &'static str, deadline: Instant) -> Result<(), StoreError> {
-        bounded(deadline, self.connection()?.execute(statement)).await.map(drop)
-    }
-}
-
-async fn bounded<T>(deadline: Instant, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    // The server ends statements by itself. This is for when it is out of reach.
-    timeout_at(deadline, answer).await.map_err(|_| StoreError::TimedOut)?.map_err(StoreError::Database)
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(give_back(connection, self.is_in_transaction))),
-            Err(_) => drop(connection.detach()),
-        }
-    }
-}
-
-/// Undoes what was not committed, and gives the connection back; one on which the server does not answer is dropped.
-async fn give_back(mut connection: PoolConnection<sqlx::Postgres>, is_in_transaction: bool) {
-    // sqlx first reads the answers that somebody who went away did not wait for.
-    if is_in_transaction && !matches!(timeout(FRESH, connection.execute("ROLLBACK")).await, Ok(Ok(_))) {
-        drop(connection.detach());
-        return;
-    }
-    // Hidden in the documentation of sqlx; its own drop spawns this, without a bound. The connection is in the future
-    // now: where that ends early, the pool has room for another one.
-    drop(timeout(FRESH, connection.return_to_pool()).await);
-}
-
-/// A transaction, with one bound for all of it.
-pub(crate) struct Open {
-    lease: Lease,
-    deadline: Instant,
-}
-
-impl Transaction for Open {
-    async fn run(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
-        self.lease.run(query, self.deadline).await
-    }
-
-    async fn commit(mut self) -> Result<(), StoreError> {
-        self.lease.say("COMMIT", self.deadline).await?;
-        self.lease.is_in_transaction = false;
-        Ok(())
-    }
+fn place(options: &PgConnectOptions) -> Place {
+    let at = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let database = options.get_database().unwrap_or(options.get_username());
+    Place::new(format!("PostgreSQL at `{at}`, database `{database}`,"))
 }
 
 impl Database for Postgres {
     const SQL: Dialect = sql::POSTGRES;
+    const KEYS: Part = Part::new("keys", &[include_str!("../migrations/postgres/keys/0001.sql")]);
+    #[cfg(feature = "directory")]
+    const DIRECTORY: Part = Part::new("directory", &[include_str!("../migrations/postgres/directory/0001.sql")]);
 
     type Transaction = Open;
 
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn prefix(&self) -> &TablePrefix {
+        &self.settings.prefix
+    }
+
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        self.run(query).await
+        // sqlx keeps the statement with the session under a name. Those of a transaction have none.
+        let query = query.bound(self.prefix()).persistent(true);
+        self.lease().await?.run(query, self.settings.answer_limit).await
     }
 
-    async fn write(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        self.run(query).await
-    }
-
-    async fn begin(&self) -> Result<Open, StoreError> {
-        let mut open = Open { lease: self.lease().await?, deadline: deadline() };
-        // Before it is said: one who goes away meanwhile leaves a transaction that is begun. That of sqlx does not undo it
-        // then, and the next one to get the connection would be in it.
-        open.lease.is_in_transaction = true;
-        open.lease.say("BEGIN", open.deadline).await?;
-        Ok(open)
+    async fn begin(&self, limit: Option<Duration>) -> Result<Open, StoreError> {
+        let limit = limit.unwrap_or(self.settings.answer_limit);
+        Open::begin(self.lease().await?, begin(limit), limit, self.prefix().clone()).await
     }
 }
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").finish_non_exhaustive()
+        f.debug_struct("Postgres").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
-/// The server's side of the bounds, and the isolation that the statements are written for.
-const SETTINGS: [(&str, &str); 4] = [
-    ("default_transaction_isolation", "read committed"),
-    ("idle_in_transaction_session_timeout", "5s"),
-    ("lock_timeout", "2s"),
-    ("statement_timeout", "3s"),
-];
-/// How long to wait for a connection, new or from the pool.
-const CONNECT: Duration = Duration::from_secs(2);
-/// How long to wait for an answer: a little longer than the server works on it.
-const ANSWER: Duration = Duration::from_secs(4);
-const MIGRATE: Duration = Duration::from_secs(60);
-/// For how long an idle connection is taken to live, and how long it may take to give one back.
-const FRESH: Duration = Duration::from_secs(1);
 const CONNECTIONS: u32 = 10;
+const LOOKS: u32 = 12;

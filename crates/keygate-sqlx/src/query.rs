@@ -6,7 +6,10 @@ use std::slice;
 use keygate::{KeyId, UnixTime, store::SecretDigest};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Type, TypeInfo, ValueRef, query::Query as SqlxQuery};
 
-use crate::error::{CorruptRow, StoreError};
+use crate::{
+    error::{CorruptRow, StoreError},
+    settings::TablePrefix,
+};
 
 /// A statement that both databases understand, and the values of `$1`, `$2` and so on.
 #[derive(Clone)]
@@ -26,13 +29,13 @@ impl Query {
     }
 
     /// Makes of it what sqlx executes.
-    pub(crate) fn bound<DB: Database>(self) -> SqlxQuery<'static, DB, DB::Arguments>
+    pub(crate) fn bound<DB: Database>(self, prefix: &TablePrefix) -> SqlxQuery<'static, DB, DB::Arguments>
     where
         Option<i64>: Encode<'static, DB> + Type<DB>,
         Option<String>: Encode<'static, DB> + Type<DB>,
         Option<Vec<u8>>: Encode<'static, DB> + Type<DB>,
     {
-        self.values.into_iter().fold(sqlx::query(self.sql), |query, value| match value {
+        self.values.into_iter().fold(sqlx::query(prefix.statement(self.sql)), |query, value| match value {
             Value::Bytes(bytes) => query.bind(bytes),
             Value::Integer(integer) => query.bind(integer),
             Value::Text(text) => query.bind(text),

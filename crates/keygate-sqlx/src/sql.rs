@@ -2,8 +2,6 @@
 
 use crate::row::columns;
 
-pub(crate) const FIND: &str = concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1");
-
 /// Any conflict will do: the id's or the name's.
 pub(crate) const INSERT: &str = concat!(
     "INSERT INTO keygate_keys (",
@@ -34,56 +32,33 @@ pub(crate) const END_PREVIOUS: &str = "UPDATE keygate_keys SET \
 pub(crate) const LEFT: &str =
     "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' LIMIT 1";
 
-/// What each list has in common: the place after which it begins, how many rows, the filter.
-macro_rules! list {
-    ($keys_of:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM keygate_keys WHERE ",
-            $keys_of,
-            "(created_at, id) > ($1, $2) \
-             AND ($4 IS NULL OR status = $4 OR $4 = 'not_revoked' AND status <> 'revoked') \
-             AND ($5 = 0 OR last_used_at IS NULL) \
-             AND ($6 IS NULL OR last_used_at IS NULL OR last_used_at < $6) \
-             AND ($7 IS NULL OR expires_at < $7) \
-             AND ($8 = 0 OR expires_at IS NULL) \
-             AND ($9 = 0 OR substr(current_digest, 1, 1) <> $10 OR substr(previous_digest, 1, 1) <> $10) \
-             ORDER BY created_at, id LIMIT $3"
-        )
-    };
-}
+pub(crate) const MAKE_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS keygate_schema \
+     (part TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, oldest BIGINT NOT NULL)";
 
-pub(crate) const LIST_ALL: &str = list!("");
-pub(crate) const LIST_BY_CREATOR: &str = list!("creator_kind = $11 AND creator_id = $12 AND ");
-pub(crate) const LIST_BY_OWNER: &str = list!("owner_kind = $11 AND owner_id = $12 AND ");
-
-pub(crate) const EVENTS: &str =
-    "SELECT sequence, event FROM keygate_events WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-
-/// The revision, with the keys of the changes in a range of numbers, all as of one moment.
-pub(crate) const CHANGES: &str = "SELECT revision.life, revision.number, events.key_id \
-     FROM keygate_revision AS revision \
-     LEFT JOIN keygate_events AS events ON events.sequence > $1 AND events.sequence <= $2";
+pub(crate) const SCHEMA: &str = "SELECT version, oldest FROM keygate_schema WHERE part = $1";
 
 /// Writes even where nothing changes, so that the user cannot be deprovisioned before the transaction ends.
+#[cfg(feature = "directory")]
 pub(crate) const ADD_USER: &str =
     "INSERT INTO keygate_users (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = excluded.id";
 
+#[cfg(feature = "directory")]
 pub(crate) const ADD_MEMBER: &str = "INSERT INTO keygate_members (user_id, team_id, role) VALUES ($1, $2, $3) \
      ON CONFLICT (user_id, team_id) DO UPDATE SET role = excluded.role";
 
-/// The memberships go with the user.
+#[cfg(feature = "directory")]
 pub(crate) const REMOVE_USER: &str = "DELETE FROM keygate_users WHERE id = $1";
 
-pub(crate) const USER: &str = "SELECT incarnation FROM keygate_users WHERE id = $1";
-
-/// No row: no such user. An absent role: a user who is not in the team.
-pub(crate) const MEMBERSHIP: &str = "SELECT users.incarnation, members.role FROM keygate_users AS users \
-     LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE users.id = $1";
+/// The memberships go with the user, unless an SQLite pool of the service's own has foreign keys switched off.
+#[cfg(feature = "directory")]
+pub(crate) const REMOVE_MEMBERS: &str = "DELETE FROM keygate_members WHERE user_id = $1";
 
 /// Statements that the databases spell in ways of their own. Where many values come at once, `$1` is a list as JSON.
 pub(crate) struct Dialect {
+    /// Those that change nothing.
+    pub(crate) reads: Reads,
+    /// Keeps others from migrating meanwhile.
+    pub(crate) lock_schema: &'static str,
     /// Finds a key, and locks it.
     pub(crate) lock: &'static str,
     /// Finds an owner's keys that are not revoked, in the order of their ids, and locks them.
@@ -97,6 +72,94 @@ pub(crate) struct Dialect {
     pub(crate) touch: &'static str,
     /// Draws the life of the revision.
     pub(crate) draw_life: &'static str,
+}
+
+/// Statements that change nothing. In PostgreSQL each of them fails on a standby, whatever stands between us and the server.
+pub(crate) struct Reads {
+    pub(crate) find: &'static str,
+    pub(crate) list_all: &'static str,
+    pub(crate) list_by_creator: &'static str,
+    pub(crate) list_by_owner: &'static str,
+    pub(crate) events: &'static str,
+    pub(crate) events_by_key: &'static str,
+    pub(crate) events_by_user: &'static str,
+    pub(crate) events_of_key: &'static str,
+    pub(crate) events_of_owner: &'static str,
+    /// The revision, with the keys of the changes in a range of numbers, all as of one moment.
+    pub(crate) changes: &'static str,
+    pub(crate) schema: &'static str,
+    #[cfg(feature = "directory")]
+    pub(crate) user: &'static str,
+    /// No row: no such user. An absent role: a user who is not in the team.
+    #[cfg(feature = "directory")]
+    pub(crate) membership: &'static str,
+}
+
+/// What each list has in common: the place after which it begins, how many rows, the filter.
+macro_rules! list {
+    ($primary:literal, $keys_of:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM keygate_keys WHERE ",
+            $primary,
+            " AND ",
+            $keys_of,
+            "(created_at, id) > ($1, $2) \
+             AND ($4 IS NULL OR status = $4 OR $4 = 'not_revoked' AND status <> 'revoked') \
+             AND ($5 = 0 OR last_used_at IS NULL) \
+             AND ($6 IS NULL OR last_used_at IS NULL OR last_used_at < $6) \
+             AND ($7 IS NULL OR expires_at < $7) \
+             AND ($8 = 0 OR expires_at IS NULL) \
+             AND ($9 = 0 OR substr(current_digest, 1, 1) <> $10 OR substr(previous_digest, 1, 1) <> $10) \
+             ORDER BY created_at, id LIMIT $3"
+        )
+    };
+}
+
+/// What each page of the log has in common.
+macro_rules! events {
+    ($primary:literal, $events_of:literal) => {
+        concat!(
+            "SELECT sequence, event FROM keygate_events WHERE ",
+            $primary,
+            " AND ",
+            $events_of,
+            "sequence > $1 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) \
+             ORDER BY sequence LIMIT $2"
+        )
+    };
+}
+
+macro_rules! reads {
+    ($primary:literal) => {
+        Reads {
+            find: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE ", $primary, " AND id = $1"),
+            list_all: list!($primary, ""),
+            list_by_creator: list!($primary, "creator_kind = $11 AND creator_id = $12 AND "),
+            list_by_owner: list!($primary, "owner_kind = $11 AND owner_id = $12 AND "),
+            events: events!($primary, ""),
+            events_by_key: events!($primary, "actor_key = $6 AND "),
+            events_by_user: events!($primary, "actor_user = $6 AND "),
+            events_of_key: events!($primary, "key_id = $6 AND "),
+            events_of_owner: events!($primary, "owner_kind = $6 AND owner_id = $7 AND "),
+            changes: concat!(
+                "SELECT revision.life, revision.number, events.key_id FROM keygate_revision AS revision \
+                 LEFT JOIN keygate_events AS events ON events.sequence > $1 AND events.sequence <= $2 WHERE ",
+                $primary
+            ),
+            schema: concat!("SELECT version, oldest FROM keygate_schema WHERE ", $primary, " AND part = $1"),
+            #[cfg(feature = "directory")]
+            user: concat!("SELECT incarnation FROM keygate_users WHERE ", $primary, " AND id = $1"),
+            #[cfg(feature = "directory")]
+            membership: concat!(
+                "SELECT users.incarnation, members.role FROM keygate_users AS users \
+                 LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE ",
+                $primary,
+                " AND users.id = $1"
+            ),
+        }
+    };
 }
 
 macro_rules! due {
@@ -154,7 +217,11 @@ macro_rules! moved {
 }
 
 /// Rows are locked in the order of their ids, so that two statements that lock the same rows do not wait for each other.
+#[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Dialect = Dialect {
+    // Decided once for each statement, before a row is looked for. A server that is no standby divides by 1.
+    reads: reads!("(SELECT 1 / CASE WHEN pg_is_in_recovery() THEN 0 ELSE 1 END) = 1"),
+    lock_schema: "SELECT pg_advisory_xact_lock(8097868254139281509)",
     lock: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1 FOR UPDATE"),
     lock_due: concat!(due!(), " FOR UPDATE"),
     revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
@@ -185,8 +252,11 @@ pub(crate) const POSTGRES: Dialect = Dialect {
 };
 
 /// There is one writer at a time, so nothing is locked that is not.
+#[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: Dialect = Dialect {
-    lock: FIND,
+    reads: reads!("TRUE"),
+    lock_schema: "SELECT 1",
+    lock: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1"),
     lock_due: due!(),
     revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
          WHERE id IN (SELECT value FROM json_each($1))",

@@ -1,77 +1,173 @@
 //! SQLite.
 
-use core::{fmt, time::Duration};
-use std::{fs, path::Path};
+use core::{fmt, num::NonZeroU32, time::Duration};
+use std::{fs, io, path::Path, sync::Arc};
 
 use sqlx::{
-    SqliteExecutor, SqlitePool,
+    AssertSqlSafe, Executor, SqliteExecutor, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     database::{Database, Transaction},
-    error::StoreError,
-    migrations::migrations,
+    error::{OpenError, Place, StoreError},
     query::{Query, Row},
+    schema::{Migration, Part},
+    settings::{Settings, TablePrefix},
     sql::{self, Dialect},
-    store::SqliteStore,
 };
 
-/// A file with keys: one connection that writes, since SQLite has one writer at a time, and some that read meanwhile.
+/// An SQLite file: one connection that writes, since SQLite has one writer at a time, and some that read meanwhile.
+/// Stores and directories share them; clones are the same connections.
 ///
 /// Writers of one process queue for the connection, in turn; those of other processes wait with the busy handler.
 #[derive(Clone)]
 pub struct Sqlite {
     readers: SqlitePool,
     writer: SqlitePool,
+    /// What [`Sqlite::close`] leaves to the service.
+    is_shared: bool,
+    place: Place,
+    settings: Arc<Settings>,
 }
 
-impl SqliteStore {
-    /// Opens the file, makes it if it is not there, and brings its tables up to date.
+impl Sqlite {
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::NoFile`] if it is not there.
+    /// - [`OpenError::Store`] if it cannot be opened, or others keep it locked.
+    pub async fn open(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        match fs::metadata(path) {
+            Ok(_) => Self::connect(path, settings).await,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::NoFile(path.into())),
+            Err(source) => Err(OpenError::File { path: path.into(), source }),
+        }
+    }
+
+    /// Opens a file, and makes it if it is not there, without tables.
     ///
     /// A file that it makes is for its user alone, on systems that have such a mode; SQLite gives the files that it puts
     /// beside it the same mode.
     ///
     /// # Errors
     ///
-    /// - [`StoreError::Database`] if the file cannot be opened, or others keep it locked.
-    /// - [`StoreError::Migrate`] if its tables are not those of this or an earlier version.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        make(path).map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
+    /// - [`OpenError::File`] if it cannot be made.
+    /// - [`OpenError::Store`] if it cannot be opened, or others keep it locked.
+    pub async fn create(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        make(path).map_err(|source| OpenError::File { path: path.into(), source })?;
+        Self::connect(path, settings).await
+    }
+
+    async fn connect(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let place = Place::new(format!("SQLite file `{}`", path.display()));
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(settings.answer_limit)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             // NORMAL would leave a commit to the next checkpoint: a power cut could take back a revoke.
             .synchronous(SqliteSynchronous::Full);
-        let writer = connect(options.clone()).await?;
-        migrate(&writer).await?;
-        let readers =
-            pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(StoreError::Database)?;
-        Ok(Self::new(Sqlite { readers, writer }))
+        let failed = |error| place.failed(error);
+        let writer = connect_writer(options.clone(), &settings).await.map_err(failed)?;
+        let readers = pool(settings.max_connections.map_or(READERS, NonZeroU32::get), &settings);
+        let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(failed)?;
+        Ok(Self { readers, writer, is_shared: false, place, settings: settings.into() })
+    }
+
+    /// Uses a pool of the service's own. It stays the service's: [`Sqlite::close`] does not close it.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`.
+    /// - [`OpenError::Store`] if the database failed.
+    pub async fn from_pool(pool: SqlitePool, settings: Settings) -> Result<Self, OpenError> {
+        let place = Place::new(format!("SQLite file `{}`", pool.connect_options().get_filename().display()));
+        let failed = |error| place.failed(error);
+        let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&pool).await.map_err(failed)?;
+        if level < FULL {
+            return Err(OpenError::NotDurable(place));
+        }
+        Ok(Self { readers: pool.clone(), writer: pool, is_shared: true, place, settings: settings.into() })
+    }
+
+    /// Makes the tables of keys, or brings them up to date.
+    ///
+    /// Several processes may do this at once. A release leaves the tables of a later one alone.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::TablesTooNew`] if this release cannot work with the tables.
+    /// - [`OpenError::Store`] if the database failed, which undid all of it.
+    pub async fn migrate(&self) -> Result<(), OpenError> {
+        Self::KEYS.migrate(self).await
+    }
+
+    /// Returns what [`Sqlite::migrate`] runs.
+    #[must_use]
+    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Self::KEYS.migrations(prefix)
+    }
+
+    /// Makes the tables of the directory, or brings them up to date, as [`Sqlite::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::migrate`].
+    #[cfg(feature = "directory")]
+    pub async fn migrate_directory(&self) -> Result<(), OpenError> {
+        Self::DIRECTORY.migrate(self).await
+    }
+
+    /// Returns what [`Sqlite::migrate_directory`] runs.
+    #[cfg(feature = "directory")]
+    #[must_use]
+    pub fn directory_migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Self::DIRECTORY.migrations(prefix)
+    }
+
+    /// Closes the connections, and leaves one file that is a whole copy, unless another process has it open.
+    ///
+    /// # Errors
+    ///
+    /// If what is in the log beside the file cannot be written into it. Nothing is lost then: who opens the file next finds
+    /// it there.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        if self.is_shared {
+            return Ok(());
+        }
+        let limit = self.settings.answer_limit;
+        // Those who read first: the last one to close takes the log away, and must be able to write.
+        drop(timeout(limit, self.readers.close()).await);
+        let checkpoint = self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        let answer = timeout(limit, checkpoint).await;
+        drop(timeout(limit, self.writer.close()).await);
+        let answer = answer.map_err(|_| StoreError::TimedOut(self.place.clone()))?;
+        answer.map(drop).map_err(|error| self.place.failed(error))
     }
 }
 
 /// Makes an empty file, which is a database without tables; a file that is there stays as it is.
-fn make(path: &Path) -> std::io::Result<()> {
+fn make(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }
 
 /// A connection to a file neither ages nor breaks, so none is asked whether it lives, and none is opened again.
-fn pool(connections: u32) -> SqlitePoolOptions {
+fn pool(connections: u32, settings: &Settings) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(settings.connect_limit.max(settings.answer_limit))
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
@@ -79,62 +175,71 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 
 /// Opens the connection that writes. Two that switch a new file to a write-ahead log at once get in each other's way,
 /// and SQLite does not wait there, so that is done here.
-async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+async fn connect_writer(options: SqliteConnectOptions, settings: &Settings) -> Result<SqlitePool, sqlx::Error> {
     let started = Instant::now();
     loop {
-        match pool(1).connect_with(options.clone()).await {
-            Err(error) if is_busy(&error) && started.elapsed() < PATIENCE => sleep(RETRY).await,
-            answer => return answer.map_err(StoreError::Database),
+        match pool(1, settings).connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && started.elapsed() < settings.answer_limit => sleep(RETRY).await,
+            answer => return answer,
         }
     }
 }
 
-/// SQLite's migrator of sqlx takes no lock. In one transaction that writes from the start, the second process to come
-/// waits for the first and then finds nothing to do.
-async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::Database)?;
-    // Hidden in the documentation of sqlx: with `run`, which only calls it, this future would not be `Send`.
-    migrations!("sqlite").run_direct(None, &mut *transaction, false).await.map_err(StoreError::Migrate)?;
-    transaction.commit().await.map_err(StoreError::Database)
-}
-
 impl Database for Sqlite {
     const SQL: Dialect = sql::SQLITE;
+    const KEYS: Part = Part::new("keys", &[include_str!("../migrations/sqlite/keys/0001.sql")]);
+    #[cfg(feature = "directory")]
+    const DIRECTORY: Part = Part::new("directory", &[include_str!("../migrations/sqlite/directory/0001.sql")]);
 
     type Transaction = Open;
 
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn prefix(&self) -> &TablePrefix {
+        &self.settings.prefix
+    }
+
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        rows(&self.readers, query).await
+        rows(&self.readers, query, self.prefix()).await.map_err(|error| self.place.failed(error))
     }
 
-    async fn write(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        rows(&self.writer, query).await
-    }
-
-    async fn begin(&self) -> Result<Open, StoreError> {
+    async fn begin(&self, _limit: Option<Duration>) -> Result<Open, StoreError> {
         // Not a plain BEGIN: what was read would be of before the lock, and the first change would be refused.
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map(Open).map_err(StoreError::Database)
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.place.failed(error))?;
+        Ok(Open { transaction, place: self.place.clone(), prefix: self.settings.prefix.clone() })
     }
 }
 
 /// A transaction that has the file's one lock for writing. sqlx undoes it if it is dropped, and the connection goes back
 /// after that.
-pub(crate) struct Open(sqlx::Transaction<'static, sqlx::Sqlite>);
+pub(crate) struct Open {
+    transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
+    place: Place,
+    prefix: TablePrefix,
+}
 
 impl Transaction for Open {
     async fn run(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
-        rows(&mut *self.0, query).await
+        rows(&mut *self.transaction, query, &self.prefix).await.map_err(|error| self.place.failed(error))
+    }
+
+    async fn run_file(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        let statements = sqlx::raw_sql(AssertSqlSafe(self.prefix.apply(sql)));
+        self.transaction.execute(statements).await.map(drop).map_err(|error| self.place.failed(error))
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        self.0.commit().await.map_err(StoreError::Database)
+        let Self { transaction, place, .. } = self;
+        transaction.commit().await.map_err(|error| place.failed(error))
     }
 }
 
 /// Fetches all rows, also where one is enough: SQLite commits a statement when it is asked for the row after the last,
 /// and a commit that fails must be heard of.
-async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query) -> Result<Vec<Row>, StoreError> {
-    let rows: Vec<SqliteRow> = query.bound().fetch_all(at).await.map_err(StoreError::Database)?;
+async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefix) -> Result<Vec<Row>, sqlx::Error> {
+    let rows: Vec<SqliteRow> = query.bound(prefix).fetch_all(at).await?;
     Ok(rows.iter().map(Row::new).collect())
 }
 
@@ -146,12 +251,12 @@ fn is_busy(error: &sqlx::Error) -> bool {
 
 impl fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sqlite").finish_non_exhaustive()
+        f.debug_struct("Sqlite").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
-/// How long to wait for a lock that another holds, or for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(20);
 /// Each is a thread; reading is mostly from memory.
 const READERS: u32 = 4;
+/// How SQLite writes `synchronous = FULL`.
+const FULL: i64 = 2;

@@ -15,22 +15,22 @@ use tokio::time::sleep;
 
 use crate::{
     database::{Database, Transaction},
-    error::StoreError,
+    error::{OpenError, StoreError},
     log,
-    postgres::Postgres,
     query::{Query, Value, each, first},
     row::{self, Stored, write_creator, write_json, write_owner, write_previous, write_status},
     sql,
-    sqlite::Sqlite,
 };
 
 /// Keys in a PostgreSQL database.
-pub type PostgresStore = SqlStore<Postgres>;
+#[cfg(feature = "postgres")]
+pub type PostgresStore = SqlStore<crate::Postgres>;
 
 /// Keys in an SQLite file.
-pub type SqliteStore = SqlStore<Sqlite>;
+#[cfg(feature = "sqlite")]
+pub type SqliteStore = SqlStore<crate::Sqlite>;
 
-/// Keys, the log of their changes, and a directory in a database; clones share its connections.
+/// Keys, and the log of their changes, in a database; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore<D> {
     pub(crate) database: D,
@@ -38,13 +38,21 @@ pub struct SqlStore<D> {
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
-    pub(crate) const fn new(database: D) -> Self {
-        Self { database }
+    /// Makes a store on the tables that are there; it makes none, and needs no right to.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::NoTables`], [`OpenError::TablesTooOld`] and [`OpenError::TablesTooNew`] if the tables are not those
+    ///   that this release can work with. A later release's are, if they say so.
+    /// - [`OpenError::Store`] if the database failed.
+    pub async fn open(database: &D) -> Result<Self, OpenError> {
+        D::KEYS.check(database).await?;
+        Ok(Self { database: database.clone() })
     }
 
     async fn try_insert(&self, new: &NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
         let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(StoreError::Corrupt)?;
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(None).await?;
         if transaction.run(insert).await?.is_empty() {
             // Records are never deleted: if the id is not there now, it was not there then, and it was the name.
             let found = transaction.run(Query::new(sql::EXISTS).with(new.record().id())).await?;
@@ -56,7 +64,7 @@ impl<D: Database> SqlStore<D> {
     }
 
     async fn try_change(&self, change: &KeyChange) -> Result<Answer<Logged>, StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(None).await?;
         let rows = transaction.run(Query::new(D::SQL.lock).with(change.id())).await?;
         let stored = rows.first().map(Stored::read).transpose().map_err(StoreError::Corrupt)?;
         let (before, fault) = stored.map(|stored| (stored.record, stored.fault)).unzip();
@@ -83,7 +91,7 @@ impl<D: Database> SqlStore<D> {
     }
 
     async fn try_revoke_all(&self, revoke: &RevokeAll) -> Result<Batch<Logged>, StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.database.begin(None).await?;
         let of_owner = |sql| write_owner(Query::new(sql), revoke.owner());
         let rows = transaction.run(of_owner(D::SQL.lock_due).with(i64::from(revoke.limit()))).await?;
         let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>().map_err(StoreError::Corrupt)?;
@@ -111,7 +119,7 @@ impl<D: Database> KeyStore for SqlStore<D> {
     type Error = StoreError;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let rows = self.database.read(Query::new(sql::FIND).with(id)).await?;
+        let rows = self.database.read(Query::new(D::SQL.reads.find).with(id)).await?;
         Ok(first(&rows, row::read)?.map(Arc::new))
     }
 }
@@ -139,9 +147,9 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
     async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, StoreError> {
         let with_filter = |sql| list_query(sql, &query);
         let list = match &keys_of {
-            KeysOf::Creator(creator) => write_creator(with_filter(sql::LIST_BY_CREATOR), creator),
-            KeysOf::Owner(owner) => write_owner(with_filter(sql::LIST_BY_OWNER), owner),
-            _ => with_filter(sql::LIST_ALL),
+            KeysOf::Creator(creator) => write_creator(with_filter(D::SQL.reads.list_by_creator), creator),
+            KeysOf::Owner(owner) => write_owner(with_filter(D::SQL.reads.list_by_owner), owner),
+            _ => with_filter(D::SQL.reads.list_all),
         };
         let rows = self.database.read(list).await?;
         let mut page = Page::new(each(&rows, |row| row::read(row).map(Arc::new))?, query.limit);

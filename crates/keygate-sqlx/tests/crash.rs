@@ -14,13 +14,16 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use common::{Inherent, NOW, Place, changed, disable, enable, found, logged, mint, personal, revoke, rotate};
+use common::{
+    Log, NOW, Place, changed, disable, enable, found, logged, mint, open_postgres, open_sqlite, personal, revoke,
+    rotate,
+};
 use keygate::{
     KeyId, KeyRecord, RevocationCause, Rotation, Status, Validity,
     audit::EventKind,
     store::{Answer, ChangeFeed, Changes, Conflict, KeyManagementStore, KeysOf, ListQuery, Logged, SecretDigest},
 };
-use keygate_sqlx::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{LoggedEvent, StoreError};
 
 both!(keeps_what_was_acknowledged, starts_in_several_processes_at_once);
 
@@ -79,7 +82,7 @@ fn note(known: &mut HashMap<KeyId, Known>, line: &str) {
 
 async fn check<S>(store: &S, known: &HashMap<KeyId, Known>)
 where
-    S: KeyManagementStore<Error = StoreError> + ChangeFeed + Inherent,
+    S: KeyManagementStore<Error = StoreError> + ChangeFeed + Log,
 {
     // A row that is no record makes the list fail, and an event that is none makes reading the log fail.
     let (stored, log) = (walk(store).await, logged(store).await);
@@ -181,9 +184,9 @@ fn writer() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         if url.starts_with("postgres") {
-            write_all(PostgresStore::connect(&url).await.unwrap()).await;
+            write_all(open_postgres(&url).await.unwrap()).await;
         } else {
-            write_all(SqliteStore::open(url.as_ref()).await.unwrap()).await;
+            write_all(open_sqlite(url.as_ref()).await.unwrap()).await;
         }
     });
 }

@@ -12,7 +12,7 @@ mod common;
 use core::time::Duration;
 
 use common::{
-    Inherent, NOW, Place, changed, disable, enable, found, kinds, logged, manager, mint, personal, rename, revoke,
+    Log, NOW, Place, changed, disable, enable, found, kinds, logged, manager, mint, page, personal, rename, revoke,
     rotate, stored,
 };
 use keygate::{
@@ -107,10 +107,8 @@ async fn reads_the_log_in_parts<P: Place>(place: &P) {
     // The events of one step are in the order of the ids, each with an id of its own.
     let revoked: Vec<_> = all.iter().skip(7).map(|logged| logged.event.key.unwrap()).collect();
     assert_eq!(revoked, ended);
-    for (after, limit) in
-        [(None, 3), (Some(0), 3), (Some(3), 100), (Some(13), 5), (Some(14), 5), (Some(u64::MAX), 5), (None, 0)]
-    {
-        let part = store.events(after, limit).await.unwrap();
+    for (after, limit) in [(None, 3), (Some(0), 3), (Some(3), 100), (Some(13), 5), (Some(14), 5), (Some(u64::MAX), 5)] {
+        let part = store.events(&page(after, limit)).await.unwrap();
         let expected = all.iter().filter(|logged| after.is_none_or(|after| after < logged.sequence));
         assert_eq!(part, expected.take(limit.into()).cloned().collect::<Vec<_>>(), "{after:?} {limit}");
     }
@@ -193,12 +191,12 @@ async fn takes_no_row_for_an_event<P: Place>(place: &P) {
     stored(&store, personal("ada"), "laptop").await;
     for event in ["", "{}", r#"{"version":1,"at":5,"actor":"nobody","event":"created"}"#] {
         place.execute(&format!("UPDATE keygate_events SET event = '{event}'")).await.unwrap();
-        assert!(matches!(store.events(None, 5).await, Err(StoreError::Corrupt(_))), "{event}");
+        assert!(matches!(store.events(&page(None, 5)).await, Err(StoreError::Corrupt(_))), "{event}");
     }
     // One of a later version is kept, and read.
     let later = r#"{"version":2,"at":5,"actor":"visitor","event":"painted","colour":"red"}"#;
     place.execute(&format!("UPDATE keygate_events SET event = '{later}'")).await.unwrap();
-    let read = store.events(None, 5).await.unwrap();
+    let read = store.events(&page(None, 5)).await.unwrap();
     assert_eq!((&read[0].event.kind, &read[0].event.by), (&EventKind::Unknown, &Principal::Unknown));
     assert!(serde_json::to_string(&read[0].event).unwrap().contains("colour"));
 }
@@ -266,7 +264,7 @@ async fn numbers_changes_in_the_order_of_their_commits<P: Place>(place: &P) {
     while seen.len() < 120 {
         // Before it is read: all that finished writers wrote must be there.
         let are_done = writers.iter().all(|writer| writer.is_finished());
-        let part = store.events(seen.last().copied(), 10).await.unwrap();
+        let part = store.events(&page(seen.last().copied(), 10)).await.unwrap();
         seen.extend(part.iter().map(|logged| logged.sequence));
         assert!(!are_done || !part.is_empty(), "only {} of 120 events are read", seen.len());
     }

@@ -1,7 +1,13 @@
-//! Opening, which services do in tasks, in several processes at once.
+//! Opening, which services do in tasks, in several processes at once, and closing.
 
-use keygate::TeamRole;
-use keygate_sqlx::{PostgresStore, SqliteStore};
+mod common;
+
+use common::{NOW, open_sqlite, personal, stored};
+use core::error::Error;
+use keygate::{TeamRole, store::KeyStore};
+use keygate_sqlx::{
+    LogQuery, OpenError, Postgres, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore, StoreError,
+};
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -11,7 +17,7 @@ async fn opens_a_new_file_all_at_once() {
         let path = directory.path().join(number.to_string());
         let open = |_| {
             let path = path.clone();
-            tokio::spawn(async move { SqliteStore::open(&path).await })
+            tokio::spawn(async move { open_sqlite(&path).await })
         };
         let opening: Vec<_> = (0..8).map(open).collect();
         for store in opening {
@@ -31,34 +37,123 @@ async fn makes_files_for_its_user_alone() {
         let files = fs::read_dir(directory.path()).unwrap();
         files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
     };
-    let store = SqliteStore::open(&path).await.unwrap();
-    store.provision(&"ada".parse().unwrap()).await.unwrap();
+    let store = open_sqlite(&path).await.unwrap();
+    stored(&store, personal("ada"), "laptop").await;
     assert!(modes().len() > 1); // the write-ahead log, too
     assert!(modes().iter().all(|mode| *mode == 0o600), "{:?}", modes());
 
     // What somebody set is not taken back.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    SqliteStore::open(&path).await.unwrap();
+    open_sqlite(&path).await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
+/// A path that is wrong by one letter would otherwise be a store in which no key is.
 #[tokio::test]
-async fn says_that_a_file_cannot_be_made() {
+async fn makes_no_file_unless_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let error = Sqlite::open(&path, Settings::new()).await.unwrap_err();
+    assert!(matches!(error, OpenError::NoFile(_)));
+    assert_eq!(error.to_string(), format!("there is no file `{}`", path.display()));
+    assert!(!path.exists());
+
+    // Nor are tables made by opening what has none.
+    let database = Sqlite::create(&path, Settings::new()).await.unwrap();
+    let error = SqliteStore::open(&database).await.unwrap_err();
+    let text = format!("SQLite file `{}` has no tables `keygate_…` of the keys: run the migrations", path.display());
+    assert_eq!(error.to_string(), text);
+    database.migrate().await.unwrap();
+    SqliteStore::open(&database).await.unwrap();
+    assert!(matches!(SqliteDirectory::open(&database).await, Err(OpenError::NoTables { part: "directory", .. })));
+    Sqlite::open(&path, Settings::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn says_what_cannot_be_opened_and_why() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("keys.db");
-    assert_eq!(SqliteStore::open(&path).await.unwrap_err().to_string(), "the database failed");
+    let error = Sqlite::create(&path, Settings::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("the file `{}` cannot be opened", path.display()));
+    assert!(error.source().is_some());
+
+    // A file that is no database.
+    let path = directory.path().join("text");
+    std::fs::write(&path, "no database, but a text that is longer than the head of one; ".repeat(20)).unwrap();
+    let error = Sqlite::open(&path, Settings::new()).await.unwrap_err();
+    let chain = chain(&error);
+    assert!(chain.contains(&format!("SQLite file `{}` refused", path.display())), "{chain}");
+    assert!(chain.contains("file is not a database"), "{chain}");
+
+    // Nobody is there: which server, and never the password.
+    let url = "postgres://ada:c4nary@127.0.0.1:1/keys";
+    let error = Postgres::connect(url, Settings::new()).await.unwrap_err();
+    let chain = self::chain(&error);
+    assert!(chain.contains("PostgreSQL at `127.0.0.1:1`, database `keys`, could not be reached"), "{chain}");
+    assert!(!chain.contains("c4nary") && !format!("{error:?}").contains("c4nary"), "{error:?}");
+
+    for url in ["mysql://ada:c4nary@localhost/keys", "sqlite:keys.db", "keys.db", ""] {
+        let error = Postgres::connect(url, Settings::new()).await.unwrap_err();
+        assert!(matches!(error, OpenError::UrlScheme), "{error:?}");
+    }
+    for url in ["postgres://ada:c4nary@:x/keys", "postgres://ada:c4nary@localhost:99999/keys"] {
+        let error = Postgres::connect(url, Settings::new()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Url(_)), "{error:?}");
+        assert!(!self::chain(&error).contains("c4nary") && !format!("{error:?}").contains("c4nary"), "{error:?}");
+    }
+}
+
+/// What an error says, and all its sources.
+fn chain(error: &dyn Error) -> String {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        source = error.source();
+    }
+    chain
+}
+
+/// A copy of the one file is a whole copy.
+#[tokio::test]
+async fn leaves_one_whole_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let database = Sqlite::create(&path, Settings::new()).await.unwrap();
+    database.migrate().await.unwrap();
+    let store = SqliteStore::open(&database).await.unwrap();
+    let key = stored(&store, personal("ada"), "laptop").await;
+    database.close().await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["keys.db"]);
+    assert!(matches!(store.find(key.id()).await, Err(StoreError::Database { .. })));
+
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let database = Sqlite::open(&copy, Settings::new()).await.unwrap();
+    let store = SqliteStore::open(&database).await.unwrap();
+    assert_eq!(store.find(key.id()).await.unwrap().as_deref(), Some(&key));
+    assert_eq!(store.events(&LogQuery::new()).await.unwrap().len(), 1);
+    assert_eq!(key.created_at(), NOW);
 }
 
 #[test]
 fn can_be_awaited_in_tasks() {
     fn is_send<T: Send>(_: T) {}
-    is_send(SqliteStore::open("keys.db".as_ref()));
-    is_send(PostgresStore::connect("postgres://localhost"));
-    let _ = |store: &SqliteStore, user, team| {
-        is_send(store.provision(&user));
-        is_send(store.set_member(&user, &team, TeamRole::Admin));
-        is_send(store.deprovision(&user));
-        is_send(store.events(None, 1));
+    is_send(Sqlite::open("keys.db", Settings::new()));
+    is_send(Sqlite::create("keys.db", Settings::new()));
+    is_send(Postgres::connect("postgres://localhost", Settings::new()));
+    let _ = |database: &Sqlite, server: &Postgres| {
+        is_send((database.migrate(), database.migrate_directory(), database.close()));
+        is_send((server.migrate(), server.migrate_directory(), server.close()));
+        is_send((SqliteStore::open(database), PostgresStore::open(server)));
+    };
+    let _ = |store: &SqliteStore, directory: &SqliteDirectory, user, team| {
+        is_send(directory.provision(&user));
+        is_send(directory.set_member(&user, &team, TeamRole::Admin));
+        is_send(directory.deprovision(&user));
+        is_send(store.events(&LogQuery::new()));
         is_send(store.begin_new_life());
     };
 }

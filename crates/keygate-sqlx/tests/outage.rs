@@ -9,12 +9,14 @@ use core::{
     time::Duration,
 };
 
-use common::{NOW, Place, Server, disable, found, logged, manager, on, personal, rename, revoke, stored};
+use common::{
+    NOW, Place, Server, disable, found, logged, manager, on, open_postgres, page, personal, rename, revoke, stored,
+};
 use keygate::{
     KeyRecord, RevocationCause, Status, System,
     store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
 };
-use keygate_sqlx::{PostgresStore, StoreError};
+use keygate_sqlx::{OpenError, PostgresStore, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
@@ -46,7 +48,7 @@ async fn a_server_that_falls_silent() {
         let waiting: Vec<_> = (0..15).map(|_| change(&store, &key)).collect();
         let mut timed_out = 0;
         for change in waiting {
-            timed_out += u32::from(matches!(change.await.unwrap(), Err(StoreError::TimedOut)));
+            timed_out += u32::from(matches!(change.await.unwrap(), Err(StoreError::TimedOut(_))));
         }
         assert!(timed_out > 0);
         line.restore_new();
@@ -87,7 +89,7 @@ async fn callers_who_go_away_from_a_server_that_answers() {
                     match number % 3 {
                         0 => drop(timeout(span, store.find(key.id())).await),
                         1 => drop(timeout(span, store.change(rename(&key, &format!("key-{round}-{number}")))).await),
-                        _ => drop(timeout(span, store.events(None, 3)).await),
+                        _ => drop(timeout(span, store.events(&page(None, 3))).await),
                     }
                 })
             });
@@ -198,7 +200,7 @@ async fn locks_that_others_hold() {
         sqlx::raw_sql("BEGIN; SELECT id FROM keygate_keys FOR UPDATE").execute(&mut other).await.unwrap();
         let started = Instant::now();
         let revoke = revoke(&key, RevocationCause::Leaked);
-        assert!(matches!(store.change(revoke.clone()).await, Err(StoreError::Database(_))));
+        assert!(matches!(store.change(revoke.clone()).await, Err(StoreError::Database { .. })));
         assert!(started.elapsed() < SOON);
         // Who only reads does not wait.
         assert_eq!(found(&store, key.id()).await, key);
@@ -286,9 +288,9 @@ async fn nobody_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://postgres@{}/postgres", listener.local_addr().unwrap());
     // Somebody who takes connections and says nothing, and then nobody at all.
-    assert!(matches!(PostgresStore::connect(&url).await, Err(StoreError::Database(_))));
+    assert!(matches!(open_postgres(&url).await, Err(OpenError::Store(_))));
     drop(listener);
-    assert!(matches!(PostgresStore::connect(&url).await, Err(StoreError::Database(_))));
+    assert!(matches!(open_postgres(&url).await, Err(OpenError::Store(_))));
     assert!(started.elapsed() < SOON);
 }
 
@@ -333,7 +335,7 @@ async fn works(store: &PostgresStore, key: &KeyRecord) {
 async fn through_a_line(server: &Server) -> (Line, PostgresStore, KeyRecord) {
     let line = Line::new(server).await;
     let url = server.options.clone().host("127.0.0.1").port(line.port).to_url_lossy();
-    let store = PostgresStore::connect(url.as_str()).await.unwrap();
+    let store = open_postgres(url.as_str()).await.unwrap();
     let key = stored(&store, personal("ada"), "laptop").await;
     (line, store, key)
 }

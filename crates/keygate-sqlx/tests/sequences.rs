@@ -21,7 +21,7 @@ mod sequence;
 
 use std::env;
 
-use common::{Inherent, Place, logged};
+use common::{Log, Place, logged};
 use keygate::{
     audit::Event,
     store::conformance::{Race, Task},
@@ -62,7 +62,7 @@ async fn is_linearizable<P: Place>(place: &P) {
     println!("linearizability: {}: {count} operations", scheme(place));
 }
 
-async fn log<S: Inherent + Sync>(store: &S) -> Vec<Event> {
+async fn log<S: Log + Sync>(store: &S) -> Vec<Event> {
     logged(store).await.into_iter().map(|logged| logged.event).collect()
 }
 

@@ -6,8 +6,8 @@ mod common;
 use core::{error::Error as _, time::Duration};
 
 use common::{
-    ISSUER, Inherent, NOW, Place, changed, disable, found, kinds, manager, mint, permit, personal, rename, revoke,
-    rotate, stored,
+    ISSUER, NOW, Place, Users, changed, disable, found, kinds, manager, mint, permit, personal, rename, revoke, rotate,
+    stored,
 };
 use keygate::{
     Actor, EnvironmentScope, Grant, Incarnation, KeyId, KeyRecord, Labels, Membership, ModelScope, Permission,
@@ -307,9 +307,9 @@ async fn says_that_the_tables_are_gone<P: Place>(place: &P) {
     let store = place.open().await;
     let key = stored(&store, personal("ada"), "laptop").await;
     place.execute("DROP TABLE keygate_keys").await.unwrap();
-    assert!(matches!(store.find(key.id()).await, Err(StoreError::Database(_))));
+    assert!(matches!(store.find(key.id()).await, Err(StoreError::Database { .. })));
     let change = revoke(&key, RevocationCause::Requested);
-    assert!(matches!(store.change(change).await, Err(StoreError::Database(_))));
+    assert!(matches!(store.change(change).await, Err(StoreError::Database { .. })));
 }
 
 /// Each waits for the name that the other one gives up: both are refused or one is, and none fails.
@@ -414,10 +414,10 @@ async fn touches_many_keys_at_once<P: Place>(place: &P) {
 }
 
 async fn reads_memberships<P: Place>(place: &P) {
-    let (store, other) = (place.open().await, place.open().await);
+    let (directory, other) = (place.open_directory().await, place.open_directory().await);
     let role = async |user: &str, team: &str| {
-        let membership = store.membership(&user.parse().unwrap(), &team.parse().unwrap()).await.unwrap();
-        assert_eq!(store.user(&user.parse().unwrap()).await.unwrap(), membership.into());
+        let membership = directory.membership(&user.parse().unwrap(), &team.parse().unwrap()).await.unwrap();
+        assert_eq!(directory.user(&user.parse().unwrap()).await.unwrap(), membership.into());
         membership.role()
     };
     let (ada, core) = ("ada".parse().unwrap(), "core".parse().unwrap());
@@ -439,39 +439,39 @@ async fn reads_memberships<P: Place>(place: &P) {
 }
 
 async fn gives_no_incarnation_twice<P: Place>(place: &P) {
-    let store = place.open().await;
+    let (store, directory) = (place.open().await, place.open_directory().await);
     let ada = "ada".parse().unwrap();
     let mut seen: Vec<Incarnation> = Vec::new();
     for _ in 0..5 {
         // All at once, by two ways of coming in: they are one user.
         let provisions = (0..8).map(|number| {
-            let (store, team) = (store.clone(), format!("team-{number}").parse().unwrap());
+            let (directory, team) = (directory.clone(), format!("team-{number}").parse().unwrap());
             tokio::spawn(async move {
-                store.provision(&"ada".parse().unwrap()).await;
-                store.set_member(&"ada".parse().unwrap(), &team, TeamRole::Member).await;
+                directory.provision(&"ada".parse().unwrap()).await;
+                directory.set_member(&"ada".parse().unwrap(), &team, TeamRole::Member).await;
             })
         });
         for provision in provisions.collect::<Vec<_>>() {
             provision.await.unwrap();
         }
-        let membership: Membership = store.membership(&ada, &"team-3".parse().unwrap()).await.unwrap();
+        let membership: Membership = directory.membership(&ada, &"team-3".parse().unwrap()).await.unwrap();
         let incarnation = membership.incarnation().unwrap();
-        assert_eq!(store.user(&ada).await.unwrap(), UserStatus::active_as(incarnation));
+        assert_eq!(directory.user(&ada).await.unwrap(), UserStatus::active_as(incarnation));
         assert!(!seen.contains(&incarnation), "{incarnation:?} again, after {seen:?}");
         seen.push(incarnation);
-        store.deprovision(&ada).await;
+        directory.deprovision(&ada).await;
     }
 
     // So a key of before does not open for the one who comes back.
-    store.provision(&ada).await;
-    let keys = keygate::KeyManager::new(ISSUER, store.clone()).with_directory(store.clone());
-    let gate = keygate::Gate::new(ISSUER, store.clone()).with_directory(store.clone());
+    directory.provision(&ada).await;
+    let keys = keygate::KeyManager::new(ISSUER, store.clone()).with_directory(directory.clone());
+    let gate = keygate::Gate::new(ISSUER, store.clone()).with_directory(directory.clone());
     let spec = keygate::NewKeySpec::new(personal("ada"), "laptop".parse().unwrap(), Validity::NEVER_EXPIRES);
     let issued = keys.create(&Actor::User(ada.clone()), spec).await.unwrap();
     assert!(gate.authenticate(issued.token.expose_secret()).await.is_ok());
-    store.deprovision(&ada).await;
+    directory.deprovision(&ada).await;
     assert!(gate.authenticate(issued.token.expose_secret()).await.is_err());
-    store.provision(&ada).await;
+    directory.provision(&ada).await;
     assert!(gate.authenticate(issued.token.expose_secret()).await.is_err());
 }
 

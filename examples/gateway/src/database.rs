@@ -11,22 +11,34 @@ use keygate::{
         SecondLook, Touch,
     },
 };
-use keygate_sqlx::{PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{
+    Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore, StoreError,
+};
 use tempfile::TempDir;
 
 /// One database or the other: which, is chosen when the server starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
-    Postgres(PostgresStore),
-    Sqlite(SqliteStore),
+    Postgres(PostgresStore, PostgresDirectory),
+    Sqlite(SqliteStore, SqliteDirectory),
 }
 
-/// Calls the same of either.
-macro_rules! either {
+/// Calls the same of either store.
+macro_rules! keys {
     ($database:expr, $store:ident => $call:expr) => {
         match $database {
-            Database::Postgres($store) => $call.await,
-            Database::Sqlite($store) => $call.await,
+            Database::Postgres($store, _) => $call.await,
+            Database::Sqlite($store, _) => $call.await,
+        }
+    };
+}
+
+/// Calls the same of either directory.
+macro_rules! users {
+    ($database:expr, $directory:ident => $call:expr) => {
+        match $database {
+            Database::Postgres(_, $directory) => $call.await,
+            Database::Sqlite(_, $directory) => $call.await,
         }
     };
 }
@@ -37,14 +49,26 @@ impl Database {
     pub(crate) async fn open(url: Option<&str>) -> Result<(Self, Option<TempDir>), Box<dyn Error>> {
         let Some(url) = url else {
             let directory = TempDir::new()?;
-            let store = SqliteStore::open(&directory.path().join("keys.sqlite")).await?;
-            return Ok((Self::Sqlite(store), Some(directory)));
+            let database = Self::open_file(&directory.path().join("keys.sqlite")).await?;
+            return Ok((database, Some(directory)));
         };
         let database = match url.strip_prefix("sqlite:") {
-            Some(path) => Self::Sqlite(SqliteStore::open(Path::new(path)).await?),
-            None => Self::Postgres(PostgresStore::connect(url).await?),
+            Some(path) => Self::open_file(Path::new(path)).await?,
+            None => {
+                let database = Postgres::connect(url, Settings::new()).await?;
+                database.migrate().await?;
+                database.migrate_directory().await?;
+                Self::Postgres(PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?)
+            }
         };
         Ok((database, None))
+    }
+
+    async fn open_file(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let database = Sqlite::create(path, Settings::new()).await?;
+        database.migrate().await?;
+        database.migrate_directory().await?;
+        Ok(Self::Sqlite(SqliteStore::open(&database).await?, SqliteDirectory::open(&database).await?))
     }
 
     /// Adds users for tests and for trying out: `ada`, a member of `core`, `bob`, its admin, and `carl`, admin of
@@ -54,7 +78,7 @@ impl Database {
             [("ada", "core", TeamRole::Member), ("bob", "core", TeamRole::Admin), ("carl", "labs", TeamRole::Admin)]
         {
             let (user, team) = (user.parse()?, team.parse()?);
-            either!(self, store => store.set_member(&user, &team, role))?;
+            users!(self, directory => directory.set_member(&user, &team, role))?;
         }
         Ok(())
     }
@@ -64,7 +88,7 @@ impl KeyStore for Database {
     type Error = StoreError;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        either!(self, store => store.find(id))
+        keys!(self, store => store.find(id))
     }
 }
 
@@ -72,29 +96,29 @@ impl KeyManagementStore for Database {
     type Receipt = Logged;
 
     async fn insert(&self, new: NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
-        either!(self, store => store.insert(new))
+        keys!(self, store => store.insert(new))
     }
 
     async fn change(&self, change: KeyChange) -> Result<Answer<Logged>, StoreError> {
-        either!(self, store => store.change(change))
+        keys!(self, store => store.change(change))
     }
 
     async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), StoreError> {
-        either!(self, store => store.touch(touches, now))
+        keys!(self, store => store.touch(touches, now))
     }
 
     async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, StoreError> {
-        either!(self, store => store.list(keys_of, query))
+        keys!(self, store => store.list(keys_of, query))
     }
 
     async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<Logged>, StoreError> {
-        either!(self, store => store.revoke_all(revoke))
+        keys!(self, store => store.revoke_all(revoke))
     }
 }
 
 impl ChangeFeed for Database {
     async fn changes_since(&self, since: Option<Revision>) -> Result<Changes, StoreError> {
-        either!(self, store => store.changes_since(since))
+        keys!(self, store => store.changes_since(since))
     }
 }
 
@@ -103,11 +127,11 @@ impl Directory for Database {
     type Error = StoreError;
 
     async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
-        either!(self, store => store.user(user))
+        users!(self, directory => directory.user(user))
     }
 
     async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
-        either!(self, store => store.membership(user, team))
+        users!(self, directory => directory.membership(user, team))
     }
 }
 

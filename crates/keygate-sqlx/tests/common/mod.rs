@@ -11,7 +11,7 @@ use core::{
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::Arc,
 };
@@ -19,14 +19,17 @@ use std::{
 use keygate::{
     Grant, Issuer, KeyId, KeyManager, KeyName, KeyRecord, Labels, MemoryDirectory, RevocationCause, Rotation, System,
     SystemRandomness, TeamId, TeamRole, UnixTime, UserId, Validity,
-    audit::{Event, EventKind},
+    audit::EventKind,
     manage::{
         Acting, Create, Disable, Enable, MintRules, MintedSecret, Operation, Permit, Rename, Revoke, Rotate,
         authorize_operation,
     },
     store::{Answer, ChangeFeed, Directory, KeyChange, KeyManagementStore, Logged, NewKey},
 };
-use keygate_sqlx::{LoggedEvent, PostgresStore, SqliteStore, StoreError};
+use keygate_sqlx::{
+    EventsOf, LogQuery, LoggedEvent, Migration, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings,
+    Sqlite, SqliteDirectory, SqliteStore, StoreError, TablePrefix,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection, postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,
@@ -39,17 +42,27 @@ pub const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 /// A database of a test's own.
 pub trait Place: Sized + Send + Sync {
     type Store: KeyManagementStore<Error = StoreError, Receipt = Logged>
-        + ChangeFeed
-        + Directory<Error = StoreError>
-        + Inherent
+        + ChangeFeed<Error = StoreError>
+        + Log
         + Clone
         + fmt::Debug
         + 'static;
+    type Directory: Directory<Error = StoreError> + Users + Clone + fmt::Debug + 'static;
 
     /// Makes it, or says that it cannot be tested here.
     fn make() -> impl Future<Output = Option<Self>> + Send;
     /// Opens a store on what is there.
     fn open(&self) -> impl Future<Output = Self::Store> + Send;
+    /// Opens a store with settings of its own, after migrating if that is asked for.
+    fn open_with(
+        &self,
+        settings: Settings,
+        migrates: bool,
+    ) -> impl Future<Output = Result<Self::Store, OpenError>> + Send;
+    /// Returns the migrations as text.
+    fn migrations(prefix: &TablePrefix) -> Vec<Migration>;
+    /// Opens the directory that is there.
+    fn open_directory(&self) -> impl Future<Output = Self::Directory> + Send;
     /// Opens an empty store beside it.
     fn open_empty(&self) -> impl Future<Output = Self::Store> + Send;
     /// Runs SQL with the constraints switched off.
@@ -65,52 +78,65 @@ pub trait Place: Sized + Send + Sync {
 }
 
 /// What no trait of `keygate` has.
-pub trait Inherent {
-    fn provision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
-    fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> impl Future<Output = ()> + Send;
-    fn deprovision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
-    fn events(
-        &self,
-        after: Option<u64>,
-        limit: u16,
-    ) -> impl Future<Output = Result<Vec<LoggedEvent>, StoreError>> + Send;
+pub trait Log {
+    fn events(&self, query: &LogQuery) -> impl Future<Output = Result<Vec<LoggedEvent>, StoreError>> + Send;
     fn begin_new_life(&self) -> impl Future<Output = ()> + Send;
 }
 
+pub trait Users {
+    fn provision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
+    fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> impl Future<Output = ()> + Send;
+    fn deprovision(&self, user: &UserId) -> impl Future<Output = ()> + Send;
+}
+
 macro_rules! inherent {
-    ($($store:ident),*) => {
-        $(impl Inherent for $store {
-            async fn provision(&self, user: &UserId) {
-                $store::provision(self, user).await.unwrap();
-            }
-
-            async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) {
-                $store::set_member(self, user, team, role).await.unwrap();
-            }
-
-            async fn deprovision(&self, user: &UserId) {
-                $store::deprovision(self, user).await.unwrap();
-            }
-
-            async fn events(&self, after: Option<u64>, limit: u16) -> Result<Vec<LoggedEvent>, StoreError> {
-                $store::events(self, after, limit).await
+    ($($store:ident, $directory:ident);*) => {
+        $(impl Log for $store {
+            async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+                $store::events(self, query).await
             }
 
             async fn begin_new_life(&self) {
                 $store::begin_new_life(self).await.unwrap();
             }
+        }
+
+        impl Users for $directory {
+            async fn provision(&self, user: &UserId) {
+                $directory::provision(self, user).await.unwrap();
+            }
+
+            async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) {
+                $directory::set_member(self, user, team, role).await.unwrap();
+            }
+
+            async fn deprovision(&self, user: &UserId) {
+                $directory::deprovision(self, user).await.unwrap();
+            }
         })*
     };
 }
 
-inherent!(PostgresStore, SqliteStore);
+inherent!(PostgresStore, PostgresDirectory; SqliteStore, SqliteDirectory);
+
+/// Asks for the events behind a place, from the beginning if none is given.
+pub fn page(after: Option<u64>, limit: u16) -> LogQuery {
+    let mut query = LogQuery::new();
+    (query.after, query.limit) = (after, limit.try_into().unwrap());
+    query
+}
 
 /// Reads the whole log.
-pub async fn logged(store: &(impl Inherent + Sync)) -> Vec<LoggedEvent> {
+pub async fn logged(store: &(impl Log + Sync)) -> Vec<LoggedEvent> {
+    read_all(store, LogQuery::new()).await
+}
+
+/// Reads all pages.
+pub async fn read_all(store: &(impl Log + Sync), mut query: LogQuery) -> Vec<LoggedEvent> {
     let mut logged: Vec<LoggedEvent> = Vec::new();
     loop {
-        let after = logged.last().map(|event| event.sequence);
-        let page = store.events(after, 500).await.unwrap();
+        query.after = logged.last().map(|event| event.sequence);
+        let page = store.events(&query).await.unwrap();
         if page.is_empty() {
             return logged;
         }
@@ -119,9 +145,24 @@ pub async fn logged(store: &(impl Inherent + Sync)) -> Vec<LoggedEvent> {
 }
 
 /// The kinds of the events of a key.
-pub async fn kinds(store: &(impl Inherent + Sync), id: KeyId) -> Vec<EventKind> {
-    let events = logged(store).await.into_iter().map(|logged| logged.event);
-    events.filter(|event| event.key == Some(id)).map(|event: Event| event.kind).collect()
+pub async fn kinds(store: &(impl Log + Sync), id: KeyId) -> Vec<EventKind> {
+    let mut query = LogQuery::new();
+    query.events_of = EventsOf::Key(id);
+    read_all(store, query).await.into_iter().map(|logged| logged.event.kind).collect()
+}
+
+/// Makes the tables, and opens the store on them.
+pub async fn open_postgres(url: &str) -> Result<PostgresStore, OpenError> {
+    let database = Postgres::connect(url, Settings::new()).await?;
+    database.migrate().await?;
+    PostgresStore::open(&database).await
+}
+
+/// Makes the file and its tables, and opens the store on them.
+pub async fn open_sqlite(path: &Path) -> Result<SqliteStore, OpenError> {
+    let database = Sqlite::create(path, Settings::new()).await?;
+    database.migrate().await?;
+    SqliteStore::open(&database).await
 }
 
 /// Tests both databases: `both!(name, ...)` makes a test of `async fn name<P: Place>(place: &P)` for each.
@@ -164,18 +205,37 @@ impl File {
 
 impl Place for File {
     type Store = SqliteStore;
+    type Directory = SqliteDirectory;
 
     async fn make() -> Option<Self> {
         Some(Self { directory: tempfile::tempdir().unwrap(), others: AtomicU32::new(0) })
     }
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::open(&self.path()).await.unwrap()
+        open_sqlite(&self.path()).await.unwrap()
+    }
+
+    async fn open_with(&self, settings: Settings, migrates: bool) -> Result<SqliteStore, OpenError> {
+        let database = Sqlite::create(self.path(), settings).await?;
+        if migrates {
+            database.migrate().await?;
+        }
+        SqliteStore::open(&database).await
+    }
+
+    fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Sqlite::migrations(prefix)
+    }
+
+    async fn open_directory(&self) -> SqliteDirectory {
+        let database = Sqlite::create(self.path(), Settings::new()).await.unwrap();
+        database.migrate_directory().await.unwrap();
+        SqliteDirectory::open(&database).await.unwrap()
     }
 
     async fn open_empty(&self) -> SqliteStore {
         let name = format!("{}.db", self.others.fetch_add(1, Ordering::Relaxed));
-        SqliteStore::open(&self.directory.path().join(name)).await.unwrap()
+        open_sqlite(&self.directory.path().join(name)).await.unwrap()
     }
 
     async fn corrupt(&self, sql: &str) {
@@ -213,15 +273,11 @@ pub struct Server {
 
 impl Place for Server {
     type Store = PostgresStore;
+    type Directory = PostgresDirectory;
 
     async fn make() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let Ok(url) = env::var("KEYGATE_TEST_POSTGRES") else {
-            assert!(env::var("CI").as_deref() != Ok("true"), "{SKIPPED}");
-            // Not by a macro: the output of a test that passes would not be seen.
-            io::stderr().write_all(format!("{SKIPPED}\n").as_bytes()).unwrap();
-            return None;
-        };
+        let url = variable("KEYGATE_TEST_POSTGRES")?;
         let server = PgConnectOptions::from_str(&url).unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("keygate_test_{}_{}_{number}", process::id(), UnixTime::now());
@@ -230,13 +286,31 @@ impl Place for Server {
     }
 
     async fn open(&self) -> PostgresStore {
-        PostgresStore::connect(&self.url()).await.unwrap()
+        open_postgres(&self.url()).await.unwrap()
+    }
+
+    async fn open_with(&self, settings: Settings, migrates: bool) -> Result<PostgresStore, OpenError> {
+        let database = Postgres::connect(&self.url(), settings).await?;
+        if migrates {
+            database.migrate().await?;
+        }
+        PostgresStore::open(&database).await
+    }
+
+    fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        Postgres::migrations(prefix)
+    }
+
+    async fn open_directory(&self) -> PostgresDirectory {
+        let database = Postgres::connect(&self.url(), Settings::new()).await.unwrap();
+        database.migrate_directory().await.unwrap();
+        PostgresDirectory::open(&database).await.unwrap()
     }
 
     async fn open_empty(&self) -> PostgresStore {
         let schema = format!("s{}", self.others.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("CREATE SCHEMA {schema}")).await.unwrap();
-        PostgresStore::connect(&format!("{}&options[search_path]={schema}", self.url())).await.unwrap()
+        open_postgres(&format!("{}&options[search_path]={schema}", self.url())).await.unwrap()
     }
 
     async fn corrupt(&self, sql: &str) {
@@ -267,6 +341,18 @@ impl Place for Server {
         let name = self.options.get_database().unwrap();
         run(&self.server, &format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
     }
+}
+
+/// The URL in a variable of `with_postgres.sh`, or nothing, which is seen.
+pub fn variable(name: &str) -> Option<String> {
+    let found = env::var(name).ok();
+    if found.is_none() {
+        let skipped = format!("skipped: postgres: {name} is not set, see with_postgres.sh");
+        assert!(env::var("CI").as_deref() != Ok("true"), "{skipped}");
+        // Not by a macro: the output of a test that passes would not be seen.
+        io::stderr().write_all(format!("{skipped}\n").as_bytes()).unwrap();
+    }
+    found
 }
 
 async fn run(options: &PgConnectOptions, sql: &str) -> Result<(), sqlx::Error> {
@@ -348,6 +434,3 @@ pub async fn stored(
 pub async fn found(store: &impl KeyManagementStore<Error = StoreError>, id: KeyId) -> KeyRecord {
     KeyRecord::clone(&*store.find(id).await.unwrap().unwrap())
 }
-
-const SKIPPED: &str =
-    "skipped: postgres: set KEYGATE_TEST_POSTGRES to a postgres:// URL of a server where databases may be created";

@@ -1,6 +1,6 @@
 //! A change and its event are one: the database has both, or neither.
 
-use core::time::Duration;
+use core::{num::NonZeroU16, time::Duration};
 use std::{path::PathBuf, thread};
 
 use keygate::{
@@ -8,7 +8,7 @@ use keygate::{
     audit::{Event, EventKind, Principal},
     store::KeyStore,
 };
-use keygate_sqlx::SqliteStore;
+use keygate_sqlx::{LogQuery, Settings, Sqlite, SqliteStore};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -38,12 +38,17 @@ impl Database {
     /// Returns all events.
     pub(crate) fn events(&self) -> Vec<Event> {
         let (runtime, store) = self.open();
-        runtime.block_on(store.events(None, u16::MAX)).unwrap().into_iter().map(|logged| logged.event).collect()
+        let mut query = LogQuery::new();
+        query.limit = NonZeroU16::MAX;
+        runtime.block_on(store.events(&query)).unwrap().into_iter().map(|logged| logged.event).collect()
     }
 
     fn open(&self) -> (Runtime, SqliteStore) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let store = runtime.block_on(SqliteStore::open(&self.path)).unwrap();
+        let store = runtime.block_on(async {
+            let database = Sqlite::open(&self.path, Settings::new()).await.unwrap();
+            SqliteStore::open(&database).await.unwrap()
+        });
         (runtime, store)
     }
 }

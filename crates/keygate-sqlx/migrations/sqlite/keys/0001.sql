@@ -1,3 +1,6 @@
+-- What is there, and the oldest version of these tables that a release must know to work with them.
+CREATE TABLE IF NOT EXISTS keygate_schema (part TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, oldest BIGINT NOT NULL);
+
 -- TEXT compares byte by byte: BINARY is the collation unless another is asked for.
 -- STRICT refuses values of other types.
 CREATE TABLE keygate_keys (
@@ -42,3 +45,38 @@ CREATE UNIQUE INDEX keygate_names ON keygate_keys (owner_kind, owner_id, name) W
 CREATE INDEX keygate_keys_by_creation ON keygate_keys (created_at, id);
 CREATE INDEX keygate_keys_by_owner ON keygate_keys (owner_kind, owner_id, created_at, id);
 CREATE INDEX keygate_keys_by_creator ON keygate_keys (creator_kind, creator_id, created_at, id);
+
+-- The revision: one row, which each change updates and thereby locks until it commits. So the numbers of events are
+-- in the order of the commits, without a gap, and who sees a number sees all before it.
+CREATE TABLE keygate_revision (
+    -- Says which history the numbers are of. It has to be drawn again when a backup is restored.
+    life BLOB NOT NULL CHECK (length(life) = 16),
+    number INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO keygate_revision (life, number) VALUES (randomblob(16), 0);
+
+-- The events of the changes, each written in the transaction of its change. No statement changes or deletes one.
+CREATE TABLE keygate_events (
+    -- The number of the revision that the change made.
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    owner_kind TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    -- The key that acted, and the user who acted, be it by a key.
+    actor_key TEXT,
+    actor_user TEXT,
+    -- The whole event as JSON; the other columns repeat parts of it.
+    event TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX keygate_events_of_key ON keygate_events (key_id, sequence);
+CREATE INDEX keygate_events_of_owner ON keygate_events (owner_kind, owner_id, sequence);
+CREATE INDEX keygate_events_by_key ON keygate_events (actor_key, sequence) WHERE actor_key IS NOT NULL;
+CREATE INDEX keygate_events_by_user ON keygate_events (actor_user, sequence) WHERE actor_user IS NOT NULL;
+CREATE INDEX keygate_events_by_time ON keygate_events (at, sequence);
+
+INSERT INTO keygate_schema (part, version, oldest) VALUES ('keys', 1, 1);

@@ -1,0 +1,148 @@
+//! What a service chooses.
+
+use core::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+use std::borrow::Cow;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// How the names of all tables and indices begin: `keygate_`, unless it is set.
+///
+/// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, and with neither `pg_` nor `sqlite_`.
+///
+/// ```
+/// use keygate_sqlx::TablePrefix;
+///
+/// assert_eq!(TablePrefix::default().as_str(), "keygate_");
+/// assert_eq!("billing_keys_".parse::<TablePrefix>()?.as_str(), "billing_keys_");
+/// assert!("Keys; DROP".parse::<TablePrefix>().is_err());
+/// # Ok::<(), keygate_sqlx::InvalidTablePrefix>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TablePrefix(Cow<'static, str>);
+
+impl TablePrefix {
+    /// The largest number of characters.
+    pub const MAX_LENGTH: usize = 30;
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Puts the prefix in the place of the usual one.
+    pub(crate) fn apply(&self, sql: &'static str) -> Cow<'static, str> {
+        // INVARIANT: the characters of a prefix need no quotes, and begin no word of SQL's own together with a name.
+        if self.0 == USUAL { Cow::Borrowed(sql) } else { Cow::Owned(sql.replace(USUAL, &self.0)) }
+    }
+
+    pub(crate) fn statement(&self, sql: &'static str) -> SqlStr {
+        AssertSqlSafe(self.apply(sql)).into_sql_str()
+    }
+}
+
+impl Default for TablePrefix {
+    fn default() -> Self {
+        Self(Cow::Borrowed(USUAL))
+    }
+}
+
+impl FromStr for TablePrefix {
+    type Err = InvalidTablePrefix;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTablePrefix> {
+        let is_legal = text.len() <= Self::MAX_LENGTH
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+            && !text.starts_with("pg_")
+            && !text.starts_with("sqlite_");
+        if is_legal { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(InvalidTablePrefix) }
+    }
+}
+
+impl fmt::Display for TablePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The error for a text that is no [`TablePrefix`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, of which the first is a letter, and \
+     neither `pg_` nor `sqlite_` at the beginning"
+)]
+#[non_exhaustive]
+pub struct InvalidTablePrefix;
+
+/// The names of the tables, the number of connections, and time limits.
+///
+/// ```
+/// use core::{num::NonZeroU32, time::Duration};
+/// use keygate_sqlx::Settings;
+///
+/// let settings = Settings::new()
+///     .with_table_prefix("billing_".parse()?)
+///     .with_max_connections(NonZeroU32::MIN)
+///     .with_answer_limit(Duration::from_secs(10));
+/// assert_ne!(format!("{settings:?}"), format!("{:?}", Settings::new()));
+/// # Ok::<(), keygate_sqlx::InvalidTablePrefix>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) prefix: TablePrefix,
+    pub(crate) max_connections: Option<NonZeroU32>,
+    pub(crate) connect_limit: Duration,
+    pub(crate) answer_limit: Duration,
+}
+
+impl Settings {
+    /// Returns the usual settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            prefix: TablePrefix::default(),
+            max_connections: None,
+            connect_limit: Duration::from_secs(2),
+            answer_limit: Duration::from_secs(4),
+        }
+    }
+
+    /// Sets how the names of the tables begin.
+    #[must_use]
+    pub fn with_table_prefix(mut self, prefix: TablePrefix) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// Sets the largest number of connections: 10 to PostgreSQL, and 4 that read an SQLite file beside the one that
+    /// writes, unless it is set. A pool of the service's own keeps its number.
+    #[must_use]
+    pub const fn with_max_connections(mut self, max_connections: NonZeroU32) -> Self {
+        self.max_connections = Some(max_connections);
+        self
+    }
+
+    /// Sets how long to wait for a connection: two seconds unless it is set.
+    #[must_use]
+    pub const fn with_connect_limit(mut self, limit: Duration) -> Self {
+        self.connect_limit = limit;
+        self
+    }
+
+    /// Sets how long to wait for an answer, or for all those of a transaction, and in SQLite for a lock: four seconds
+    /// unless it is set.
+    #[must_use]
+    pub const fn with_answer_limit(mut self, limit: Duration) -> Self {
+        self.answer_limit = limit;
+        self
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const USUAL: &str = "keygate_";
