@@ -50,6 +50,12 @@ impl<D: Database> SqlStore<D> {
         Ok(Self { database: database.clone() })
     }
 
+    /// Returns a reference to the connections, for example to close them.
+    #[must_use]
+    pub const fn database(&self) -> &D {
+        &self.database
+    }
+
     async fn try_insert(&self, new: &NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
         let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(StoreError::Corrupt)?;
         let mut transaction = self.database.begin(None).await?;

@@ -12,11 +12,12 @@ mod common;
 use core::time::Duration;
 
 use common::{
-    Log, NOW, Place, changed, disable, enable, found, kinds, logged, manager, mint, page, personal, rename, revoke,
-    rotate, stored,
+    Log, NOW, Place, changed, disable, enable, found, kinds, logged, manager, mint, page, personal, read_all, rename,
+    revoke, rotate, stored,
 };
 use keygate::{
-    KeyRecord, Membership, RevocationCause, Rotation, Status, System, SystemRandomness, TeamRole, Validity,
+    KeyRecord, Membership, RevocationCause, Rotation, Status, System, SystemRandomness, TeamRole, UnixTime, UserId,
+    Validity,
     audit::{Event, EventKind, Principal},
     manage::{Acting, Rename, Revoke, authorize_operation},
     store::{
@@ -24,13 +25,14 @@ use keygate::{
         Step, Touch,
     },
 };
-use keygate_sqlx::StoreError;
+use keygate_sqlx::{EventsOf, StoreError};
 use tokio::time::timeout;
 
 both!(
     keeps_each_event_as_it_was_completed,
     keeps_no_event_where_nothing_changed,
     reads_the_log_in_parts,
+    reads_the_log_by_key_owner_actor_kind_and_time,
     reads_the_parts_of_events_by_column,
     changes_nothing_without_its_event,
     takes_no_row_for_an_event,
@@ -112,6 +114,68 @@ async fn reads_the_log_in_parts<P: Place>(place: &P) {
         let expected = all.iter().filter(|logged| after.is_none_or(|after| after < logged.sequence));
         assert_eq!(part, expected.take(limit.into()).cloned().collect::<Vec<_>>(), "{after:?} {limit}");
     }
+}
+
+async fn reads_the_log_by_key_owner_actor_kind_and_time<P: Place>(place: &P) {
+    let store = place.open().await;
+    let mut keys = Vec::new();
+    for (number, user) in ["ada", "ada", "bob"].into_iter().enumerate() {
+        let at = UnixTime::from_secs(NOW.as_secs() + number as i64 * 100);
+        let new = mint(personal(user), &format!("key-{number}"), Validity::NEVER_EXPIRES, at);
+        let id = new.record().id();
+        assert_eq!(store.insert(new).await.unwrap(), Ok(Logged));
+        keys.push(found(&store, id).await);
+    }
+    // By a user, and by a key of hers.
+    let ada: UserId = "ada".parse().unwrap();
+    let member = Some(Membership::from(TeamRole::Member));
+    let permit = authorize_operation(common::ISSUER, Acting::User(&ada), Rename(keys[0].clone().into()), member, NOW);
+    changed(&store, permit.unwrap().rename(common::ISSUER, "new".parse().unwrap(), &SystemRandomness, NOW).unwrap())
+        .await;
+    let rotated = rotate(&keys[1], Rotation::CutOver);
+    changed(&store, rotated.change).await;
+    let presented = keygate::stages::AcceptedKeys::new(common::ISSUER).parse(rotated.token.expose_secret()).unwrap();
+    let matched = presented.verify(store.find(keys[1].id()).await.unwrap(), NOW).unwrap();
+    changed(&store, keygate::manage::Permit::<Revoke>::revoke_leaked(&matched, &SystemRandomness, NOW).unwrap()).await;
+    changed(&store, disable(&keys[2])).await;
+
+    let all = logged(&store).await;
+    assert_eq!(all.len(), 7);
+    let after = |seconds: i64| Some(UnixTime::from_secs(NOW.as_secs() + seconds));
+    for events_of in [
+        EventsOf::All,
+        EventsOf::ActingKey(keys[1].id()),
+        EventsOf::ActingKey(keys[0].id()),
+        EventsOf::ActingUser(ada.clone()),
+        EventsOf::ActingUser("bob".parse().unwrap()),
+        EventsOf::Key(keys[0].id()),
+        EventsOf::Key("nosuchkeyatall00".parse().unwrap()),
+        EventsOf::Owner(personal("ada").owner()),
+        EventsOf::Owner(personal("Ada").owner()),
+    ] {
+        for kind in [None, Some("created"), Some("revoked"), Some("upgraded")] {
+            for (from, until) in [(None, None), (after(100), None), (None, after(100)), (after(1), after(200))] {
+                let mut query = page(None, 2);
+                (query.events_of, query.kind, query.from, query.until) = (events_of.clone(), kind, from, until);
+                let is_asked_for = |event: &Event| {
+                    let is_of = match &events_of {
+                        EventsOf::ActingKey(id) => matches!(&event.by, Principal::Key { id: by, .. } if by == id),
+                        EventsOf::ActingUser(user) => event.by.user() == Some(user),
+                        EventsOf::Key(id) => event.key == Some(*id),
+                        EventsOf::Owner(owner) => event.owner.as_ref() == Some(owner),
+                        _ => true,
+                    };
+                    is_of
+                        && kind.is_none_or(|kind| event.kind.as_str() == kind)
+                        && from.is_none_or(|from| event.at >= from)
+                        && until.is_none_or(|until| event.at < until)
+                };
+                let expected: Vec<_> = all.iter().filter(|logged| is_asked_for(&logged.event)).cloned().collect();
+                assert_eq!(read_all(&store, query.clone()).await, expected, "{query:?}");
+            }
+        }
+    }
+    assert!(all.iter().any(|logged| matches!(logged.event.by, Principal::Key { id, .. } if id == keys[1].id())));
 }
 
 async fn reads_the_parts_of_events_by_column<P: Place>(place: &P) {

@@ -16,7 +16,7 @@ use keygate::{
     KeyRecord, RevocationCause, Status, System,
     store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
 };
-use keygate_sqlx::{OpenError, PostgresStore, StoreError};
+use keygate_sqlx::{OpenError, Postgres, PostgresStore, Settings, StoreError};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
@@ -53,6 +53,32 @@ async fn a_server_that_falls_silent() {
         assert!(timed_out > 0);
         line.restore_new();
         works(&store, &key).await;
+    })
+    .await;
+}
+
+/// The end of a process does not wait for a server that says nothing, whatever is under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn closing_while_the_server_is_silent() {
+    on(async |server: &Server| {
+        let line = Line::new(server).await;
+        let url = server.options.clone().host("127.0.0.1").port(line.port).to_url_lossy();
+        let database = Postgres::connect(url.as_str(), Settings::new()).await.unwrap();
+        database.migrate().await.unwrap();
+        let store = PostgresStore::open(&database).await.unwrap();
+        let key = stored(&store, personal("ada"), "laptop").await;
+        open_connections(server, &store, &key).await;
+        line.silence();
+        let waiting: Vec<_> = (0..5).map(|_| change(&store, &key)).collect();
+        sleep(Duration::from_millis(100)).await;
+        let started = Instant::now();
+        database.close().await;
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+        assert!(store.find(key.id()).await.is_err());
+        for change in waiting {
+            assert!(change.await.unwrap().is_err());
+        }
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     })
     .await;
 }

@@ -71,6 +71,15 @@ impl Database {
         Ok(Self::Sqlite(SqliteStore::open(&database).await?, SqliteDirectory::open(&database).await?))
     }
 
+    /// Closes the connections, in bounded time. A file that is closed is whole without the log beside it.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(store, _) => store.database().close().await,
+            Self::Sqlite(store, _) => store.database().close().await?,
+        }
+        Ok(())
+    }
+
     /// Adds users for tests and for trying out: `ada`, a member of `core`, `bob`, its admin, and `carl`, admin of
     /// `labs`.
     pub(crate) async fn add_examples(&self) -> Result<(), Box<dyn Error>> {

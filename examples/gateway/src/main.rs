@@ -139,7 +139,8 @@ async fn run(args: Args, sink: ChannelSink, uses: Uses, touches: Arc<Touches>) -
     let sources = CredentialSources::authorization();
     let sources = if args.x_api_key { sources.with_x_api_key() } else { sources };
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App::new((database, lookup), (sink.clone(), uses), sources, args.dev_login, stopped.clone())?);
+    let app =
+        Arc::new(App::new((database.clone(), lookup), (sink.clone(), uses), sources, args.dev_login, stopped.clone())?);
     if args.bootstrap {
         bootstrap(&app.keys, |name, token| println!("{}", json!({ "name": name, "token": token.expose_secret() })))
             .await?;
@@ -165,7 +166,7 @@ async fn run(args: Args, sink: ChannelSink, uses: Uses, touches: Arc<Touches>) -
         () = late => sink.tell(Message::Failed(&io::Error::other("some requests did not end in time"))),
     }
     write_last_touches(&store, &touches, &sink).await;
-    Ok(())
+    Ok(database.close().await?)
 }
 
 /// How long requests may take to end.
