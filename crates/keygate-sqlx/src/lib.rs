@@ -68,7 +68,8 @@
 //! - **Nothing is passed by.** The number of an event is that of the revision, a row that each change locks until it
 //!   commits, as the last thing that it does. So the numbers have no gap and are in the order of the commits: one who reads
 //!   the log, or follows the feed, never finds an event in front of one that they have. All changes of a database wait
-//!   there for each other, which is the price; verifying and touching do not.
+//!   there for each other, which is the price; verifying and touching do not. Notifications of PostgreSQL
+//!   (`Postgres::wakes`) make a cache ask sooner; what it is told, it is told by the feed.
 //! - **Final.** No statement that sets a status does so to a revoked key, and none writes a whole row.
 //! - **Seen at once.** SQLite: each statement reads the last commit of the file. PostgreSQL: READ COMMITTED, and each
 //!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind.
@@ -126,6 +127,8 @@ mod feed;
 mod log;
 mod sql;
 mod store;
+#[cfg(feature = "postgres")]
+mod wakes;
 
 #[cfg(all(feature = "directory", feature = "postgres"))]
 pub use directory::PostgresDirectory;
@@ -146,3 +149,5 @@ pub use store::PostgresStore;
 pub use store::SqlStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
+#[cfg(feature = "postgres")]
+pub use wakes::Wakes;

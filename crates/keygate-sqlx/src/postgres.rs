@@ -133,6 +133,14 @@ impl Postgres {
         }
     }
 
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Refuses a pooler that gives the sessions of the server to one client after the other. Statements of two clients
     /// would have one name there, and a session would not keep its settings.
     async fn checked(self) -> Result<Self, OpenError> {

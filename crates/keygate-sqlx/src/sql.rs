@@ -70,6 +70,8 @@ pub(crate) struct Dialect {
     pub(crate) log: &'static [&'static str],
     /// Moves last uses forward.
     pub(crate) touch: &'static str,
+    /// Says to those who listen that a secret was ended or replaced.
+    pub(crate) wake: Option<&'static str>,
     /// Draws the life of the revision.
     pub(crate) draw_life: &'static str,
 }
@@ -248,6 +250,7 @@ pub(crate) const POSTGRES: Dialect = Dialect {
         "FROM touches, locked WHERE keys.id = locked.id AND",
         moves!()
     ),
+    wake: Some("SELECT pg_notify('keygate_wake', '')"),
     draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex')",
 };
 
@@ -277,5 +280,6 @@ pub(crate) const SQLITE: Dialect = Dialect {
         "FROM touches WHERE",
         moves!()
     ),
+    wake: None,
     draw_life: "UPDATE keygate_revision SET life = randomblob(16)",
 };

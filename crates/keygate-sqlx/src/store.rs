@@ -91,6 +91,9 @@ impl<D: Database> SqlStore<D> {
             }
             answer => drop(answer?),
         }
+        if is_end(&update) {
+            wake::<D>(&mut transaction).await?;
+        }
         log::append::<D>(&mut transaction, &[event]).await?;
         transaction.commit().await?;
         Ok(Answer::Changed(Logged))
@@ -106,6 +109,7 @@ impl<D: Database> SqlStore<D> {
         if !ids.is_empty() {
             let list: Json = ids.iter().map(KeyId::as_str).collect();
             transaction.run(write_status(Query::new(D::SQL.revoke).with(list.to_string()), revoke.status())).await?;
+            wake::<D>(&mut transaction).await?;
             let events: Vec<_> = (0..).zip(&records).map(|(part, record)| revoke.event(part, record)).collect();
             log::append::<D>(&mut transaction, &events).await?;
         }
@@ -185,6 +189,22 @@ where
         sleep(PAUSE.saturating_mul(tries)).await;
     }
     Err(StoreError::Contended)
+}
+
+/// Returns `true` if an update ends or replaces a secret: what a cache must not keep for long.
+const fn is_end(update: &RecordUpdate) -> bool {
+    match update {
+        RecordUpdate::Labels(_) | RecordUpdate::Name(_) | RecordUpdate::Status(Status::Active) => false,
+        RecordUpdate::EndPrevious | RecordUpdate::Secrets(_) | RecordUpdate::Status(_) => true,
+    }
+}
+
+/// Notifies those who listen, when the transaction is committed.
+async fn wake<D: Database>(transaction: &mut D::Transaction) -> Result<(), StoreError> {
+    match D::SQL.wake {
+        Some(statement) => transaction.run(Query::new(statement)).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Makes the statement that writes the columns of an update, and no others.

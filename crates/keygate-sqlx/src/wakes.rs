@@ -1,0 +1,78 @@
+//! Notifications of PostgreSQL, which make a cache ask sooner what changed.
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::time::timeout;
+
+use crate::{Postgres, database::Database, error::StoreError};
+
+/// Waits until some process has ended or replaced a secret: revoked or disabled keys, rotated one, or ended an overlap.
+///
+/// It holds no changes. It is for the timer of a cache's `tick`, which then runs a little sooner; that tick reads the feed
+/// and does the work. Where notifications are late, lost or switched off, the timer alone bounds what a cache may keep.
+///
+/// ```no_run
+/// # async fn follow(
+/// #     database: keygate_sqlx::Postgres,
+/// #     tick: impl AsyncFn(),
+/// # ) -> Result<(), keygate_sqlx::StoreError> {
+/// use core::time::Duration;
+///
+/// // First listen, then read: what happens in between is heard.
+/// let mut wakes = database.wakes().await?;
+/// loop {
+///     tick().await;
+///     let _ = tokio::time::timeout(Duration::from_millis(100), wakes.next()).await;
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Wakes {
+    database: Postgres,
+    listener: PgListener,
+}
+
+impl Postgres {
+    /// Listens for notifications, on a connection beside those of the pool.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed.
+    pub async fn wakes(&self) -> Result<Wakes, StoreError> {
+        Ok(Wakes { database: self.clone(), listener: listen(self).await? })
+    }
+}
+
+impl Wakes {
+    /// Waits for the next one. Those that came since the last call are one.
+    ///
+    /// It returns as well when the connection was lost and is there again, since nobody knows what was missed. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be reached any more, or was closed. Wait a moment before you call it again.
+    pub async fn next(&mut self) -> Result<(), StoreError> {
+        let answer = self.database.pool().close_event().do_until(self.listener.try_recv()).await;
+        match answer.unwrap_or(Err(sqlx::Error::PoolClosed)) {
+            Ok(_) => while self.listener.next_buffered().is_some() {},
+            Err(error @ sqlx::Error::PoolClosed) => return Err(self.database.place().failed(error)),
+            // However the connection was lost.
+            Err(_) => self.listener = listen(&self.database).await?,
+        }
+        Ok(())
+    }
+}
+
+async fn listen(database: &Postgres) -> Result<PgListener, StoreError> {
+    let channel = format!("{}wake", database.prefix());
+    let options = database.pool().connect_options().as_ref().clone().extra_float_digits(None);
+    // A pool of its own: sqlx takes the connection to listen again from there, which in another one could be broken, too.
+    let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+    let listen = async {
+        let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
+        listener.listen(&channel).await?;
+        Ok(listener)
+    };
+    let answer = timeout(database.settings().answer_limit, listen).await;
+    answer.map_err(|_| StoreError::TimedOut(database.place().clone()))?.map_err(|error| database.place().failed(error))
+}
