@@ -6,7 +6,7 @@ use crate::{
     error::{Place, StoreError},
     query::{Query, Row},
     schema::Part,
-    settings::TablePrefix,
+    settings::{Settings, TablePrefix},
     sql::Dialect,
 };
 
@@ -28,8 +28,13 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     /// How errors name it.
     fn place(&self) -> &Place;
 
+    /// What the service chose.
+    fn settings(&self) -> &Settings;
+
     /// How the names of its tables begin.
-    fn prefix(&self) -> &TablePrefix;
+    fn prefix(&self) -> &TablePrefix {
+        &self.settings().prefix
+    }
 
     /// Runs a statement that changes nothing.
     fn read(&self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;

@@ -137,10 +137,6 @@ impl Postgres {
         &self.pool
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// Refuses a pooler that gives the sessions of the server to one client after the other. Statements of two clients
     /// would have one name there, and a session would not keep its settings.
     async fn checked(self) -> Result<Self, OpenError> {
@@ -264,8 +260,8 @@ impl Database for Postgres {
         &self.place
     }
 
-    fn prefix(&self) -> &TablePrefix {
-        &self.settings.prefix
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {

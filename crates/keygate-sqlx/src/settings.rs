@@ -94,6 +94,7 @@ pub struct Settings {
     pub(crate) max_connections: Option<NonZeroU32>,
     pub(crate) connect_limit: Duration,
     pub(crate) answer_limit: Duration,
+    pub(crate) touch_interval: Duration,
 }
 
 impl Settings {
@@ -105,6 +106,7 @@ impl Settings {
             max_connections: None,
             connect_limit: Duration::from_secs(2),
             answer_limit: Duration::from_secs(4),
+            touch_interval: Duration::ZERO,
         }
     }
 
@@ -135,6 +137,16 @@ impl Settings {
     #[must_use]
     pub const fn with_answer_limit(mut self, limit: Duration) -> Self {
         self.answer_limit = limit;
+        self
+    }
+
+    /// Sets by how much a last use must move to be written, in whole seconds: none unless it is set.
+    ///
+    /// With the interval in which each process tells of a key, a key is written once in it and not once for each process.
+    /// A last use may then be earlier than it was by as much.
+    #[must_use]
+    pub const fn with_touch_interval(mut self, interval: Duration) -> Self {
+        self.touch_interval = interval;
         self
     }
 }

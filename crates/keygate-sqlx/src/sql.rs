@@ -193,17 +193,19 @@ macro_rules! event_values {
 macro_rules! touch_values {
     () => {
         "SELECT entry.value ->> 'id' AS id, CAST(entry.value ->> 'used_at' AS BIGINT) AS used_at, \
-         CAST(entry.value ->> 'previous_used_at' AS BIGINT) AS previous_used_at FROM "
+         CAST(entry.value ->> 'due' AS BIGINT) AS due, \
+         CAST(entry.value ->> 'previous_used_at' AS BIGINT) AS previous_used_at, \
+         CAST(entry.value ->> 'previous_due' AS BIGINT) AS previous_due FROM "
     };
 }
 
-/// That a touch moves something: a row that would stay as it is, is not written.
+/// That a touch moves something by as much as is asked for: a row that would stay as it is, is not written.
 macro_rules! moves {
     () => {
         " keys.id = touches.id AND keys.status <> 'revoked' AND (\
-         keys.last_used_at IS NULL OR keys.last_used_at < touches.used_at \
+         keys.last_used_at IS NULL OR keys.last_used_at < touches.due \
          OR keys.previous_digest IS NOT NULL AND touches.previous_used_at IS NOT NULL AND (\
-         keys.previous_last_used_at IS NULL OR keys.previous_last_used_at < touches.previous_used_at)) "
+         keys.previous_last_used_at IS NULL OR keys.previous_last_used_at < touches.previous_due)) "
     };
 }
 

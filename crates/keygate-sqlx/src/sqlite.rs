@@ -197,8 +197,8 @@ impl Database for Sqlite {
         &self.place
     }
 
-    fn prefix(&self) -> &TablePrefix {
-        &self.settings.prefix
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {

@@ -147,7 +147,7 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
 
     /// Touches of up to 1,000 keys at once are one statement; of more keys, several.
     async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), StoreError> {
-        for touches in gather(touches, now).chunks(MAX_TOUCHES) {
+        for touches in gather(touches, now, self.database.settings().touch_interval).chunks(MAX_TOUCHES) {
             let touches = Json::from(touches).to_string();
             self.database.write(Query::new(D::SQL.touch).with(touches)).await?;
         }
@@ -255,7 +255,7 @@ fn list_query(sql: &'static str, query: &ListQuery) -> Query {
 }
 
 /// Makes one entry of all touches of a key, in the order of their ids.
-fn gather(touches: Vec<Touch>, now: UnixTime) -> Vec<Json> {
+fn gather(touches: Vec<Touch>, now: UnixTime, interval: Duration) -> Vec<Json> {
     let mut gathered = BTreeMap::<KeyId, (UnixTime, Option<UnixTime>)>::new();
     for Touch { id, slot, used_at, .. } in touches {
         let used_at = used_at.min(now);
@@ -265,9 +265,18 @@ fn gather(touches: Vec<Touch>, now: UnixTime) -> Vec<Json> {
             *last_of_previous = Some(used_at).max(*last_of_previous);
         }
     }
+    // What was written at this time or later is fresh enough.
+    let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
+    let due = |used_at: i64| used_at.saturating_sub(interval.saturating_sub(1).max(0));
     let entry = |(id, (last, last_of_previous)): (KeyId, (UnixTime, Option<UnixTime>))| {
-        let last_of_previous = last_of_previous.map(UnixTime::as_secs);
-        json!({ "id": id.as_str(), "used_at": last.as_secs(), "previous_used_at": last_of_previous })
+        let (last, previous) = (last.as_secs(), last_of_previous.map(UnixTime::as_secs));
+        json!({
+            "id": id.as_str(),
+            "used_at": last,
+            "due": due(last),
+            "previous_used_at": previous,
+            "previous_due": previous.map(due),
+        })
     };
     gathered.into_iter().map(entry).collect()
 }

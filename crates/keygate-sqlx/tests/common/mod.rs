@@ -41,6 +41,9 @@ pub const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 
 /// A database of a test's own.
 pub trait Place: Sized + Send + Sync {
+    /// Names its kind.
+    const NAME: &'static str;
+
     type Store: KeyManagementStore<Error = StoreError, Receipt = Logged>
         + ChangeFeed<Error = StoreError>
         + Log
@@ -126,6 +129,25 @@ pub fn page(after: Option<u64>, limit: u16) -> LogQuery {
     query
 }
 
+/// One question of each kind to the log.
+pub fn questions(id: KeyId) -> Vec<LogQuery> {
+    let about = [
+        EventsOf::All,
+        EventsOf::ActingKey(id),
+        EventsOf::ActingUser("ada".parse().unwrap()),
+        EventsOf::Key(id),
+        EventsOf::Owner(personal("ada").owner()),
+    ];
+    about
+        .into_iter()
+        .map(|events_of| {
+            let mut query = LogQuery::new();
+            query.events_of = events_of;
+            query
+        })
+        .collect()
+}
+
 /// Reads the whole log.
 pub async fn logged(store: &(impl Log + Sync)) -> Vec<LoggedEvent> {
     read_all(store, LogQuery::new()).await
@@ -204,6 +226,8 @@ impl File {
 }
 
 impl Place for File {
+    const NAME: &'static str = "SQLite";
+
     type Store = SqliteStore;
     type Directory = SqliteDirectory;
 
@@ -272,6 +296,8 @@ pub struct Server {
 }
 
 impl Place for Server {
+    const NAME: &'static str = "PostgreSQL";
+
     type Store = PostgresStore;
     type Directory = PostgresDirectory;
 

@@ -1,0 +1,178 @@
+//! Many keys: what is asked for is found by an index, all keys of an owner can be ended, and touches stay cheap.
+//!
+//! `SQL_KEYS` is how many, of which 30 % belong to one owner. The figures are printed.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::{File, NOW, Place, Server, found, manager, on, page, personal, questions, stored};
+use core::{num::NonZeroU16, time::Duration};
+use keygate::{
+    KeyId, RevocationCause, System, UnixTime,
+    store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, SecretSlot, StatusFilter, Touch},
+};
+use keygate_sqlx::{Settings, StoreError};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::time::Instant;
+
+fn count() -> usize {
+    std::env::var("SQL_KEYS").map_or(20_000, |count| count.parse().unwrap())
+}
+
+/// Copies a key so often, each time with an id of its own; each third of ten belongs to `many`.
+async fn fill<P: Place>(place: &P, template: KeyId) {
+    let is_postgres = place.url().starts_with("postgres");
+    let numbers = if is_postgres {
+        format!("generate_series(1, {}) AS numbers (number)", count())
+    } else {
+        format!(
+            "(WITH RECURSIVE counted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < {}) \
+             SELECT number FROM counted) AS numbers",
+            count()
+        )
+    };
+    // Neither in the order of the ids, nor in that of the times.
+    let mixed = "number * 7919 % 1000003";
+    let id = if is_postgres { format!("lpad(({mixed})::text, 16, '0')") } else { format!("printf('%016d', {mixed})") };
+    let owner = if is_postgres { "(number % 1000)::text" } else { "(number % 1000)" };
+    let columns = "issuer, labels, level, actions, environments, models, resources, incarnation, creator_kind, creator_id, \
+         not_before, expires_at, last_used_at, status, revoked_at, revoked_cause, current_digest, previous_digest, \
+         previous_ends_at, previous_last_used_at, owner_kind";
+    place
+        .execute(&format!(
+            "INSERT INTO keygate_keys (id, name, owner_id, created_at, {columns}) \
+             SELECT {id}, 'key-' || number, CASE WHEN number % 10 < 3 THEN 'many' ELSE 'user-' || {owner} END, \
+             created_at + {mixed}, {columns} FROM keygate_keys, {numbers} WHERE id = '{template}'; ANALYZE"
+        ))
+        .await
+        .unwrap();
+}
+
+fn id(number: usize) -> KeyId {
+    format!("{:016}", number * 7919 % 1_000_003).parse().unwrap()
+}
+
+/// What the server has read by going through the tables of keys and events, and written to its log.
+async fn read_and_written(server: &Server) -> (i64, i64) {
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let mut connection = server.options.connect().await.unwrap();
+    let sql = "SELECT coalesce(sum(seq_tup_read), 0)::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint \
+         FROM pg_stat_user_tables WHERE relname IN ('keygate_keys', 'keygate_events')";
+    let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+async fn asks<S>(store: &S, many: KeysOf)
+where
+    S: KeyManagementStore<Error = StoreError> + ChangeFeed + common::Log,
+{
+    let mut query = ListQuery::new();
+    for keys_of in [KeysOf::All, many, KeysOf::Owner(personal("user-7").owner())] {
+        let mut pages = 0;
+        query.after = None;
+        loop {
+            let page = store.list(keys_of.clone(), query).await.unwrap();
+            query.after = page.next;
+            pages += 1;
+            if query.after.is_none() || pages == 5 {
+                break;
+            }
+        }
+    }
+    query.after = None;
+    query.filter.status = Some(StatusFilter::NotRevoked);
+    assert!(!store.list(KeysOf::All, query).await.unwrap().records.is_empty());
+    let revision = store.changes_since(None).await.unwrap().revision();
+    let _ = store.changes_since(Some(revision)).await.unwrap();
+    for query in questions(id(1)) {
+        let _ = store.events(&query).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn finds_by_index_and_touches_in_place() {
+    on(async |server: &Server| {
+        let store = server.open().await;
+        let template = stored(&store, personal("many"), "template").await;
+        fill(server, template.id()).await;
+        server.execute("VACUUM keygate_keys").await.unwrap();
+        let (read, _) = read_and_written(server).await;
+        for number in 1..200 {
+            assert!(store.find(id(number)).await.unwrap().is_some());
+        }
+        asks(&store, KeysOf::Owner(personal("many").owner())).await;
+        let (read_after, before) = read_and_written(server).await;
+        // The log is one page, and the server may well go through that.
+        assert!(read_after - read < 1000, "{} rows were gone through", read_after - read);
+
+        // Each of several processes tells of the same use, a little later: it is written once.
+        let interval = Settings::new().with_touch_interval(Duration::from_secs(60));
+        let frugal = server.open_with(interval, false).await.unwrap();
+        let touched = count().min(10_000);
+        let touch = |seconds| {
+            let used_at = UnixTime::from_secs(NOW.as_secs() + seconds);
+            (1..=touched).map(move |number| Touch::new(id(number), SecretSlot::Current, used_at)).collect::<Vec<_>>()
+        };
+        frugal.touch(touch(0), UnixTime::MAX).await.unwrap();
+        let (_, first) = read_and_written(server).await;
+        for process in 1..=5 {
+            frugal.touch(touch(process), UnixTime::MAX).await.unwrap();
+        }
+        let (_, again) = read_and_written(server).await;
+        assert_eq!(found(&store, id(1)).await.last_used_at(), Some(NOW));
+        frugal.touch(touch(60), UnixTime::MAX).await.unwrap();
+        assert_eq!(found(&store, id(1)).await.last_used_at(), Some(UnixTime::from_secs(NOW.as_secs() + 60)));
+        let megabytes = |bytes: i64| bytes as f64 / 1e6;
+        println!(
+            "size: PostgreSQL: {touched} keys touched in {} statements: {:.1} MB of log; five times more within the \
+             interval: {:.1} MB",
+            touched.div_ceil(1000),
+            megabytes(first - before),
+            megabytes(again - first)
+        );
+        assert!(again - first < (first - before) / 5);
+        let mut connection = server.options.connect().await.unwrap();
+        let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'keygate_keys'";
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
+        let (updated, hot): (i64, i64) = (row.get(0), row.get(1));
+        println!("size: PostgreSQL: {hot} of {updated} rows stayed in their page");
+        // Where all rows of a page are written at once, the room is not enough for all.
+        assert!(hot * 10 >= updated * 7, "{hot} of {updated}");
+        connection.close().await.unwrap();
+    })
+    .await;
+}
+
+async fn ends_all_keys_of_one_owner<P: Place>(place: &P) {
+    let store = place.open().await;
+    let template = stored(&store, personal("many"), "template").await;
+    fill(place, template.id()).await;
+    let started = Instant::now();
+    let owner = personal("many").owner();
+    let system = System::new("test").unwrap();
+    let ended = manager(store.clone()).revoke_all(&system, owner.clone(), RevocationCause::Leaked).await.unwrap();
+    println!("size: {}: {} of {} keys ended in {:?}", P::NAME, ended.len(), count(), started.elapsed());
+    assert_eq!(ended.len(), count() / 10 * 3 + 1);
+    let mut left = ListQuery::new();
+    left.filter.status = Some(StatusFilter::NotRevoked);
+    left.limit = NonZeroU16::MIN;
+    assert!(store.list(KeysOf::Owner(owner), left).await.unwrap().records.is_empty());
+    // Each with its event.
+    assert_eq!(store.changes_since(None).await.unwrap().revision().number(), ended.len() as u64 + 1);
+    let last = common::Log::events(&store, &page(Some(ended.len() as u64), 5)).await.unwrap();
+    assert_eq!(last.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ends_all_keys_of_one_owner_in_both() {
+    on(async |file: &File| ends_all_keys_of_one_owner(file).await).await;
+    on(async |server: &Server| ends_all_keys_of_one_owner(server).await).await;
+}
