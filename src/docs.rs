@@ -2,7 +2,8 @@
 //!
 //! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`clients`]: which client sends its key
 //!   where, and what to switch on for it.
-//! - [`store`]: write a store, a feed and a directory, and put a cache in front.
+//! - [`store`]: choose or write a store, a feed and a directory, and put a cache in front.
+//! - [`operating`]: poolers, replicas, backups, several processes, and what to watch.
 //! - [`rotation`], [`leaks`], [`migration`]: what to do when a secret changes, leaks, or comes from another system.
 //! - [`threat_model`]: what is defended, and what is your part. [`token_format`]: the format, for other implementations.
 
@@ -32,6 +33,11 @@ pub mod service {}
 #[cfg_attr(docsrs, doc(cfg(all(feature = "cache", feature = "conformance"))))]
 #[doc = include_str!("docs/store.md")]
 pub mod store {}
+
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+#[doc = include_str!("docs/operating.md")]
+pub mod operating {}
 
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]

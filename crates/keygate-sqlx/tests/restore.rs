@@ -1,0 +1,70 @@
+//! What was revoked after a backup is revoked again from the exported log, as the page on operating says.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Log, NOW, Place, changed, disable, found, logged, manager, mint, personal, revoke, rotate};
+use keygate::{
+    Actor, ManageError, RevocationCause, Rotation, Status, Validity,
+    audit::{Event, EventKind},
+    store::{ChangeFeed, Changes, Conflict, KeyManagementStore, Logged},
+};
+use keygate_sqlx::StoreError;
+
+both!(replays_revocations_once);
+
+async fn replays_revocations_once<P: Place>(place: &P) {
+    let (store, restored) = (place.open().await, place.open_empty().await);
+    let mut ids = Vec::new();
+    for name in ["revoked", "leaked", "rotated", "untouched"] {
+        let new = mint(personal("ada"), name, Validity::NEVER_EXPIRES, NOW);
+        ids.push(new.record().id());
+        // Both have what was there when the backup was made.
+        assert_eq!(store.insert(new.clone()).await.unwrap(), Ok(Logged));
+        assert_eq!(restored.insert(new).await.unwrap(), Ok(Logged));
+    }
+    let [revoked, leaked, rotated, untouched] = ids.try_into().unwrap();
+    changed(&store, revoke(&found(&store, revoked).await, RevocationCause::Requested)).await;
+    changed(&store, disable(&found(&store, leaked).await)).await;
+    changed(&store, revoke(&found(&store, leaked).await, RevocationCause::Leaked)).await;
+    changed(&store, rotate(&found(&store, rotated).await, Rotation::CutOver).change).await;
+    let later = common::stored(&store, personal("ada"), "later").await;
+    changed(&store, revoke(&later, RevocationCause::Unused)).await;
+
+    // The log goes away from the database as text.
+    let exported: Vec<String> =
+        logged(&store).await.iter().map(|logged| serde_json::to_string(&logged.event).unwrap()).collect();
+
+    let known = revision(&restored).await;
+    restored.begin_new_life().await;
+    assert!(matches!(restored.changes_since(Some(known)).await.unwrap(), Changes::Everything { .. }));
+    replay(&restored, &exported).await;
+    let after_once = logged(&restored).await;
+    for (id, cause) in [(revoked, RevocationCause::Requested), (leaked, RevocationCause::Leaked)] {
+        let status = found(&restored, id).await.status();
+        assert_eq!(status, Status::Revoked { at: NOW, cause });
+    }
+    assert!(!found(&restored, untouched).await.is_revoked());
+    assert_eq!(after_once.len(), 6);
+    replay(&restored, &exported).await;
+    assert_eq!(logged(&restored).await, after_once);
+}
+
+async fn revision<S: ChangeFeed<Error = StoreError>>(store: &S) -> keygate::store::Revision {
+    store.changes_since(None).await.unwrap().revision()
+}
+
+async fn replay<S>(store: &S, exported: &[String])
+where
+    S: KeyManagementStore<Error = StoreError> + Log + Clone,
+{
+    let (keys, system) = (manager(store.clone()), Actor::system("restored a backup").unwrap());
+    for text in exported {
+        let event: Event = serde_json::from_str(text).unwrap();
+        let (EventKind::Revoked { cause, .. }, Some(id)) = (event.kind, event.key) else { continue };
+        let answer = keys.revoke(&system, id, cause).await;
+        // One that was made after the backup is not there.
+        let is_absent = matches!(answer, Err(ManageError::Conflict(Conflict::Absent)));
+        assert!(is_absent || answer.is_ok(), "{answer:?}");
+    }
+}
