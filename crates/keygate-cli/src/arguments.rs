@@ -55,10 +55,7 @@ pub(crate) struct Scan {
     /// Print one JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Search hidden files and folders too, such as `.env`.
-    #[arg(long)]
-    pub(crate) hidden: bool,
-    /// Search what `.gitignore`, `.ignore` and git's own lists name, too.
+    /// Search what `.gitignore`, `.ignore` and git's own lists name, and the folder `.git`, too.
     ///
     /// Files that are named as a path are always searched.
     #[arg(long)]

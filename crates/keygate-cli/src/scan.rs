@@ -48,7 +48,9 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
         let mut walk = WalkBuilder::new(first);
         others.iter().for_each(|path| _ = walk.add(path));
         let ignores = !arguments.no_ignore;
-        walk.hidden(!arguments.hidden).parents(ignores).ignore(ignores);
+        // Hidden files are searched: leaks like to be in `.env`. What git keeps is compressed, so nothing is found in it.
+        walk.hidden(false).parents(ignores).ignore(ignores);
+        walk.filter_entry(move |entry| !ignores || entry.depth() == 0 || entry.file_name() != ".git");
         // A `.gitignore` counts also where there is no repository, as in a copy of one.
         walk.git_ignore(ignores).git_global(ignores).git_exclude(ignores).require_git(false);
         walk.build_parallel().run(|| {

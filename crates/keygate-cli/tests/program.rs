@@ -115,23 +115,23 @@ fn scan_reads_standard_input() {
 }
 
 #[test]
-fn scan_leaves_out_what_is_ignored_or_hidden() {
+fn scan_leaves_out_what_is_ignored_and_not_what_is_hidden() {
     let folder = tree(&[
         (".gitignore", "*.log\n"),
         (".ignore", "vendor/\n"),
         ("a.log", T),
         ("vendor/a.txt", T),
         (".env", T),
+        (".git/config", T),
         ("a.txt", T),
     ]);
     let files = |arguments: &str| {
         let output = run(folder.path(), &format!("scan --issuer kg {arguments}"), "").output;
         sorted(&output).iter().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(files("."), ["a.txt"]);
-    assert_eq!(files("--hidden ."), [".env", "a.txt"]);
-    assert_eq!(files("--no-ignore ."), ["a.log", "a.txt", "vendor/a.txt"]);
-    assert_eq!(files("--no-ignore --hidden ."), [".env", "a.log", "a.txt", "vendor/a.txt"]);
+    assert_eq!(files("."), [".env", "a.txt"]);
+    assert_eq!(files("--no-ignore ."), [".env", ".git/config", "a.log", "a.txt", "vendor/a.txt"]);
+    assert_eq!(files(".git"), [".git/config"]);
     assert_eq!(files("a.log .env"), [".env", "a.log"]);
 }
 
