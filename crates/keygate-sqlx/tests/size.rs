@@ -10,6 +10,8 @@
 )]
 
 mod common;
+#[path = "common/many.rs"]
+mod many;
 
 use common::{File, NOW, Place, Server, found, manager, on, page, personal, questions, stored};
 use core::{num::NonZeroU16, time::Duration};
@@ -18,45 +20,9 @@ use keygate::{
     store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, SecretSlot, StatusFilter, Touch},
 };
 use keygate_sqlx::{Settings, StoreError};
+use many::{count, fill, id};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::time::Instant;
-
-fn count() -> usize {
-    std::env::var("SQL_KEYS").map_or(20_000, |count| count.parse().unwrap())
-}
-
-/// Copies a key so often, each time with an id of its own; each third of ten belongs to `many`.
-async fn fill<P: Place>(place: &P, template: KeyId) {
-    let is_postgres = place.url().starts_with("postgres");
-    let numbers = if is_postgres {
-        format!("generate_series(1, {}) AS numbers (number)", count())
-    } else {
-        format!(
-            "(WITH RECURSIVE counted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < {}) \
-             SELECT number FROM counted) AS numbers",
-            count()
-        )
-    };
-    // Neither in the order of the ids, nor in that of the times.
-    let mixed = "number * 7919 % 1000003";
-    let id = if is_postgres { format!("lpad(({mixed})::text, 16, '0')") } else { format!("printf('%016d', {mixed})") };
-    let owner = if is_postgres { "(number % 1000)::text" } else { "(number % 1000)" };
-    let columns = "issuer, labels, level, actions, environments, models, resources, incarnation, creator_kind, creator_id, \
-         not_before, expires_at, last_used_at, status, revoked_at, revoked_cause, current_digest, previous_digest, \
-         previous_ends_at, previous_last_used_at, owner_kind";
-    place
-        .execute(&format!(
-            "INSERT INTO keygate_keys (id, name, owner_id, created_at, {columns}) \
-             SELECT {id}, 'key-' || number, CASE WHEN number % 10 < 3 THEN 'many' ELSE 'user-' || {owner} END, \
-             created_at + {mixed}, {columns} FROM keygate_keys, {numbers} WHERE id = '{template}'; ANALYZE"
-        ))
-        .await
-        .unwrap();
-}
-
-fn id(number: usize) -> KeyId {
-    format!("{:016}", number * 7919 % 1_000_003).parse().unwrap()
-}
 
 /// What the server has read by going through the tables of keys and events, and written to its log.
 async fn read_and_written(server: &Server) -> (i64, i64) {
