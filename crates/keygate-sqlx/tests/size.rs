@@ -16,7 +16,7 @@ mod many;
 use common::{File, NOW, Place, Server, found, manager, on, page, personal, questions, stored};
 use core::{num::NonZeroU16, time::Duration};
 use keygate::{
-    KeyId, RevocationCause, System, UnixTime,
+    RevocationCause, System, UnixTime,
     store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, SecretSlot, StatusFilter, Touch},
 };
 use keygate_sqlx::{Settings, StoreError};
