@@ -28,11 +28,22 @@ pub(crate) struct Problem {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    error: Shown,
+}
+
+/// What OpenAI's clients show to their users.
+#[derive(Debug, Serialize)]
+struct Shown {
+    message: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    code: &'static str,
 }
 
 impl Problem {
     const fn new(kind: &'static str, title: &'static str, status: StatusCode) -> Self {
-        Self { kind, title, status: status.as_u16(), reason: None, detail: None }
+        let error = Shown { message: title, kind, code: kind };
+        Self { kind, title, status: status.as_u16(), reason: None, detail: None, error }
     }
 
     /// What does not exist, and what is hidden: one answer, so that nobody can tell them apart.

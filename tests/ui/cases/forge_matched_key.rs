@@ -1,10 +1,10 @@
 //! Only `verify` makes a matched key.
 use std::sync::Arc;
 
-use keygate::{KeyRecord, store::SecretSlot, verify::MatchedKey};
+use keygate::{KeyRecord, UnixTime, store::SecretSlot, verify::MatchedKey};
 
 fn forge(record: Arc<KeyRecord>) -> MatchedKey {
-    MatchedKey { record, slot: SecretSlot::Current, of_text: None }
+    MatchedKey { record, slot: SecretSlot::Current, matched_at: UnixTime::MIN, of_text: None }
 }
 
 fn main() {}

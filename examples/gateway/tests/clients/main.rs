@@ -101,6 +101,99 @@ fn the_openai_client_whole_and_streaming() {
     assert_eq!(refused("labs0001", "full"), ("NotFoundError".into(), 404));
 }
 
+/// The last three majors of OpenAI's client for Node; `KEYGATE_TEST_NODE_MODULES` names the folder that has them.
+#[test]
+fn the_openai_client_for_node_whole_and_streaming() {
+    let folder = env::var("KEYGATE_TEST_NODE_MODULES").unwrap_or_else(|_| "node_modules".into());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/openai_client.js");
+    let how = "npm install openai4@npm:openai@4 openai5@npm:openai@5 openai6@npm:openai@6, and set KEYGATE_TEST_NODE_MODULES to the node_modules";
+    for major in ["openai4", "openai5", "openai6"] {
+        let module = format!("{folder}/{major}");
+        if !is_there(major, Command::new("node").args(["-e", "require(process.argv[1])", &module]), how) {
+            continue;
+        }
+        let server = start();
+        let ask = |model: &str, key: &str| -> Value {
+            let base = format!("http://{}{}", server.address, CHAT.replace("abcd1234", model));
+            let output = Command::new("node").args([script, &module, &base, &server.keys[key]]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let answer = ask("abcd1234", "inference-one-model");
+        let parts: Vec<_> = answer["parts"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+        assert!(parts.len() > 1, "it streams: {answer}");
+        assert_eq!(parts.concat(), answer["whole"].as_str().unwrap());
+        // What a client shows to its user says why.
+        for (model, key, status, code) in [
+            ("abcd1234", "revoked", 401, "revoked"),
+            ("abcd1234", "metrics", 403, "level_insufficient"),
+            ("labs0001", "full", 404, "not_found"),
+        ] {
+            let answer = ask(model, key);
+            assert_eq!(answer["status"], status, "{major}: {answer}");
+            assert_eq!(answer["code"], code, "{major}: {answer}");
+            let message = answer["message"].as_str().unwrap();
+            assert!(message.len() > "401 status code (no body)".len() && !message.contains("no body"), "{message}");
+        }
+    }
+}
+
+/// Anthropic's client sends the key in `X-Api-Key`, as a bearer, or in both.
+#[test]
+fn the_anthropic_client_in_each_of_its_fields() {
+    let how = "pip install anthropic, and set KEYGATE_TEST_PYTHON to the Python that has it";
+    if !is_there("anthropic", python().args(["-c", "import anthropic"]), how) {
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/anthropic_client.py");
+    let binary = env!("CARGO_BIN_EXE_keygate-gateway");
+    let [with, without] =
+        [&["--bootstrap", "--x-api-key"][..], &["--bootstrap"]].map(|arguments| Server::start(binary, arguments, 12));
+    let ask = |server: &Server, carrier: &str, key: &str| {
+        let base = format!("http://{}", server.address);
+        let output = python().args([script, &base, carrier, &server.keys[key]]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["status"].as_u64().unwrap()
+    };
+    for (carrier, if_switched_on, if_not) in [("auth_token", 404, 404), ("api_key", 404, 400), ("both", 404, 404)] {
+        assert_eq!(ask(&with, carrier, "full"), if_switched_on, "{carrier}");
+        assert_eq!(ask(&without, carrier, "full"), if_not, "{carrier}, where the field does not count");
+        assert_eq!(ask(&with, carrier, "revoked"), 401, "{carrier}");
+    }
+}
+
+/// HTTP/2 with prior knowledge: fields are lower-case, and the target is a pseudo-field.
+#[test]
+fn curl_over_http_2() {
+    let mut curl = Command::new("curl");
+    if !is_there("curl", curl.arg("--version"), "install curl") {
+        return;
+    }
+    let server = start();
+    let url = format!("http://{}{PREDICT}", server.address);
+    let ask = |authorization: &str, url: &str| {
+        let arguments = [
+            "-sS",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_version} %{http_code}",
+            "--http2-prior-knowledge",
+            "-H",
+            "content-type: application/json",
+            "-d",
+            "{}",
+        ];
+        let output = Command::new("curl").args(arguments).args(["-H", authorization, url]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let token = &server.keys["full"];
+    assert_eq!(ask(&format!("Authorization: Bearer {token}"), &url), "2 200");
+    assert_eq!(ask(&format!("Authorization: Bearer {}", server.keys["revoked"]), &url), "2 401");
+    assert_eq!(ask(&format!("Authorization: {token}"), &url), "2 400");
+    assert_eq!(ask("Accept: */*", &format!("{url}?key={token}")), "2 400", "a token in the target is misplaced");
+}
+
 /// Sends bytes as they are, and returns the status of the answer and its body.
 fn raw(server: &Server, fields: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(&server.address).unwrap();
