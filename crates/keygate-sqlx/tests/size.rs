@@ -88,9 +88,11 @@ async fn finds_by_index_and_touches_in_place() {
         };
         frugal.touch(touch(0), UnixTime::MAX).await.unwrap();
         let (_, first) = read_and_written(server).await;
+        let rows = server.written().await;
         for process in 1..=5 {
             frugal.touch(touch(process), UnixTime::MAX).await.unwrap();
         }
+        assert!(server.written().await == rows, "a row was written again");
         let (_, again) = read_and_written(server).await;
         assert_eq!(found(&store, id(1)).await.last_used_at(), Some(NOW));
         frugal.touch(touch(60), UnixTime::MAX).await.unwrap();
@@ -103,7 +105,6 @@ async fn finds_by_index_and_touches_in_place() {
             megabytes(first - before),
             megabytes(again - first)
         );
-        assert!(again - first < (first - before) / 5);
         let mut connection = server.options.connect().await.unwrap();
         let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'keygate_keys'";
         tokio::time::sleep(Duration::from_millis(1200)).await;
