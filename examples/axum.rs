@@ -1,12 +1,10 @@
-//! A service behind keygate in one file: models to call, projects to read, and keys that are made, listed and revoked over
-//! HTTP.
+//! A service in one file: models to call, projects to read, and keys that are made, listed and revoked over HTTP.
 //!
 //! ```text
 //! cargo run -p keygate-example-axum -- --listen 127.0.0.1:8080
 //! ```
 //!
-//! prints a key of ada's, and a command to try. Read it from `main` down. Keys are in memory; with a store of your own, or
-//! `keygate-sqlx`, only `main` changes.
+//! prints a key of ada's, and a command to try. With another store than the one in memory, only `main` changes.
 
 use core::{error::Error, fmt::Debug, time::Duration};
 use std::{
@@ -24,7 +22,11 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
-use hyper_util::rt::TokioTimer;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use keygate::{
     Action, Actor, AuthenticateError, AuthenticatedKey, Authorization, Coverage, Gate, Grant, Issuer, KeyId,
     KeyManager, KeyName, KeyRecord, MemoryDirectory, MemoryStore, NewKeySpec, OwnAction, OwnActions, Owner, Permission,
@@ -36,7 +38,7 @@ use keygate::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_http::{cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer};
+use tower_http::{cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 const ACME: Issuer = Issuer::from_static("acme"); // the prefix of this service's tokens
 const ACTIONS: OwnActions = OwnActions::new(&[
@@ -45,6 +47,7 @@ const ACTIONS: OwnActions = OwnActions::new(&[
 ]);
 const READ: OwnAction = ACTIONS.named("projects:read");
 const INTROSPECT: OwnAction = ACTIONS.named("tokens:introspect");
+const LIMIT: Duration = Duration::from_secs(10);
 /// Each model, and the environment that its deployment is in now.
 const MODELS: [(&str, &str); 2] = [("llama", "production"), ("mistral", "staging")];
 
@@ -71,10 +74,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Not `println!`, which ends the server where nobody reads it.
     drop(writeln!(io::stdout(), "listening on http://{address}\n{shown_once}\n{curl}"));
     listener.set_nonblocking(true)?;
-    let mut server = axum_server::from_tcp(listener)?;
-    // A head that does not come is not waited for; the body's time is bounded in `router`.
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-    Ok(server.serve(router(app).into_make_service()).await?)
+    let (listener, service) = (tokio::net::TcpListener::from_std(listener)?, TowerToHyperService::new(router(app)));
+    // A head that does not come is not waited for; what a request takes as a whole is bounded in `router`.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(LIMIT);
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(http.serve_connection(TokioIo::new(stream), service.clone()));
+    }
 }
 
 /// What handlers share.
@@ -106,7 +113,7 @@ fn router(app: App) -> Router {
         .with_state(app)
         .layer(authenticate)
         .layer(RequestBodyLimitLayer::new(64 * 1024))
-        .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(10)))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LIMIT))
         .layer(cors)
 }
 
@@ -199,12 +206,13 @@ async fn introspect(
     State(app): State<App>,
     _: Authorization,
     axum::Form(Introspect { token }): axum::Form<Introspect>,
-) -> Result<Json<Introspection>, Answer> {
-    match app.gate.authenticate(&token).await {
-        Ok(key) => Ok(Json(Introspection::active(&key))),
-        Err(AuthenticateError::Unavailable(error)) => Err(app.answer(error)),
-        Err(_) => Ok(Json(Introspection::INACTIVE)),
-    }
+) -> Result<impl IntoResponse, Answer> {
+    let answer = match app.gate.authenticate(&token).await {
+        Ok(key) => Introspection::active(&key),
+        Err(AuthenticateError::Unavailable(error)) => return Err(app.answer(error)),
+        Err(_) => Introspection::INACTIVE,
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)))
 }
 
 /// What a list shows of a key: nothing of it opens anything.

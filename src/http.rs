@@ -8,7 +8,7 @@
 //! | outcome | status | error in the challenge | `kind` | `reason` |
 //! |---|---|---|---|---|
 //! | no credential | 401 | none | `missing_credential` | |
-//! | a malformed field, more than one, or a token where it does not count | 400 | `invalid_request` | `invalid_request` | `malformed`, `multiple`, `misplaced` |
+//! | a malformed field, more than one, or a token in a field for credentials, the path or the query, where it does not count | 400 | `invalid_request` | `invalid_request` | `malformed`, `multiple`, `misplaced` |
 //! | the key is not valid, for whatever cause | 401 | `invalid_token` | `invalid_token` | |
 //! | the key is revoked, disabled, expired, not yet valid, or its user deprovisioned | 401 | `invalid_token` | `invalid_token` | a [`Reason`](crate::Reason) |
 //! | the key may not do it | 403 | `insufficient_scope` | `insufficient_scope` | a [`Reason`](crate::Reason) |

@@ -17,7 +17,8 @@ use crate::{
 ///
 /// A record is made from the [`RecordParts`](crate::store::RecordParts) that a store holds, which are checked against
 /// each other, or under a permit. There are no setters: a store changes a record only by the narrow operations of
-/// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes.
+/// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes, for stores: the digests are
+/// in it, so show a holder the fields that they need.
 ///
 /// ```
 /// use keygate::{Grant, Issuer, KeyRecord, Labels, Status, UnixTime, Validity, store::{Creator, RecordParts}};

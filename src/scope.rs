@@ -21,7 +21,7 @@ pub type ResourceScope = Scope<ResourceId>;
 ///
 /// `All` includes what is created later. A name in `Only` stays when its model or environment is deleted and matches
 /// nothing until one of that name exists again. Absence never means "everything": there is no `Default`, and an empty
-/// list is an error wherever it comes from.
+/// list is an error wherever it comes from. With feature `serde` it is the text `all`, or a list.
 ///
 /// ```
 /// use keygate::{EnvironmentScope, InvalidScope};

@@ -27,6 +27,20 @@ use crate::{
 ///
 /// It is asked after routing: read the matched route and its parameters as your router gives them, look up what they
 /// stand for now (such as the environment that a deployment is in), and never take a raw path apart.
+///
+/// ```
+/// use keygate::{Action, Request, tower::{Resolve, Unresolved}};
+///
+/// /// A route that has one rule, whatever its path; in axum, `parts.extract::<Path<…>>()` gives what the router matched.
+/// struct Deploys;
+///
+/// impl Resolve for Deploys {
+///     async fn resolve(&self, _: &mut http::request::Parts) -> Result<Request, Unresolved> {
+///         let team = "core".parse().map_err(|_| Unresolved::NoRule)?;
+///         Ok(Request::new(team, Action::Deploy))
+///     }
+/// }
+/// ```
 pub trait Resolve: Send + Sync + 'static {
     /// Resolves a request.
     ///

@@ -133,15 +133,16 @@ fn half_a_request_is_not_waited_for() {
         "POST /v1/models/llama/predict HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\ncontent-length: 9\r\n\r\nhalf"
     );
     let start = Instant::now();
-    let streams: Vec<_> = ["GET /v1/models HTTP/1.1\r\nhost: x\r\n", &body]
-        .into_iter()
-        .map(|half| {
-            let mut stream = TcpStream::connect(&server.address).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-            stream.write_all(half.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
+    let streams: Vec<_> =
+        ["", "P", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /v1/models HTTP/1.1\r\nhost: x\r\n", &body]
+            .into_iter()
+            .map(|half| {
+                let mut stream = TcpStream::connect(&server.address).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                stream.write_all(half.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
     for mut stream in streams {
         let mut answer = Vec::new();
         // Ended by the server, with an answer or without.
