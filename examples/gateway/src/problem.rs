@@ -41,17 +41,18 @@ struct Shown {
 }
 
 impl Problem {
-    const fn new(kind: &'static str, title: &'static str, status: StatusCode) -> Self {
-        let error = Shown { message: title, kind, code: kind };
+    fn new(kind: &'static str, title: &'static str, status: StatusCode) -> Self {
+        let name = kind.rsplit(':').next().unwrap_or(kind);
+        let error = Shown { message: title, kind: name, code: name };
         Self { kind, title, status: status.as_u16(), reason: None, detail: None, error }
     }
 
     /// What does not exist, and what is hidden: one answer, so that nobody can tell them apart.
-    pub(crate) const fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new("urn:example:problem:not_found", "There is no such resource", StatusCode::NOT_FOUND)
     }
 
-    pub(crate) const fn method() -> Self {
+    pub(crate) fn method() -> Self {
         Self::new("urn:example:problem:method", "The method is not allowed", StatusCode::METHOD_NOT_ALLOWED)
     }
 
@@ -64,11 +65,11 @@ impl Problem {
         Self::body("the content type is not application/json")
     }
 
-    pub(crate) const fn late() -> Self {
+    pub(crate) fn late() -> Self {
         Self::new("urn:example:problem:late", "The body took too long", StatusCode::REQUEST_TIMEOUT)
     }
 
-    pub(crate) const fn too_large() -> Self {
+    pub(crate) fn too_large() -> Self {
         Self::new("urn:example:problem:too_large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE)
     }
 

@@ -185,6 +185,7 @@ fn curl_over_http_2() {
             "{}",
         ];
         let output = Command::new("curl").args(arguments).args(["-H", authorization, url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let token = &server.keys["full"];
