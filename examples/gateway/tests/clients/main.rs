@@ -171,28 +171,21 @@ fn curl_over_http_2() {
     }
     let server = start();
     let url = format!("http://{}{PREDICT}", server.address);
-    let ask = |authorization: &str, url: &str| {
-        let arguments = [
-            "-sS",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_version} %{http_code}",
-            "--http2-prior-knowledge",
-            "-H",
-            "content-type: application/json",
-            "-d",
-            "{}",
-        ];
-        let output = Command::new("curl").args(arguments).args(["-H", authorization, url]).output().unwrap();
+    let ask = |authorization: &str, url: &str, body: &[&str]| {
+        let format = "%{http_version} %{http_code}";
+        let arguments = ["-sS", "-o", "/dev/null", "-w", format, "--http2-prior-knowledge", "-H", authorization, url];
+        let output = Command::new("curl").args(arguments).args(body).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let token = &server.keys["full"];
-    assert_eq!(ask(&format!("Authorization: Bearer {token}"), &url), "2 200");
-    assert_eq!(ask(&format!("Authorization: Bearer {}", server.keys["revoked"]), &url), "2 401");
-    assert_eq!(ask(&format!("Authorization: {token}"), &url), "2 400");
-    assert_eq!(ask("Accept: */*", &format!("{url}?key={token}")), "2 400", "a token in the target is misplaced");
+    let body = ["-H", "content-type: application/json", "-d", "{}"];
+    assert_eq!(ask(&format!("Authorization: Bearer {token}"), &url, &body), "2 200");
+    // Without a body: this curl takes an answer that comes before its body for a broken stream, now and then.
+    assert_eq!(ask(&format!("Authorization: Bearer {}", server.keys["revoked"]), &url, &[]), "2 401");
+    assert_eq!(ask(&format!("Authorization: {token}"), &url, &[]), "2 400");
+    let target = format!("{url}?key={token}");
+    assert_eq!(ask("Accept: */*", &target, &[]), "2 400", "a token in the target is misplaced");
 }
 
 /// Sends bytes as they are, and returns the status of the answer and its body.
