@@ -33,6 +33,9 @@ fn read() -> io::Result<Zeroizing<String>> {
     // So that nothing is left behind where it would grow.
     let mut text = Zeroizing::new(Vec::with_capacity(MOST));
     io::stdin().lock().take(u64::try_from(MOST).unwrap_or(u64::MAX)).read_to_end(&mut text)?;
+    if text.len() == MOST {
+        return Err(io::Error::other("more was read than one token: one is expected"));
+    }
     // `from_utf8` of the owned text would have the text in its error.
     let text = core::str::from_utf8(&text).map_err(|_| io::Error::other("what was read is not text"))?;
     Ok(Zeroizing::new(text.to_owned()))

@@ -1,8 +1,9 @@
 //! `keygate`: finds the API keys of a service in files and streams, redacts them, writes rules for secret scanners, and
 //! explains a token.
 //!
-//! No command shows a secret of the issuers that it is told of, in what it prints or in what it complains about. None takes a token as an argument: the
-//! arguments of a program are seen by other users of the machine, and stay in the history of the shell.
+//! No command shows a secret of the issuers that it is told of, in what it prints or in what it complains about. None takes
+//! a token as an argument: the arguments of a program are seen by other users of the machine, and stay in the history of the
+//! shell.
 
 mod arguments;
 mod inspect;

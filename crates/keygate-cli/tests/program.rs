@@ -310,7 +310,9 @@ fn inspect_says_what_is_no_token() {
         assert_eq!((ran.code, &*ran.errors), (1, ""), "{why}");
         assert!(ran.output.starts_with("This is no token: ") && ran.output.contains(why), "{}", ran.output);
     }
-    for input in ["", " \n", &format!("{T}\n{T}\n"), &format!("Bearer {T}")] {
+    // Cut off, what is behind would be taken for nothing.
+    let long = format!("{T}{}{T}", " ".repeat(5_000));
+    for input in ["", " \n", &format!("{T}\n{T}\n"), &format!("Bearer {T}"), &long] {
         let ran = run(folder.path(), "inspect", input);
         assert_eq!((ran.code, &*ran.output), (2, ""));
         assert!(ran.errors.contains("was read"), "{}", ran.errors);
