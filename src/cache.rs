@@ -331,15 +331,6 @@ impl<S> Shared<S> {
         self.looks.remove(&id);
     }
 
-    fn touched(&self, touch: &Touch, now: UnixTime) {
-        // Nobody forgets this id as long as its generation is held.
-        let _generation = self.generations.of(touch.id);
-        let Some(Dated { value, since }) = self.records.peek(&touch.id) else { return };
-        if let Some(touched) = touch.applied_to(&value, now) {
-            self.records.insert(touch.id, Dated { value: Arc::new(touched), since });
-        }
-    }
-
     fn forget_everything(&self) {
         // All parts are held until everything is gone: no look-up that began before settles in between.
         let mut generations = self.generations.all();
@@ -591,10 +582,8 @@ impl<S: KeyManagementStore> KeyManagementStore for WriteThrough<S> {
     }
 
     async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), S::Error> {
-        self.0.store.touch(touches.clone(), now).await?;
-        // A use decides nothing, so it voids no look-up: only what is remembered is told, or a touch would be due again.
-        touches.iter().for_each(|touch| self.0.touched(touch, now));
-        Ok(())
+        let ids = touches.iter().map(|touch| touch.id).collect();
+        self.forgetting(ids, self.0.store.touch(touches, now)).await
     }
 
     async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, S::Error> {

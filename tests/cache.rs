@@ -481,43 +481,6 @@ fn a_waiter_does_not_take_a_record_that_became_stale_while_it_loaded() {
     assert!(matches!(waiter.join().unwrap(), Some(Status::Revoked { .. })));
 }
 
-/// A use decides nothing: it is told to what is remembered, and voids no look-up.
-#[test]
-fn touches_through_the_cache_void_nothing() {
-    let World { cached, store, issued, .. } = setup();
-    let id = issued.record.id();
-    assert!(is_active(&cached, id));
-    let finds = store.finds();
-    let touch = |seconds| {
-        let touches = vec![Touch::new(id, SecretSlot::Current, UnixTime::from_secs(seconds))];
-        block_on(cached.write_through().touch(touches, UnixTime::from_secs(1_000))).unwrap();
-    };
-    for seconds in [3, 5, 4] {
-        touch(seconds);
-        let known = block_on(cached.look_up(id)).unwrap().unwrap();
-        assert_eq!(known.last_used_at(), Some(UnixTime::from_secs(seconds.max(if seconds == 4 { 5 } else { 0 }))));
-    }
-    assert_eq!(store.finds(), finds, "what is remembered was told");
-    // A look-up that is under way is not void, however often other keys and this one are used.
-    cached.forget(id);
-    let other = cached.clone();
-    store.on_answer(move || {
-        let touches = (0..500).map(|number| format!("{number:016}").parse().unwrap());
-        let touches =
-            touches.chain([id]).map(|id| Touch::new(id, SecretSlot::Current, UnixTime::from_secs(9))).collect();
-        block_on(other.write_through().touch(touches, UnixTime::from_secs(1_000))).unwrap();
-        Ok(())
-    });
-    assert!(is_active(&cached, id));
-    assert_eq!(store.finds(), finds + 1);
-    // What is forgotten does not come back by a touch.
-    cached.forget(id);
-    touch(20);
-    store.flow();
-    revoke_elsewhere(&store, id);
-    assert!(is_revoked(&cached, id));
-}
-
 #[test]
 fn changes_through_the_cache_take_effect_at_once() {
     let World { cached, issued, .. } = setup();

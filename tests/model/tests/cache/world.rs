@@ -325,9 +325,7 @@ impl World {
             10 => {
                 let used = at(self.uses.fetch_add(1, SeqCst));
                 let touches = vec![Touch::new(id, SecretSlot::Current, used)];
-                // A use decides nothing, so it voids no look-up: it is promised after the bound only, as one elsewhere.
-                let _ = block_on(give_up(self.write_through.touch(touches, used)));
-                self.note_elsewhere();
+                self.change(only(key), self.write_through.touch(touches, used));
             }
             11 => self.change_elsewhere(key),
             12 => self.change_elsewhere_and_announce(key),
