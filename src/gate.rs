@@ -151,11 +151,12 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         &self,
         presented: &PresentedKey,
     ) -> Result<AuthenticatedKey, AuthenticateError<S::Error, D::Error>> {
-        let key = self
-            .match_presented(presented)
-            .await
-            .map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))))?
-            .map_err(AuthenticateError::Unauthenticated)?;
+        let matched = || async {
+            let matched = self.match_presented(presented).await;
+            let matched = matched.map_err(|error| self.failed(Unavailable::Store(error)));
+            matched.map_err(AuthenticateError::Unavailable)?.map_err(AuthenticateError::Unauthenticated)
+        };
+        let mut key = matched().await?;
         // Before the directory is asked, so that a revoked key is refused also where it cannot be.
         let now = self.now();
         if let Err(reason) = policy::check_usable(&key, now) {
@@ -170,14 +171,9 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             None => None,
         };
         // The directory may have been slow.
-        let key = match key.is_fresh(self.now()) {
-            true => key,
-            false => self
-                .match_presented(presented)
-                .await
-                .map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))))?
-                .map_err(AuthenticateError::Unauthenticated)?,
-        };
+        if !key.is_fresh(self.now()) {
+            key = matched().await?;
+        }
         let now = self.now();
         policy::try_authenticate(key, user, now).map_err(|(key, reason)| self.unusable(&key, reason, now))
     }
@@ -211,8 +207,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     /// Returns those of the actions that an authenticated key may do in a team, so that a list never shows what a call
     /// refuses.
     ///
-    /// It is the same decision. The directory is asked once at most, and the sink is told of nothing but a failure: to
-    /// look at what may be done is no use of a key.
+    /// It is the same decision. The directory is asked once at most, and the sink gets no use, and no refusal of an action:
+    /// nothing is done yet.
     ///
     /// # Errors
     ///
@@ -250,9 +246,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             None => None,
         };
         if !key.is_fresh(self.now()) {
-            let matched = self.match_by(key.id(), |record, now| match_again(&key, record, now)).await;
-            match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
-                Ok(now) => key = now,
+            match self.look_up_again(&key).await? {
+                Ok(current) => key = current,
                 Err(_) => return Ok(Vec::new()),
             }
         }
@@ -406,8 +401,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         verdict
     }
 
-    /// Tells the sink of a refusal, apart from those of others where the key is of no use: whoever has one that leaked
-    /// must not push out what is told of valid keys.
+    /// Sends a refusal to the sink. One of an unusable key goes to the queue of strangers: the holder of a leaked key must
+    /// not push out the events of valid keys.
     fn refused(
         &self,
         key: &MatchedKey,

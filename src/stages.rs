@@ -146,24 +146,23 @@ impl AcceptedKeys {
             Ok(key) => key,
             Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
         };
-        let mut now = clock();
+        let now = clock();
         let membership = match Step::of(&key, request, now) {
-            Step::Decided(_) => None,
-            Step::AskMembership(query) => {
-                let membership = membership(query.user(), query.team()).map_err(Unavailable::Directory)?;
-                now = clock();
-                Some(membership)
+            Step::Decided(decision) => {
+                let decided = decision.into_result().map(|allow| allow.decided_at());
+                return Ok(Verdict::of(key, request, decided, now));
             }
+            Step::AskMembership(query) => membership(query.user(), query.team()).map_err(Unavailable::Directory)?,
         };
         // The directory may have been slow.
-        if !key.is_fresh(now) {
+        if !key.is_fresh(clock()) {
             key = match presented.verify(look_up()?, clock()) {
                 Ok(key) => key,
                 Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
             };
-            now = clock();
         }
-        let decided = decide(&key, membership, request, now).into_result().map(|allow| allow.decided_at());
+        let now = clock();
+        let decided = decide(&key, Some(membership), request, now).into_result().map(|allow| allow.decided_at());
         Ok(Verdict::of(key, request, decided, now))
     }
 }
