@@ -681,7 +681,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
             Some(reason) => {
                 let attempt = Some(Attempt::Operation(operation));
                 let by = by();
-                // Whoever has a key that is of no use must not push out what is told of those that are.
+                // The holder of an unusable key must not push out the events of valid keys.
                 let is_of_no_use = matches!(by, Principal::Key { .. }) && error.is_of_actor();
                 let event = Event::refused_operation(self.now(), by, (key, owner), attempt, reason);
                 self.sink.tell(if is_of_no_use { Message::Stranger(event) } else { Message::Event(event) });

@@ -577,6 +577,27 @@ fn an_event_that_was_changed_is_written_once() {
     }
 }
 
+/// Whatever an unknown actor and an unknown kind had for fields, none of them becomes a part of those that take their place.
+#[test]
+fn no_field_of_what_was_unknown_becomes_a_part_of_what_is_known() {
+    let events = events();
+    let written: Vec<_> = events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    // Each field that is ever written, with a value of one that has it.
+    let mut unknown = disabled(2);
+    for (name, value) in written.iter().flat_map(|event| event.as_object().unwrap()) {
+        if unknown.get(name).is_none() {
+            unknown[name] = value.clone();
+        }
+    }
+    let unknown = with(unknown, &[("actor", json!("canary")), ("event", json!("canary"))]);
+    for event in events {
+        let mut changed = read(&unknown).unwrap();
+        (changed.by, changed.kind) = (event.by.clone(), event.kind.clone());
+        let again: Event = serde_json::from_value(serde_json::to_value(&changed).unwrap()).unwrap();
+        assert_eq!((&again.by, &again.kind), (&event.by, &event.kind));
+    }
+}
+
 /// Each reason that is written can be read again, by its name.
 #[test]
 fn every_reason_is_read_as_it_was_written() {

@@ -592,7 +592,7 @@ fn a_failure_is_neither_an_allow_nor_a_refusal() {
     assert_eq!(blocking.unwrap_err(), Unavailable::Directory(fmt::Error));
 }
 
-/// A proof makes a key no younger: whoever keeps the newest one is looked up again all the same.
+/// A new proof makes a key no younger: the key is looked up again however new the proof is.
 #[test]
 fn a_key_is_looked_up_again_after_a_minute_however_new_the_proof_is() {
     let world = World::new();

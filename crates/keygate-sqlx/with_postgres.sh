@@ -5,7 +5,7 @@
 #   bash crates/keygate-sqlx/with_postgres.sh cargo test -p keygate-sqlx --all-features
 #
 # Installs nothing; on Debian: apt-get install -y postgresql pgbouncer. Without PgBouncer its tests are skipped.
-# The servers listen on 127.0.0.1 and on sockets in their directory, and trust whoever gets there. Their data is not
+# The servers listen on 127.0.0.1 and on sockets in their directory, and trust every local user. Their data is not
 # synced to the disk: it is thrown away, and what is tested is killed with the server running on.
 set -euo pipefail
 

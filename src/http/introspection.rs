@@ -21,7 +21,7 @@ use crate::{
 ///
 /// # Security
 ///
-/// Whoever may ask can try tokens and learns whose a good one is, so authenticate the one who asks (RFC 7662, section
+/// The endpoint lets its callers try tokens, and shows whose a good one is: authenticate the caller (RFC 7662, section
 /// 2.1), and answer [`INACTIVE`](Introspection::INACTIVE) for every cause but a failed look-up, which is a 503.
 ///
 /// ```

@@ -61,8 +61,8 @@ impl Part {
         self.check(database).await
     }
 
-    /// Says whether this release can work with the tables: with those of its version, and with those of a later one that
-    /// says so.
+    /// Refuses tables that this release cannot work with: it takes those of its version, and those of a later version that
+    /// names it as a release that can.
     pub(crate) async fn check<D: Database>(self, database: &D) -> Result<(), OpenError> {
         let (place, part) = (database.place().clone(), self.name);
         let no_tables = || OpenError::NoTables { database: place.clone(), prefix: database.prefix().clone(), part };

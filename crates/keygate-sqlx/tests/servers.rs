@@ -72,7 +72,7 @@ async fn reads_from_no_standby() {
             let touches = vec![Touch::new(key.id(), SecretSlot::Current, NOW)];
             is_standby(store.touch(touches, NOW).await.unwrap_err());
         }
-        // And back again, without opening anything anew.
+        // And back again, without opening anything again.
         target.send(server.options.get_port()).unwrap();
         settles(async || store.find(key.id()).await.is_ok()).await;
         assert!(found(&store, key.id()).await.is_revoked());

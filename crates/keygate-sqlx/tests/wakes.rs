@@ -64,7 +64,7 @@ async fn wakes_for_what_ends_or_replaces_a_secret() {
     .await;
 }
 
-/// Whoever loses the connection is woken when it is there again, and hears what comes then.
+/// A listener that lost its connection is woken when it is connected again, and gets the notifications after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn wakes_after_the_connection_was_lost() {
     on(async |server: &Server| {
