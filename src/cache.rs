@@ -25,6 +25,15 @@ use crate::{
     time::UnixTime,
 };
 
+// By their paths, so that the model checker, which includes this file, finds them too.
+#[path = "cache/generations.rs"]
+mod generations;
+#[path = "cache/settings.rs"]
+mod settings;
+
+use generations::Generations;
+pub use settings::CacheSettings;
+
 /// Remembers what a store answered, for a limited time. Clones share what they remember.
 ///
 /// # Contract
@@ -88,28 +97,6 @@ struct Dated<T> {
     since: Instant,
 }
 
-/// How often ids were forgotten, by a part of the id: a look-up of an id that was forgotten meanwhile is void.
-///
-/// Two ids that share a part void each other's look-ups, which costs a look-up and nothing else.
-struct Generations([Mutex<u64>; PARTS]);
-
-impl Generations {
-    fn new() -> Self {
-        Self([const { Mutex::new(0) }; PARTS])
-    }
-
-    fn of(&self, id: KeyId) -> MutexGuard<'_, u64> {
-        let place = id.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let [first, ..] = &self.0;
-        let part = self.0.get(place & (PARTS - 1)).unwrap_or(first);
-        part.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all(&self) -> Vec<MutexGuard<'_, u64>> {
-        self.0.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner)).collect()
-    }
-}
-
 /// A look-up that began: when, and what was forgotten until then.
 #[derive(Clone, Copy)]
 struct Ticket {
@@ -127,68 +114,6 @@ enum Attempt<T> {
 
 type Found = Option<Arc<KeyRecord>>;
 type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
-
-/// How long a cache may serve what it remembers, and how much it remembers.
-///
-/// ```
-/// use core::time::Duration;
-/// use keygate::{CacheSettings, CachedStore, MemoryStore};
-///
-/// let settings = CacheSettings::new(Duration::from_millis(250)).with_max_records(50_000).with_max_absent(5_000);
-/// let cache = CachedStore::new(MemoryStore::new(), settings);
-/// assert_eq!(cache.max_staleness(), Duration::from_millis(250));
-/// ```
-#[derive(Clone)]
-pub struct CacheSettings {
-    max_staleness: Duration,
-    max_records: usize,
-    max_absent: usize,
-    clock: Clock,
-}
-
-impl CacheSettings {
-    /// Serves records for less than `max_staleness`, and remembers at most 10,000 of them and 1,000 absent ids.
-    ///
-    /// With a `max_staleness` of zero nothing is ever young enough to be served: every look-up is [`CacheError::Late`].
-    #[must_use]
-    pub fn new(max_staleness: Duration) -> Self {
-        Self { max_staleness, max_records: 10_000, max_absent: 1_000, clock: Arc::new(Instant::now) }
-    }
-
-    /// Remembers at most so many records.
-    #[must_use]
-    pub fn with_max_records(self, max: usize) -> Self {
-        Self { max_records: max, ..self }
-    }
-
-    /// Remembers at most so many ids that do not exist.
-    #[must_use]
-    pub fn with_max_absent(self, max: usize) -> Self {
-        Self { max_absent: max, ..self }
-    }
-
-    /// Takes another monotonic clock than [`Instant::now`].
-    #[must_use]
-    pub fn with_clock(self, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self { clock: Arc::new(clock), ..self }
-    }
-}
-
-impl From<Duration> for CacheSettings {
-    fn from(max_staleness: Duration) -> Self {
-        Self::new(max_staleness)
-    }
-}
-
-impl fmt::Debug for CacheSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheSettings")
-            .field("max_staleness", &self.max_staleness)
-            .field("max_records", &self.max_records)
-            .field("max_absent", &self.max_absent)
-            .finish_non_exhaustive()
-    }
-}
 
 impl<S> CachedStore<S> {
     /// Puts a cache in front of `store`; a duration is the maximum staleness, with the other settings as they are.
@@ -632,8 +557,6 @@ pub enum CacheError<E: Error + 'static> {
     Store(#[source] E),
 }
 
-/// A power of two.
-const PARTS: usize = 64;
 /// How often a look-up is tried again whose answer was void.
 const MAX_ATTEMPTS: usize = 8;
 /// A wrong secret asks the store for an id at most once in this time, and a new one works after it.

@@ -1,15 +1,11 @@
 //! The front door for managing keys: one call finds the target, decides, changes, and writes the event.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    vec::Vec,
-};
-use core::{error::Error, fmt};
+use alloc::sync::Arc;
+use core::fmt;
 
 use crate::{
     actor::{Actor, System},
-    audit::{Attempt, Event, EventDraft, EventId, OperationKind, Principal, RefusalReason},
+    audit::{Attempt, Event, OperationKind, Principal},
     gate::Clock,
     grant::Owner,
     id::{KeyId, UserId},
@@ -17,25 +13,29 @@ use crate::{
     labels::Labels,
     legacy::LegacyFormat,
     manage::{
-        Acting, Create, Disable, Enable, EndOverlap, Import, ImportError, List, ManageDenial, MintError, MintRules,
-        Minted, MintedSecret, Operation, Permit, PermitError, Rename, Revoke, Rotate, RotateError, SetLabels, Upgrade,
-        authorize_among,
+        Acting, Create, Disable, Enable, EndOverlap, Import, List, ManageDenial, MintRules, Minted, MintedSecret,
+        Operation, Permit, PermitError, Rename, Revoke, Rotate, SetLabels, Upgrade, authorize_among,
     },
-    membership::{Membership, TeamRole, UserStatus},
+    membership::{Membership, TeamRole},
     name::{Issuer, KeyName},
     own_action::OwnActions,
-    randomness::{Randomness, RandomnessError},
-    reason::{DenialClass, Reason},
+    randomness::Randomness,
+    reason::Reason,
     record::{KeyRecord, RevocationCause},
     sink::{AuditSink, Message, NoSink},
-    stages::{AcceptedKeys, PresentedKey, stranger},
+    stages::AcceptedKeys,
     store::{
         Answer, Conflict, Directory, KeyChange, KeyManagementStore, KeysOf, ListQuery, NoDirectory, Page, Receipt,
-        RevokeAll, Touch,
+        Touch,
     },
     time::UnixTime,
     verify::{DEFAULT_TOUCH_INTERVAL, MatchedKey},
 };
+
+mod ends;
+mod error;
+
+pub use error::ManageError;
 
 /// Creates, lists, changes and ends keys for an [`Actor`].
 ///
@@ -406,138 +406,6 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         }
     }
 
-    /// Revokes the keys whose tokens were found where they should not be: the secret is the authority.
-    ///
-    /// There is a result for each key that one of the texts opens, and for each that could not be looked up or revoked.
-    /// Texts that open no key, and keys that were revoked before, give none. Answer the one who reported them the same in
-    /// every case but a failure, after which the report has to be made again.
-    ///
-    /// # Security
-    ///
-    /// Only a matching secret revokes a key, so nobody can end one of which they know just the public id. Each id is
-    /// looked up once, however often it is among the texts, and past every cache.
-    ///
-    /// ```
-    /// use keygate::{Issuer, KeyManager, MemoryStore};
-    ///
-    /// let keys = KeyManager::new(Issuer::from_static("kg"), MemoryStore::new());
-    /// let found = ["kgp1_wk59pfKL0jFi2YYv_LBpEGbpRuHrzDSVdqUC8DwRDe03wkPM1_2845041d"];
-    /// assert_eq!(pollster::block_on(keys.revoke_leaked(found)), []); // no such key
-    /// ```
-    pub async fn revoke_leaked(
-        &self,
-        texts: impl IntoIterator<Item = &str, IntoIter: Send> + Send,
-    ) -> Vec<Result<KeyId, Failure<S, D>>> {
-        let mut presented = BTreeMap::<KeyId, Vec<PresentedKey>>::new();
-        for key in texts.into_iter().filter_map(|text| self.keys.parse(text).ok()) {
-            presented.entry(key.id()).or_default().push(key);
-        }
-        let mut results = Vec::new();
-        for (id, keys) in presented {
-            let mut opened = None;
-            let result = self.try_revoke_leaked(id, &keys, &mut opened).await;
-            let by = || opened.as_ref().map_or_else(|| stranger(Some(id)), MatchedKey::principal);
-            self.report(by, OperationKind::Revoke, Some(id), opened.as_ref().map(MatchedKey::owner), &result);
-            results.extend(result.transpose());
-        }
-        results
-    }
-
-    /// Revokes the key that one of the texts opens. Where a rotation comes between, they may open it no more, so it is
-    /// looked up again.
-    async fn try_revoke_leaked(
-        &self,
-        id: KeyId,
-        presented: &[PresentedKey],
-        opened: &mut Option<MatchedKey>,
-    ) -> Result<Option<KeyId>, Failure<S, D>> {
-        for _ in 0..MAX_ATTEMPTS {
-            let record = self.store.find(id).await.map_err(ManageError::Store)?;
-            let record = record.filter(|record| !record.is_revoked());
-            let now = self.now();
-            *opened = presented.iter().find_map(|key| key.verify(record.clone(), now).ok());
-            let Some(key) = opened else { return Ok(None) };
-            let change = Permit::revoke_leaked(key, &*self.randomness, now)?;
-            match self.carry_out(change).await {
-                Err(ManageError::Conflict(Conflict::Changed)) => {}
-                result => return result.map(|_| Some(id)),
-            }
-        }
-        Err(ManageError::Conflict(Conflict::Changed))
-    }
-
-    /// Revokes all keys of a user who is deprovisioned in the directory, and returns their ids.
-    ///
-    /// Set the directory first: from then on no key of the user opens. A call that failed, or whose caller stopped waiting,
-    /// is repeated: it goes on with the keys that are left.
-    ///
-    /// # Errors
-    ///
-    /// [`ManageError::UserNotDeprovisioned`] if the directory says that the user is one, and [`ManageError::Directory`] or
-    /// [`ManageError::Store`] if a look-up or the store failed: keys may be left then.
-    pub async fn deprovision(&self, system: &System, user: &UserId) -> Result<Vec<KeyId>, Failure<S, D>> {
-        let owner = Owner::Personal(user.clone());
-        let result = self.try_deprovision(system, user, &owner).await;
-        self.report(|| system.principal(), OperationKind::Revoke, None, Some(owner), &result);
-        result
-    }
-
-    async fn try_deprovision(
-        &self,
-        system: &System,
-        user: &UserId,
-        owner: &Owner,
-    ) -> Result<Vec<KeyId>, Failure<S, D>> {
-        if self.directory.user(user).await.map_err(ManageError::Directory)? != UserStatus::Deprovisioned {
-            return Err(ManageError::UserNotDeprovisioned);
-        }
-        self.try_revoke_all(system, owner, RevocationCause::OwnerDeprovisioned).await
-    }
-
-    /// Revokes all keys of an owner, such as a team that is dissolved, in batches, and returns their ids.
-    ///
-    /// A call that failed is repeated: it goes on with the keys that are left. What it would revoke is listed with
-    /// [`StatusFilter::NotRevoked`](crate::store::StatusFilter::NotRevoked).
-    ///
-    /// # Errors
-    ///
-    /// [`ManageError::Store`] if the store failed, and [`ManageError::Conflict`] with [`Conflict::Changed`] if it says that
-    /// keys are left and revokes none: keys may be left then.
-    pub async fn revoke_all(
-        &self,
-        system: &System,
-        owner: Owner,
-        cause: RevocationCause,
-    ) -> Result<Vec<KeyId>, Failure<S, D>> {
-        let result = self.try_revoke_all(system, &owner, cause).await;
-        self.report(|| system.principal(), OperationKind::Revoke, None, Some(owner), &result);
-        result
-    }
-
-    async fn try_revoke_all(
-        &self,
-        system: &System,
-        owner: &Owner,
-        cause: RevocationCause,
-    ) -> Result<Vec<KeyId>, Failure<S, D>> {
-        let mut ids = BTreeSet::new();
-        loop {
-            let draft = EventDraft::new(EventId::generate(&*self.randomness)?, self.now(), system.principal());
-            let batch = self.store.revoke_all(RevokeAll::new(owner.clone(), cause, draft)).await;
-            let batch = batch.map_err(ManageError::Store)?;
-            self.hand_over(batch.receipt);
-            let known = ids.len();
-            ids.extend(batch.ids);
-            if !batch.has_more {
-                return Ok(ids.into_iter().collect());
-            }
-            // A store that says so and ends no key would be asked for ever.
-            if ids.len() == known {
-                return Err(ManageError::Conflict(Conflict::Changed));
-            }
-        }
-    }
-
     const fn issuer(&self) -> Issuer {
         self.keys.issuer()
     }
@@ -719,76 +587,6 @@ pub enum Done {
     Changed,
     /// There was nothing to change: what is stored.
     Unchanged(Arc<KeyRecord>),
-}
-
-/// Why an operation on keys did not take place.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ManageError<S: Error + 'static, D: Error + 'static> {
-    /// The acting key is of another issuer, or the secret that it was authenticated by does not open it any more.
-    #[error("the acting key is not valid here, or not any more")]
-    ActorInvalid,
-    /// The store refused the change.
-    #[error("the store refused the change")]
-    Conflict(#[source] Conflict),
-    /// The actor may not.
-    #[error("the actor may not do this")]
-    Denied(#[from] ManageDenial),
-    /// The directory failed, and nothing was changed.
-    #[error("the directory failed")]
-    Directory(#[source] D),
-    /// The key cannot be imported.
-    #[error("the key cannot be imported")]
-    Import(#[from] ImportError),
-    /// The key breaks a rule about keys.
-    #[error("the key cannot be created")]
-    Mint(#[from] MintError),
-    /// The permit cannot be used.
-    #[error("the permit cannot be used")]
-    Permit(#[from] PermitError),
-    /// The key cannot be rotated, or not in that way.
-    #[error("the key cannot be rotated")]
-    Rotate(#[from] RotateError),
-    /// The store failed, and it is unknown whether the change took place.
-    #[error("the store failed")]
-    Store(#[source] S),
-    /// The directory says that the user is one: set it first, or the user goes on making keys.
-    #[error("the user is not deprovisioned in the directory")]
-    UserNotDeprovisioned,
-}
-
-impl<S: Error + 'static, D: Error + 'static> From<RandomnessError> for ManageError<S, D> {
-    fn from(error: RandomnessError) -> Self {
-        Self::Permit(error.into())
-    }
-}
-
-impl<S: Error + 'static, D: Error + 'static> ManageError<S, D> {
-    /// Returns `true` if it is the actor that is not valid any more.
-    const fn is_of_actor(&self) -> bool {
-        match self {
-            Self::ActorInvalid => true,
-            Self::Denied(denial) => matches!(denial.class(), DenialClass::NotAuthenticated),
-            _ => false,
-        }
-    }
-
-    /// Returns why it was refused; nothing where nothing was refused, but something failed.
-    #[must_use]
-    pub fn refusal(&self) -> Option<RefusalReason> {
-        let name = match self {
-            Self::ActorInvalid => "invalid_key",
-            Self::Conflict(conflict) => conflict.as_str(),
-            Self::Denied(denial) => denial.reason().as_str(),
-            Self::Directory(_) | Self::Store(_) => return None,
-            Self::Import(error) => error.as_str()?,
-            Self::Mint(error) => error.as_str()?,
-            Self::Permit(error) => error.as_str()?,
-            Self::Rotate(error) => error.as_str()?,
-            Self::UserNotDeprovisioned => "user_not_deprovisioned",
-        };
-        Some(RefusalReason::of(name))
-    }
 }
 
 /// Two ids of 95 random bits are never equal in practice, and no key is rotated in every moment: more than a few attempts
