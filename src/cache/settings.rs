@@ -27,7 +27,8 @@ pub struct CacheSettings {
 impl CacheSettings {
     /// Serves records for less than `max_staleness`, and remembers at most 10,000 of them and 1,000 absent ids.
     ///
-    /// With a `max_staleness` of zero nothing is ever young enough to be served: every look-up is [`CacheError::Late`].
+    /// With a `max_staleness` of zero nothing is ever young enough to be served: every look-up is
+    /// [`CacheError::Late`](crate::CacheError::Late).
     #[must_use]
     pub fn new(max_staleness: Duration) -> Self {
         Self { max_staleness, max_records: 10_000, max_absent: 1_000, clock: Arc::new(Instant::now) }
