@@ -152,7 +152,12 @@ impl Model {
         }
         if is_cut_over {
             key.previous = None;
-        } else if !lives {
+        } else if lives {
+            // A retry keeps the secret that is deployed. Where its overlap was ended meanwhile, it would be a cut-over.
+            if key.previous.is_none() {
+                return refused("changed");
+            }
+        } else {
             let end = now + overlap;
             let ends_at = key.expires_at.map_or(end, |expires| expires.min(end));
             key.previous = Some(Previous { secret: key.current, ends_at, last_used_at: None });
