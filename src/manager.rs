@@ -300,6 +300,22 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         }
     }
 
+    /// Finds a key, if the actor may list the keys of its owner.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::Conflict`] with [`Conflict::Absent`] if there is no such key, [`ManageError::Denied`] if the actor may
+    /// not see it, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
+    pub async fn find(&self, actor: &Actor, id: KeyId) -> Result<Arc<KeyRecord>, Failure<S, D>> {
+        let mut owner = None;
+        let result = match self.target(id, &mut owner).await {
+            Ok(record) => self.permit(actor, List(record.grant().owner())).await.map(|_| record),
+            Err(error) => Err(error),
+        };
+        self.report(|| actor.principal(), OperationKind::List, Some(id), owner, &result);
+        result
+    }
+
     /// Lists an owner's keys.
     ///
     /// ```

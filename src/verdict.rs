@@ -102,7 +102,7 @@ impl DeniedKey {
     /// Returns what would have sufficed, as text for the owner: it names what the key was granted.
     #[must_use]
     pub fn requirement(&self) -> Option<crate::policy::Requirement<'_>> {
-        self.denial.requirement(&self.key, &self.request)
+        self.denial.requirement(self.key.record(), &self.request)
     }
 }
 

@@ -300,7 +300,9 @@ impl MatchedKey {
         self.of_text.as_deref().copied().filter(|_| self.slot == SecretSlot::Current)
     }
 
-    pub(crate) const fn record(&self) -> &Arc<KeyRecord> {
+    /// Returns a reference to the record that the secret was matched against.
+    #[must_use]
+    pub const fn record(&self) -> &Arc<KeyRecord> {
         &self.record
     }
 

@@ -542,6 +542,23 @@ fn lists_come_in_pages_by_creation() {
 }
 
 #[test]
+fn who_may_list_the_keys_of_an_owner_finds_each_of_them() {
+    let world = world();
+    let (of_ada, of_core) = (key(&world, "key", personal("ada")), key(&world, "key", team("core", full("all"))));
+    let seen = |actor: &Actor, id| {
+        block_on(world.keys.find(actor, id)).map(|record| record.id()).map_err(|error| error.refusal().unwrap())
+    };
+    assert_eq!(seen(&user("ada"), of_ada), Ok(of_ada));
+    assert_eq!(seen(&user("ada"), of_core), Ok(of_core));
+    assert_eq!(seen(&system(), of_ada), Ok(of_ada));
+    assert_eq!(seen(&user("bob"), of_ada), Err(Reason::OtherUser.into()));
+    assert_eq!(seen(&user("bob"), of_core), Err(Reason::LevelInsufficient.into()));
+    assert_eq!(seen(&user("eve"), of_core), Err(Reason::OwnerDeprovisioned.into()));
+    let absent = "0000000000000000".parse().unwrap();
+    assert_eq!(seen(&user("ada"), absent).unwrap_err().to_string(), "absent");
+}
+
+#[test]
 fn all_keys_of_an_owner_end_at_once() {
     let world = world();
     world.set_member("core", "core", TeamRole::Outsider);

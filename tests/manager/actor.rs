@@ -34,6 +34,7 @@ fn attempts(world: &World, actor: &Actor, target: KeyId) -> Vec<Option<String>> 
         name(block_on(keys.rotate(actor, target, START)).map(drop)),
         name(block_on(keys.end_overlap(actor, target)).map(drop)),
         name(block_on(keys.list(actor, Owner::Team(text("core")), ListQuery::new())).map(drop)),
+        name(block_on(keys.find(actor, target)).map(drop)),
         name(block_on(keys.disable(actor, target)).map(drop)),
         name(block_on(keys.enable(actor, target)).map(drop)),
         name(block_on(keys.revoke(actor, target, REQUESTED)).map(drop)),

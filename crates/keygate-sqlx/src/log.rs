@@ -52,12 +52,15 @@ pub struct LogQuery {
     pub until: Option<UnixTime>,
     /// Where the last page ended: the [`sequence`](LoggedEvent::sequence) of its last event; nothing for the first.
     pub after: Option<u64>,
+    /// The newest event comes first, and each page goes further back. To follow the log, read it oldest first: what is
+    /// added then comes behind.
+    pub newest_first: bool,
     /// The largest number of events to return.
     pub limit: NonZeroU16,
 }
 
 impl LogQuery {
-    /// Asks for the first page of all events, 100 to a page.
+    /// Asks for the first page of all events, oldest first, 100 to a page.
     #[must_use]
     pub const fn new() -> Self {
         // The smallest number stands in for a 0 that is not there.
@@ -65,7 +68,7 @@ impl LogQuery {
             Some(limit) => limit,
             None => NonZeroU16::MIN,
         };
-        Self { events_of: EventsOf::All, kind: None, from: None, until: None, after: None, limit }
+        Self { events_of: EventsOf::All, kind: None, from: None, until: None, after: None, newest_first: false, limit }
     }
 }
 
@@ -93,27 +96,28 @@ pub enum EventsOf {
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
-    /// Returns a page of the log, oldest first.
+    /// Returns a page of the log.
     ///
-    /// One who goes on behind the last event that they have misses none: no event is ever added in front of one that can
-    /// be read.
+    /// Read oldest first, it can be followed: one who goes on behind the last event that they have misses none, because no
+    /// event is ever added in front of one that can be read.
     ///
     /// # Errors
     ///
     /// If the store failed, or holds something that is no event.
     pub async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
-        let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let after = query.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
+        let (statements, start) =
+            if query.newest_first { (&D::SQL.reads.newest_first, i64::MAX) } else { (&D::SQL.reads.oldest_first, -1) };
         let page = |sql| {
-            let page = Query::new(sql).with(after).with(i64::from(query.limit.get()));
+            let page = Query::new(sql).with(after.unwrap_or(start)).with(i64::from(query.limit.get()));
             page.with(query.kind.map(str::to_owned)).with(query.from).with(query.until)
         };
-        let reads = D::SQL.reads;
         let rows = self.database.read(match &query.events_of {
-            EventsOf::All => page(reads.events),
-            EventsOf::ActingKey(id) => page(reads.events_by_key).with(*id),
-            EventsOf::ActingUser(user) => page(reads.events_by_user).with(user.as_str()),
-            EventsOf::Key(id) => page(reads.events_of_key).with(*id),
-            EventsOf::Owner(owner) => write_owner(page(reads.events_of_owner), owner),
+            EventsOf::All => page(statements.all),
+            EventsOf::ActingKey(id) => page(statements.by_key).with(*id),
+            EventsOf::ActingUser(user) => page(statements.by_user).with(user.as_str()),
+            EventsOf::Key(id) => page(statements.of_key).with(*id),
+            EventsOf::Owner(owner) => write_owner(page(statements.of_owner), owner),
         });
         each(&rows.await?, |row| {
             Ok(LoggedEvent { sequence: row.count("sequence")?, event: read_json(row.text("event")?, "event")? })

@@ -89,6 +89,12 @@ impl Postgres {
         Self { pool, is_shared: true, place, settings: settings.into() }.checked().await
     }
 
+    /// Returns a reference to the pool, for tables of the service's own in the same database.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Makes the tables of keys, or brings them up to date. It takes a connection that may do so; nothing else does.
     ///
     /// Several processes may do this at once. A release leaves the tables of a later one alone.
@@ -131,10 +137,6 @@ impl Postgres {
         if !self.is_shared {
             drop(timeout(self.settings.connect_limit, self.pool.close()).await);
         }
-    }
-
-    pub(crate) const fn pool(&self) -> &PgPool {
-        &self.pool
     }
 
     /// Refuses a pooler that gives the sessions of the server to one client after the other. Statements of two clients

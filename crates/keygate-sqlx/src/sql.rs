@@ -76,17 +76,23 @@ pub(crate) struct Dialect {
     pub(crate) draw_life: &'static str,
 }
 
+/// Statements that read a page of the log in one order.
+pub(crate) struct Events {
+    pub(crate) all: &'static str,
+    pub(crate) by_key: &'static str,
+    pub(crate) by_user: &'static str,
+    pub(crate) of_key: &'static str,
+    pub(crate) of_owner: &'static str,
+}
+
 /// Statements that change nothing. In PostgreSQL each of them fails on a standby, whatever stands between us and the server.
 pub(crate) struct Reads {
     pub(crate) find: &'static str,
     pub(crate) list_all: &'static str,
     pub(crate) list_by_creator: &'static str,
     pub(crate) list_by_owner: &'static str,
-    pub(crate) events: &'static str,
-    pub(crate) events_by_key: &'static str,
-    pub(crate) events_by_user: &'static str,
-    pub(crate) events_of_key: &'static str,
-    pub(crate) events_of_owner: &'static str,
+    pub(crate) oldest_first: Events,
+    pub(crate) newest_first: Events,
     /// The revision, with the keys of the changes in a range of numbers, all as of one moment.
     pub(crate) changes: &'static str,
     pub(crate) schema: &'static str,
@@ -121,14 +127,25 @@ macro_rules! list {
 
 /// What each page of the log has in common.
 macro_rules! events {
-    ($primary:literal, $events_of:literal) => {
+    ($primary:literal, $beyond:literal, $order:literal) => {
+        Events {
+            all: events!(@ $primary, "", $beyond, $order),
+            by_key: events!(@ $primary, "actor_key = $6 AND ", $beyond, $order),
+            by_user: events!(@ $primary, "actor_user = $6 AND ", $beyond, $order),
+            of_key: events!(@ $primary, "key_id = $6 AND ", $beyond, $order),
+            of_owner: events!(@ $primary, "owner_kind = $6 AND owner_id = $7 AND ", $beyond, $order),
+        }
+    };
+    (@ $primary:literal, $events_of:literal, $beyond:literal, $order:literal) => {
         concat!(
             "SELECT sequence, event FROM keygate_events WHERE ",
             $primary,
             " AND ",
             $events_of,
-            "sequence > $1 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) \
-             ORDER BY sequence LIMIT $2"
+            $beyond,
+            " AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY ",
+            $order,
+            " LIMIT $2"
         )
     };
 }
@@ -140,11 +157,8 @@ macro_rules! reads {
             list_all: list!($primary, ""),
             list_by_creator: list!($primary, "creator_kind = $11 AND creator_id = $12 AND "),
             list_by_owner: list!($primary, "owner_kind = $11 AND owner_id = $12 AND "),
-            events: events!($primary, ""),
-            events_by_key: events!($primary, "actor_key = $6 AND "),
-            events_by_user: events!($primary, "actor_user = $6 AND "),
-            events_of_key: events!($primary, "key_id = $6 AND "),
-            events_of_owner: events!($primary, "owner_kind = $6 AND owner_id = $7 AND "),
+            oldest_first: events!($primary, "sequence > $1", "sequence"),
+            newest_first: events!($primary, "sequence < $1", "sequence DESC"),
             changes: concat!(
                 "SELECT revision.life, revision.number, events.key_id FROM keygate_revision AS revision \
                  LEFT JOIN keygate_events AS events ON events.sequence > $1 AND events.sequence <= $2 WHERE ",

@@ -95,6 +95,14 @@ impl Sqlite {
         Ok(Self { readers: pool.clone(), writer: pool, is_shared: true, place, settings: settings.into() })
     }
 
+    /// Returns a reference to the pool whose connection writes, for tables of the service's own in the same file.
+    ///
+    /// All changes of keys wait for that connection as well, so transactions there should be short.
+    #[must_use]
+    pub const fn pool(&self) -> &SqlitePool {
+        &self.writer
+    }
+
     /// Makes the tables of keys, or brings them up to date.
     ///
     /// Several processes may do this at once. A release leaves the tables of a later one alone.

@@ -170,7 +170,10 @@ async fn reads_the_log_by_key_owner_actor_kind_and_time<P: Place>(place: &P) {
                         && from.is_none_or(|from| event.at >= from)
                         && until.is_none_or(|until| event.at < until)
                 };
-                let expected: Vec<_> = all.iter().filter(|logged| is_asked_for(&logged.event)).cloned().collect();
+                let mut expected: Vec<_> = all.iter().filter(|logged| is_asked_for(&logged.event)).cloned().collect();
+                assert_eq!(read_all(&store, query.clone()).await, expected, "{query:?}");
+                expected.reverse();
+                query.newest_first = true;
                 assert_eq!(read_all(&store, query.clone()).await, expected, "{query:?}");
             }
         }
