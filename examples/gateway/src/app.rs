@@ -1,160 +1,169 @@
 //! What handlers share, and how the routes are put behind keygate.
 
-use std::sync::{Arc, PoisonError};
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRequestParts},
-    http::request::Parts,
-    middleware::from_fn_with_state,
+    body::Body,
+    error_handling::HandleErrorLayer,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, delete, get, patch, post},
 };
 use keygate::{
-    Authorization, Gate, Issuer, KeyManager,
+    Coverage, Gate, Issuer, KeyManager, OwnAction, OwnActions,
     http::{CredentialSources, Refusal, Responses},
     sink::ChannelSink,
     store::{BoxedKeyManagementStore, Remembered},
-    tower::{AuthenticateLayer, AuthorizeLayer},
+    tower::AuthenticateLayer,
 };
 use tokio::sync::{Semaphore, watch};
-use tower::Layer;
+use tower::{BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tower_http::{
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    trace::TraceLayer,
+};
+use tracing::info_span;
 
 use crate::{
-    audit::Uses,
-    caller, chat,
+    api,
+    config::Config,
     database::{Database, Lookup},
-    keys, leaks, models,
+    edge, inference,
+    metrics::Counts,
     platform::Platform,
-    problem::Problem,
-    resolve::{self, Routes},
-    stream,
 };
 
-pub(crate) const ACME: Issuer = Issuer::from_static("acme");
+/// What keys may do beside the built-in actions.
+pub(crate) const ACTIONS: OwnActions = OwnActions::new(&[
+    ("audit_logs:read", Coverage::Ordinary),
+    ("projects:read", Coverage::Ordinary),
+    // Only keys that list it: it lets its holder try tokens.
+    ("tokens:introspect", Coverage::Explicit),
+]);
+pub(crate) const INTROSPECT: OwnAction = ACTIONS.named("tokens:introspect");
+pub(crate) const READ_LOG: OwnAction = ACTIONS.named("audit_logs:read");
 
 /// Manages keys in any database, with or without a cache in front: which, is chosen when the server starts.
 pub(crate) type Keys = KeyManager<BoxedKeyManagementStore, Database>;
+pub(crate) type AppGate = Gate<Lookup, Database, Remembered>;
 
 /// What handlers share.
-#[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) gate: Arc<Gate<Lookup, Database, Remembered>>,
+    pub(crate) issuer: Issuer,
+    pub(crate) gate: Arc<AppGate>,
     pub(crate) keys: Keys,
-    pub(crate) responses: Responses,
-    pub(crate) platform: Arc<Platform>,
-    pub(crate) uses: Uses,
-    pub(crate) authenticate: AuthenticateLayer<Lookup, Database, Remembered>,
+    pub(crate) answers: Responses,
+    pub(crate) database: Database,
+    pub(crate) platform: Platform,
+    pub(crate) counts: Arc<Counts>,
     /// Places for reports of leaked tokens.
     pub(crate) reports: Semaphore,
-    /// Where a credential may be.
-    pub(crate) sources: CredentialSources,
-    /// Whether `X-Dev-User` is believed.
-    pub(crate) dev_login: bool,
     /// Becomes true when the server is about to end.
     pub(crate) stop: watch::Receiver<bool>,
+    sources: CredentialSources,
+    max_requests: u16,
 }
 
 impl App {
-    pub(crate) fn new(
+    pub(crate) async fn new(
+        config: &Config,
         (database, lookup): (Database, Lookup),
-        (sink, uses): (ChannelSink, Uses),
-        sources: CredentialSources,
-        dev_login: bool,
+        (sink, counts): (ChannelSink, Arc<Counts>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
-        let keys = KeyManager::new(ACME, lookup.store()).with_directory(database.clone()).with_sink(sink.clone());
-        let gate = Arc::new(Gate::new(ACME, lookup).with_directory(database).with_sink(sink));
-        let responses = Responses::new("models")?;
-        // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it
-        // how to read the proxy's word on the transport.
-        let authenticate = AuthenticateLayer::new(Arc::clone(&gate), responses.clone()).sources(sources.clone());
+        let keys = KeyManager::new(config.issuer, lookup.store())
+            .with_directory(database.clone())
+            .with_own_actions(ACTIONS)
+            .with_sink(sink.clone());
+        let gate = Gate::new(config.issuer, lookup).with_directory(database.clone()).with_sink(sink);
+        let sources = CredentialSources::authorization();
         Ok(Self {
-            gate,
+            issuer: config.issuer,
+            gate: Arc::new(gate),
             keys,
-            responses,
-            platform: Arc::new(Platform::new()?),
-            uses,
-            authenticate,
-            reports: Semaphore::new(leaks::MAX_REPORTS),
-            sources,
-            dev_login,
+            answers: Responses::new("models")?,
+            platform: Platform::load(&database).await?,
+            database,
+            counts,
+            reports: Semaphore::new(api::leaks::MAX_REPORTS),
             stop,
+            sources: if config.x_api_key { sources.with_x_api_key() } else { sources },
+            max_requests: config.max_requests,
         })
+    }
+
+    /// Waits until the server is about to end.
+    pub(crate) async fn stopped(&self) {
+        drop(self.stop.clone().wait_for(|stop| *stop).await);
+    }
+
+    /// Answers a refusal; what others must not see is not found.
+    pub(crate) fn refuse(&self, refused: impl Into<Refusal>) -> Response {
+        self.answers.answer(refused.into().hiding()).into_response()
     }
 }
 
 /// Puts the routes together.
 ///
 /// ```text
-/// /health, /leaks                open
-/// keys                           signed-in user or authenticated key; the manager decides
-/// everything else                AuthenticateLayer, then the router, then AuthorizeLayer at the matched route
+/// /healthz, /readyz, /openapi.json, /v1/leaks     open
+/// everything else                                 AuthenticateLayer; models behind an AuthorizeLayer at their routes as well
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let (gate, routes) = (Arc::clone(&app.gate), Routes(Arc::clone(&app.platform)));
-    let responses = app.responses.clone();
-    let answer = move |refusal: &Refusal, _: &Parts| match refusal {
-        Refusal::NotFound => Problem::not_found().into_response(),
-        refusal => responses.answer(refusal).into_response(),
-    };
-    let authorize = AuthorizeLayer::new(gate, answer, routes).hiding();
-    // On the methods of a route and not on the router: another method gets its 405 then, and not the layer's 403.
-    let decided = |methods: MethodRouter<Arc<App>>| methods.route_layer(authorize.clone());
-    let serving = Router::new()
-        .route(resolve::CHAT, decided(post(chat::completions)))
-        .route(resolve::DEPLOYMENTS, decided(post(models::deploy)))
-        .route(resolve::LOGS, decided(get(models::logs)))
-        .route(resolve::MODEL_METRICS, decided(get(models::metrics)))
-        .route(resolve::PREDICT, decided(post(models::predict)))
-        .route(resolve::PREDICT_DEPLOYMENT, decided(post(models::predict)))
-        .route(resolve::SECRETS, decided(get(models::secrets)))
-        .route(resolve::TEAM_METRICS, decided(get(models::metrics)))
-        .route(resolve::TICKS, decided(get(stream::ticks)))
-        .method_not_allowed_fallback(async || Problem::method())
-        .fallback(async || Problem::not_found())
-        .with_state(Arc::clone(app));
-
-    let keys = Router::new()
-        .route("/teams/{team}/api_keys", get(keys::list_of_team).post(keys::create_for_team))
-        .route("/users/me/api_keys", get(keys::list_mine).post(keys::create_mine))
-        .route("/api_keys/self", delete(keys::revoke_self))
-        .route("/api_keys/{key}", patch(keys::rename).delete(keys::revoke))
-        .route("/api_keys/{key}/rotate", post(keys::rotate))
-        .route("/api_keys/{key}/end_overlap", post(keys::end_overlap))
-        .route("/api_keys/{key}/disable", post(keys::disable))
-        .route("/api_keys/{key}/enable", post(keys::enable))
-        .method_not_allowed_fallback(async || Problem::method())
-        .route_layer(from_fn_with_state(Arc::clone(app), caller::sign_in))
-        .with_state(Arc::clone(app));
-
-    let leaks = Router::new().route("/leaks", post(leaks::report)).with_state(Arc::clone(app));
-
-    // The layer is outside the inner router, so also a path that no route has needs a key: what is open is listed.
+    // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it how to
+    // read the proxy's word on the transport.
+    let authenticate = AuthenticateLayer::new(Arc::clone(&app.gate), app.answers.clone()).sources(app.sources.clone());
+    // The layer is around these routes and their fallback, so a path that no route has needs a key as well.
+    let closed = Router::new()
+        .merge(api::closed())
+        .merge(inference::routes(app))
+        .fallback(async |State(app): State<Arc<App>>| app.refuse(Refusal::NotFound))
+        .layer(authenticate);
+    let routes = Router::new()
+        .merge(edge::health())
+        .merge(api::open())
+        .fallback_service(closed.with_state(Arc::clone(app)))
+        .with_state(Arc::clone(app))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    // In front of the routes, since it says which route it is.
+    let routes = Router::new().fallback_service(routes).layer(axum::middleware::map_request(edge::route_by_host));
+    let overloaded = Arc::clone(app);
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(async move |_: BoxError| {
+            overloaded.counts.overloaded.fetch_add(1, Ordering::Relaxed);
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "too many requests are in flight")
+        }))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(app.max_requests.into()));
     Router::new()
-        .route("/health", get(async || "ok"))
-        .merge(keys)
-        .merge(leaks)
-        .fallback_service(app.authenticate.layer(serving))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .fallback_service(routes)
+        .layer(from_fn_with_state(Arc::clone(app), count))
+        .layer(limits)
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+            // The path, and not the target: a query may hold what is nobody's business.
+            info_span!("request", id, method = %request.method(), path = request.uri().path())
+        }))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(axum::middleware::map_request(edge::forget_request_id))
 }
 
-/// Proof that the request was allowed. A handler that takes it cannot be reached without a decision; behind a route
-/// where the layer was forgotten it answers 403.
-#[derive(Debug)]
-pub(crate) struct Allowed(pub(crate) Authorization);
-
-impl FromRequestParts<Arc<App>> for Allowed {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let Some(authorization) = parts.extensions.remove::<Authorization>() else {
-            return Err(app.responses.answer(Refusal::Closed).into_response());
-        };
-        let mut uses = app.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.record(authorization.key().matched(), authorization.decided_at());
-        Ok(Self(authorization))
+/// Counts requests, also where the client goes away.
+async fn count(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response {
+    struct InFlight(Arc<Counts>);
+    impl Drop for InFlight {
+        fn drop(&mut self) {
+            self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
+    app.counts.requests.fetch_add(1, Ordering::Relaxed);
+    app.counts.in_flight.fetch_add(1, Ordering::Relaxed);
+    let _in_flight = InFlight(Arc::clone(&app.counts));
+    next.run(request).await
 }
 
 const MAX_BODY: usize = 256 * 1024;

@@ -1,7 +1,14 @@
-//! Where keys, events and users are kept.
+//! Keys, events, users and the gateway's own tables, in one database: SQLite or PostgreSQL, chosen at the start.
 
-use core::{error::Error, time::Duration};
-use std::{path::Path, sync::Arc};
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use keygate::{
     CacheError, CachedStore, KeyId, KeyRecord, Membership, TeamId, TeamRole, UnixTime, UserId, UserStatus,
@@ -12,11 +19,14 @@ use keygate::{
     },
 };
 use keygate_sqlx::{
-    Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore, StoreError,
+    LogQuery, LoggedEvent, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory,
+    SqliteStore, StoreError,
 };
-use tempfile::TempDir;
+use sqlx::{AssertSqlSafe, Executor, SqlitePool};
 
-/// One database or the other: which, is chosen when the server starts.
+use crate::config::Storage;
+
+/// One database or the other.
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
     Postgres(PostgresStore, PostgresDirectory),
@@ -43,31 +53,74 @@ macro_rules! users {
     };
 }
 
+/// Runs the same statement in either database, on the pool of its connections.
+macro_rules! sql {
+    ($database:expr, $pool:ident => $call:expr) => {
+        match $database {
+            $crate::database::Database::Postgres(store, _) => {
+                let $pool = store.database().pool();
+                $call.await
+            }
+            $crate::database::Database::Sqlite(store, _) => {
+                let $pool = store.database().pool();
+                $call.await
+            }
+        }
+    };
+}
+/// Runs a statement that changes something, with what is bound to it, and returns how many rows it changed.
+macro_rules! execute {
+    ($database:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::database::sql!($database, pool => async {
+            sqlx::query($sql)$(.bind($bind))*.execute(pool).await.map(|done| done.rows_affected())
+        })
+    };
+}
+
+pub(crate) use {execute, sql};
+
+/// Why there is no database to start with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    #[error("the folder `{0}` cannot be made or read")]
+    Folder(PathBuf, #[source] io::Error),
+    #[error("`{0}` is a database of another program")]
+    Foreign(PathBuf),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the tables of the gateway cannot be made")]
+    Tables(#[from] sqlx::Error),
+}
+
 impl Database {
-    /// Opens `sqlite:PATH` or `postgres://...`; nothing is a database that ends with the server, in a directory that is
-    /// removed when it is dropped.
-    pub(crate) async fn open(url: Option<&str>) -> Result<(Self, Option<TempDir>), Box<dyn Error>> {
-        let Some(url) = url else {
-            let directory = TempDir::new()?;
-            let database = Self::open_file(&directory.path().join("keys.sqlite")).await?;
-            return Ok((database, Some(directory)));
-        };
-        let database = match url.strip_prefix("sqlite:") {
-            Some(path) => Self::open_file(Path::new(path)).await?,
-            None => {
+    /// Opens the database, and makes what is missing of its tables.
+    pub(crate) async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
+        match storage {
+            Storage::Folder(folder) => Self::open_file(folder).await,
+            Storage::Postgres(url) => {
                 let database = Postgres::connect(url, Settings::new()).await?;
                 database.migrate().await?;
                 database.migrate_directory().await?;
-                Self::Postgres(PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?)
+                let mut transaction = database.pool().begin().await?;
+                // Several nodes may start at once.
+                transaction.execute("SELECT pg_advisory_xact_lock(8142607)").await?;
+                transaction.execute(sqlx::raw_sql(TABLES)).await?;
+                transaction.commit().await?;
+                Ok(Self::Postgres(PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?))
             }
-        };
-        Ok((database, None))
+        }
     }
 
-    async fn open_file(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let database = Sqlite::create(path, Settings::new()).await?;
+    async fn open_file(folder: &Path) -> Result<Self, DatabaseError> {
+        make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
+        let file = folder.join("keygate.sqlite");
+        let database = Sqlite::create(&file, Settings::new()).await?;
+        if is_foreign(database.pool()).await? {
+            return Err(DatabaseError::Foreign(file));
+        }
         database.migrate().await?;
         database.migrate_directory().await?;
+        database.pool().execute(sqlx::raw_sql(TABLES)).await?;
         Ok(Self::Sqlite(SqliteStore::open(&database).await?, SqliteDirectory::open(&database).await?))
     }
 
@@ -80,23 +133,47 @@ impl Database {
         Ok(())
     }
 
-    /// Adds users for tests and for trying out: `ada`, a member of `core`, `bob`, its admin, and `carl`, admin of
-    /// `labs`.
-    pub(crate) async fn add_examples(&self) -> Result<(), Box<dyn Error>> {
-        for (user, team, role) in
-            [("ada", "core", TeamRole::Member), ("bob", "core", TeamRole::Admin), ("carl", "labs", TeamRole::Admin)]
-        {
-            let (user, team) = (user.parse()?, team.parse()?);
-            users!(self, directory => directory.set_member(&user, &team, role))?;
-        }
-        Ok(())
+    /// Reads a page of the log.
+    pub(crate) async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+        keys!(self, store => store.events(query))
+    }
+
+    /// Says what a user is in a team.
+    pub(crate) async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> Result<(), StoreError> {
+        users!(self, directory => directory.set_member(user, team, role))
+    }
+
+    /// Removes a user, whose keys open nothing from now on.
+    pub(crate) async fn deprovision(&self, user: &UserId) -> Result<(), StoreError> {
+        users!(self, directory => directory.deprovision(user))
     }
 }
+
+/// Makes the folder for this user alone. One that is there stays as it is.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Returns `true` if the file has tables, and none of ours.
+async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+    let count =
+        "SELECT count(*), count(*) FILTER (WHERE name = 'keygate_schema') FROM sqlite_schema WHERE type = 'table'";
+    let (tables, ours): (i64, i64) = sqlx::query_as(count).fetch_one(pool).await?;
+    Ok(tables > 0 && ours == 0)
+}
+
+/// The text is in SQL that both databases read.
+const TABLES: AssertSqlSafe<&str> = AssertSqlSafe(include_str!("tables.sql"));
 
 impl KeyStore for Database {
     type Error = StoreError;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        STORE_LOOK_UPS.fetch_add(1, Ordering::Relaxed);
         keys!(self, store => store.find(id))
     }
 }
@@ -152,11 +229,11 @@ pub(crate) enum Lookup {
 }
 
 impl Lookup {
-    /// Puts a cache in front, if a bound on staleness is given.
-    pub(crate) fn new(database: Database, max_staleness: Option<Duration>) -> Self {
-        match max_staleness {
-            Some(max_staleness) => Self::Cached(CachedStore::new(database, max_staleness)),
-            None => Self::Plain(database),
+    /// Puts a cache in front, unless nothing may be served from it.
+    pub(crate) fn new(database: Database, cache_seconds: u8) -> Self {
+        match cache_seconds {
+            0 => Self::Plain(database),
+            seconds => Self::Cached(CachedStore::new(database, Duration::from_secs(seconds.into()))),
         }
     }
 
@@ -173,6 +250,7 @@ impl KeyLookup<Remembered> for Lookup {
     type Error = CacheError<StoreError>;
 
     async fn look_up(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, Self::Error> {
+        LOOK_UPS.fetch_add(1, Ordering::Relaxed);
         match self {
             Self::Cached(cache) => cache.look_up(id).await,
             Self::Plain(database) => database.find(id).await.map_err(CacheError::Store),
@@ -193,3 +271,8 @@ impl KeyLookup<Remembered> for Lookup {
         }
     }
 }
+
+/// How many keys were looked up, from memory or not, since the process began.
+pub(crate) static LOOK_UPS: AtomicU64 = AtomicU64::new(0);
+/// How many of them were looked up in the database.
+pub(crate) static STORE_LOOK_UPS: AtomicU64 = AtomicU64::new(0);

@@ -1,19 +1,41 @@
-//! What the platform serves: which team owns a model, and which deployment is in which environment now.
+//! What is served: teams, their models, and which deployment is in which environment now.
 //!
-//! The methods are asynchronous because a real directory is a database or another service.
+//! It is read from the database every second, and served from memory for no longer than a lease: a node that cannot read
+//! it knows no model, rather than an old environment of one.
 
+use core::time::Duration;
 use std::{
     collections::BTreeMap,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
-use keygate::{EnvironmentName, InvalidText, ModelId, TeamId};
+use keygate::{EnvironmentName, ModelId, TeamId, UserId};
 
-/// The directory of models and deployments.
+use crate::database::{Database, sql};
+
+/// All of it, as of one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    teams: BTreeMap<TeamId, String>,
+    users: BTreeMap<UserId, Profile>,
+    models: BTreeMap<ModelId, Model>,
+    deployments: BTreeMap<String, Deployment>,
+    environments: BTreeMap<(ModelId, EnvironmentName), String>,
+}
+
+/// How a user is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    pub(crate) email: Option<String>,
+    /// Provisions and deprovisions users.
+    pub(crate) is_administrator: bool,
+}
+
 #[derive(Debug)]
-pub(crate) struct Platform {
-    models: BTreeMap<ModelId, TeamId>,
-    deployments: RwLock<BTreeMap<String, Deployment>>,
+pub(crate) struct Model {
+    pub(crate) team: TeamId,
 }
 
 #[derive(Debug)]
@@ -22,67 +44,134 @@ struct Deployment {
     environment: Option<EnvironmentName>,
 }
 
-impl Platform {
-    /// Two models of the team `core`, one of the team `labs`.
-    pub(crate) fn new() -> Result<Self, InvalidText> {
-        let mut models = BTreeMap::new();
-        for (model, team) in [("abcd1234", "core"), ("wxyz5678", "core"), ("labs0001", "labs")] {
-            models.insert(model.parse()?, team.parse()?);
-        }
-        let mut deployments = BTreeMap::new();
-        for (name, model, environment) in [
-            ("d1prod", "abcd1234", Some("production")),
-            ("d2stag", "abcd1234", Some("staging")),
-            ("d3free", "abcd1234", None),
-            ("d4prod", "wxyz5678", Some("production")),
-            ("d5prod", "labs0001", Some("production")),
-        ] {
-            let environment = environment.map(str::parse).transpose()?;
-            deployments.insert(name.into(), Deployment { model: model.parse()?, environment });
-        }
-        Ok(Self { models, deployments: RwLock::new(deployments) })
+impl Snapshot {
+    pub(crate) fn teams(&self) -> impl Iterator<Item = (&TeamId, &str)> {
+        self.teams.iter().map(|(team, name)| (team, name.as_str()))
     }
 
-    /// Returns the team that owns a model.
-    pub(crate) async fn team_of(&self, model: &ModelId) -> Option<TeamId> {
-        self.models.get(model).cloned()
+    pub(crate) fn team_name(&self, team: &TeamId) -> Option<&str> {
+        self.teams.get(team).map(String::as_str)
+    }
+
+    pub(crate) fn user(&self, user: &UserId) -> Option<&Profile> {
+        self.users.get(user)
+    }
+
+    pub(crate) fn model(&self, model: &ModelId) -> Option<&Model> {
+        self.models.get(model)
+    }
+
+    pub(crate) fn models_of(&self, team: &TeamId) -> impl Iterator<Item = (&ModelId, &Model)> {
+        self.models.iter().filter(move |(_, model)| model.team == *team)
+    }
+
+    /// Returns the environments of a model.
+    pub(crate) fn environments_of_model<'a>(
+        &'a self,
+        model: &'a ModelId,
+    ) -> impl Iterator<Item = &'a EnvironmentName> + 'a {
+        self.environments.keys().filter(move |(of, _)| of == model).map(|(_, name)| name)
     }
 
     /// Returns the deployment of a model that is in an environment now.
-    pub(crate) async fn serving(&self, model: &ModelId, environment: &EnvironmentName) -> Option<String> {
-        self.read(|deployments| {
-            let mut all = deployments.iter();
-            all.find(|(_, one)| one.model == *model && one.environment.as_ref() == Some(environment))
-                .map(|(name, _)| name.clone())
-        })
+    pub(crate) fn serving(&self, model: &ModelId, environment: &EnvironmentName) -> Option<&str> {
+        self.environments.get(&(model.clone(), environment.clone())).map(String::as_str)
     }
 
     /// Returns in which environment a deployment of this very model is now.
-    pub(crate) async fn environment_of(&self, model: &ModelId, deployment: &str) -> Option<Option<EnvironmentName>> {
-        self.read(|deployments| {
-            deployments.get(deployment).filter(|one| one.model == *model).map(|one| one.environment.clone())
-        })
-    }
-
-    /// Adds a deployment; it takes the place of the one that was in the environment.
-    pub(crate) async fn deploy(&self, model: &ModelId, environment: Option<EnvironmentName>) -> String {
-        let mut deployments = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
-        let is_replaced =
-            |one: &Deployment| one.model == *model && environment.is_some() && one.environment == environment;
-        for replaced in deployments.values_mut().filter(|one| is_replaced(one)) {
-            replaced.environment = None;
-        }
-        let name = format!("d{}new", deployments.len().saturating_add(1));
-        deployments.insert(name.clone(), Deployment { model: model.clone(), environment });
-        name
-    }
-
-    /// Returns the models of a team.
-    pub(crate) async fn models_of(&self, team: &TeamId) -> Vec<ModelId> {
-        self.models.iter().filter(|(_, owner)| *owner == team).map(|(model, _)| model.clone()).collect()
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, Deployment>) -> T) -> T {
-        look(&self.deployments.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn environment_of(&self, model: &ModelId, deployment: &str) -> Option<Option<&EnvironmentName>> {
+        let deployment = self.deployments.get(deployment).filter(|deployment| deployment.model == *model)?;
+        Some(deployment.environment.as_ref())
     }
 }
+
+/// The newest snapshot.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    newest: RwLock<(Arc<Snapshot>, Instant)>,
+}
+
+/// The snapshot is older than the lease: the database cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("what is served could not be read for too long")]
+pub(crate) struct TooOld;
+
+impl Platform {
+    /// Reads it for the first time.
+    pub(crate) async fn load(database: &Database) -> Result<Self, sqlx::Error> {
+        let read_at = Instant::now();
+        let snapshot = read(database).await?;
+        Ok(Self { newest: RwLock::new((Arc::new(snapshot), read_at)) })
+    }
+
+    /// Returns the newest snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`TooOld`] where it could not be read for the time of the lease.
+    pub(crate) fn now(&self) -> Result<Arc<Snapshot>, TooOld> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        if newest.1.elapsed() < LEASE { Ok(Arc::clone(&newest.0)) } else { Err(TooOld) }
+    }
+
+    /// Reads it again. The lease begins before the reading.
+    ///
+    /// # Errors
+    ///
+    /// If the database failed; the snapshot stays as it is.
+    pub(crate) async fn refresh(&self, database: &Database) -> Result<(), sqlx::Error> {
+        let read_at = Instant::now();
+        let snapshot = Arc::new(read(database).await?);
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if newest.1 < read_at {
+            *newest = (snapshot, read_at);
+        }
+        Ok(())
+    }
+}
+
+async fn read(database: &Database) -> Result<Snapshot, sqlx::Error> {
+    let mut snapshot = Snapshot::default();
+    let teams: Vec<(String, String)> =
+        sql!(database, pool => sqlx::query_as("SELECT id, name FROM gateway_teams").fetch_all(pool))?;
+    for (id, name) in teams {
+        snapshot.teams.insert(parsed(&id)?, name);
+    }
+    let users: Vec<(String, String, Option<String>, bool)> = sql!(database, pool =>
+        sqlx::query_as("SELECT id, name, email, is_administrator FROM gateway_users").fetch_all(pool))?;
+    for (id, name, email, is_administrator) in users {
+        snapshot.users.insert(parsed(&id)?, Profile { name, email, is_administrator });
+    }
+    let models: Vec<(String, String)> =
+        sql!(database, pool => sqlx::query_as("SELECT id, team_id FROM gateway_models").fetch_all(pool))?;
+    for (id, team) in models {
+        snapshot.models.insert(parsed(&id)?, Model { team: parsed(&team)? });
+    }
+    // In one statement, so that a promotion is seen whole.
+    let deployments: Vec<(String, String, Option<String>)> = sql!(database, pool =>
+        sqlx::query_as(
+            "SELECT deployments.id, deployments.model_id, environments.name FROM gateway_deployments AS deployments \
+             LEFT JOIN gateway_environments AS environments ON environments.deployment_id = deployments.id",
+        )
+        .fetch_all(pool))?;
+    for (id, model, environment) in deployments {
+        let model: ModelId = parsed(&model)?;
+        let environment: Option<EnvironmentName> = environment.as_deref().map(parsed).transpose()?;
+        if let Some(environment) = environment.clone() {
+            snapshot.environments.insert((model.clone(), environment), id.clone());
+        }
+        snapshot.deployments.insert(id, Deployment { model, environment });
+    }
+    Ok(snapshot)
+}
+
+fn parsed<T: core::str::FromStr<Err: core::error::Error + Send + Sync + 'static>>(
+    text: &str,
+) -> Result<T, sqlx::Error> {
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// How often it is read.
+pub(crate) const REFRESH: Duration = Duration::from_secs(1);
+/// For how long it is served.
+const LEASE: Duration = Duration::from_secs(5);

@@ -11,19 +11,22 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use keygate::UnixTime;
+use keygate::{Authorization, UnixTime, http::Refusal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::stream;
 use crate::{
-    app::{Allowed, App},
-    problem::{Body, Problem},
-    stream,
+    api::problem::{Body, Failure},
+    app::App,
 };
 
-/// The parts of a request that matter here. Its `model` does not: what is served is what was allowed.
+/// The parts of a request that matter here.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ChatRequest {
+pub(super) struct ChatRequest {
+    /// What is served is what was allowed: it counts only where the path names no model.
+    #[serde(default)]
+    model: Option<String>,
     messages: Vec<Message>,
     #[serde(default)]
     stream: bool,
@@ -66,22 +69,35 @@ impl Message {
     }
 }
 
-pub(crate) async fn completions(
+impl ChatRequest {
+    /// Returns the model that the body names, and the environment behind a slash.
+    pub(super) fn model(&self) -> Option<(&str, Option<&str>)> {
+        let model = self.model.as_deref()?;
+        Some(model.split_once('/').map_or((model, None), |(model, environment)| (model, Some(environment))))
+    }
+}
+
+pub(super) async fn completions(
     State(app): State<Arc<App>>,
-    Allowed(authorization): Allowed,
+    authorization: Authorization,
     Body(request): Body<ChatRequest>,
-) -> Response {
-    let Some(model) = authorization.request().action.model() else { return Problem::not_found().into_response() };
-    let Some(last) = request.messages.last() else {
-        return Problem::body("there are no messages").into_response();
-    };
+) -> Result<Response, Failure> {
+    // The body may have taken its time.
+    let authorization = app.still_allowed(authorization).await?;
+    answer(&app, authorization, request)
+}
+
+/// Answers for the model that was allowed.
+pub(super) fn answer(app: &Arc<App>, authorization: Authorization, request: ChatRequest) -> Result<Response, Failure> {
+    let model = authorization.request().action.model().ok_or(Refusal::NotFound)?;
+    let last = request.messages.last().ok_or(Failure::invalid("messages", "there are no messages"))?;
     let words: usize = request.messages.iter().map(|message| count(&message.text())).sum();
     let answer = Answer::new(model.as_str(), format!("You said: {}", last.text()), words);
     if !request.stream {
-        return Json(answer.whole()).into_response();
+        return Ok(Json(answer.whole()).into_response());
     }
     let with_usage = request.stream_options.is_some_and(|options| options.include_usage);
-    stream::events(app, authorization, CHUNK_PAUSE, answer.chunks(with_usage))
+    Ok(stream::events(Arc::clone(app), authorization, CHUNK_PAUSE, answer.chunks(with_usage)))
 }
 
 /// What the model says, and how it is wrapped.

@@ -18,18 +18,18 @@ use tokio::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use crate::app::{Allowed, App};
+use crate::app::App;
 
 /// How long a stream may go on after its key was revoked, apart from what a cache adds. Each check is a look-up.
 const RECHECK: Duration = Duration::from_millis(250);
 
 /// Sends a number now and then, until the client leaves, the key may no longer call the model, or the server ends.
-pub(crate) async fn ticks(State(app): State<Arc<App>>, Allowed(authorization): Allowed) -> Response {
+pub(super) async fn ticks(State(app): State<Arc<App>>, authorization: Authorization) -> Response {
     events(app, authorization, Duration::from_millis(100), (0_u64..).map(|tick| tick.to_string()))
 }
 
 /// Streams `items` as server-sent events, with a pause after each. If the stream is cut off, its last event says why.
-pub(crate) fn events(
+pub(super) fn events(
     app: Arc<App>,
     authorization: Authorization,
     pause: Duration,
@@ -54,7 +54,6 @@ async fn send_all(
     items: impl Iterator<Item = String>,
     sender: &Sender<Event>,
 ) -> Result<(), Option<&'static str>> {
-    let mut stop = app.stop.clone();
     let mut checked_at = Instant::now();
     for item in items {
         if checked_at.elapsed() >= RECHECK {
@@ -65,7 +64,7 @@ async fn send_all(
         tokio::select! {
             () = sleep(pause) => {}
             () = sender.closed() => return Err(None),
-            _ = stop.wait_for(|stop| *stop) => return Err(Some("server_ends")),
+            () = app.stopped() => return Err(Some("server_ends")),
         }
     }
     Ok(())

@@ -1,0 +1,140 @@
+//! What keys may do: the caller's own, and a dry run for another one.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use keygate::{Action, Actor, AuthenticatedKey, Grant, Request, http::Refusal, policy::explain, store::Directory as _};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    caller,
+    key::{self, KeyInfo},
+    problem::{Body, Failure, Problem},
+};
+use crate::app::{ACTIONS, App};
+
+/// What the key would be used for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WouldDo {
+    /// `call`, `deploy`, `export_metrics`, `manage`, or an action of this service.
+    pub(crate) action: String,
+    /// The team of the resource, where the action names no model.
+    #[serde(default)]
+    pub(crate) team_id: Option<String>,
+    #[serde(default)]
+    pub(crate) model_id: Option<String>,
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    #[serde(default)]
+    pub(crate) resource: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Explanation {
+    pub(crate) allowed: bool,
+    /// The rule that refuses.
+    pub(crate) reason: Option<String>,
+    /// What would suffice, in words.
+    pub(crate) missing: Option<String>,
+}
+
+/// Says whether a key would be allowed, and if not, what is missing
+///
+/// Nothing is done, and nobody presents the key's secret: it is the decision that the key would get now.
+#[utoipa::path(
+    post, path = "/v1/api_keys/{prefix}/check", tag = "keys", operation_id = "check_api_key",
+    params(("prefix" = String, Path)), request_body = WouldDo,
+    responses(
+        (status = 200, body = Explanation),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    caller: AuthenticatedKey,
+    Path(prefix): Path<String>,
+    Body(would_do): Body<WouldDo>,
+) -> Result<Json<Explanation>, Failure> {
+    let id = key::key_id(app.issuer, &prefix)?;
+    Ok(Json(explain_for(&app, &Actor::from(&caller), id, &would_do).await?))
+}
+
+/// Explains what a key that the actor may see would be answered.
+pub(crate) async fn explain_for(
+    app: &App,
+    actor: &Actor,
+    id: keygate::KeyId,
+    would_do: &WouldDo,
+) -> Result<Explanation, Failure> {
+    let record = app.keys.find(actor, id).await?;
+    let request = request(app, would_do, record.grant())?;
+    let membership = match record.grant().user() {
+        Some(user) => Some(app.database.membership(user, &request.team).await?),
+        None => None,
+    };
+    Ok(match explain(&record, membership, &request, app.gate.now()) {
+        Ok(()) => Explanation { allowed: true, reason: None, missing: None },
+        Err(denial) => Explanation {
+            allowed: false,
+            reason: Some(denial.reason().to_string()),
+            missing: denial.requirement(&record, &request).map(|missing| missing.to_string()),
+        },
+    })
+}
+
+/// The team is that of the model, or the one that is named, or that of the key.
+fn request(app: &App, would_do: &WouldDo, grant: &Grant) -> Result<Request, Failure> {
+    fn parsed<T: core::str::FromStr<Err: core::fmt::Display>>(
+        field: &'static str,
+        text: Option<&String>,
+    ) -> Result<Option<T>, Failure> {
+        let parsed = text.map(|text| text.parse()).transpose();
+        parsed.map_err(|error| Failure::invalid(field, format_args!("`{field}`: {error}")))
+    }
+    let snapshot = app.platform.now()?;
+    let model: Option<keygate::ModelId> = parsed("model_id", would_do.model_id.as_ref())?;
+    let environment = parsed("environment", would_do.environment.as_ref())?;
+    let resource = parsed("resource", would_do.resource.as_ref())?;
+    let team = match (&model, &would_do.team_id, grant) {
+        (Some(model), ..) => snapshot.model(model).ok_or(Refusal::NotFound)?.team.clone(),
+        (None, Some(team), _) => caller::team_id(team, &snapshot)?,
+        (None, None, Grant::Team { team, .. }) => team.clone(),
+        (None, None, _) => {
+            return Err(Failure::invalid("team_required", "say of which team the resource is: `team_id`"));
+        }
+    };
+    let action = match (would_do.action.as_str(), model) {
+        ("call", Some(model)) => Action::call(model, environment),
+        ("call", None) => return Err(Failure::invalid("model_required", "`call` names a model: `model_id`")),
+        ("deploy", _) => Action::Deploy,
+        ("export_metrics", model) => Action::export_metrics(model),
+        ("manage", _) => Action::Manage,
+        (name, _) => {
+            let name = name.parse().ok();
+            let action = name.and_then(|name| ACTIONS.find(&name));
+            let action = action.ok_or(Failure::invalid("unknown_action", "this service has no such action"))?;
+            Action::custom(action, environment, resource)
+        }
+    };
+    Ok(Request::new(team, action))
+}
+
+/// Shows the key that asks
+#[utoipa::path(
+    get, path = "/v1/whoami", tag = "keys", operation_id = "who_am_i",
+    responses(
+        (status = 200, body = KeyInfo),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn who_am_i(State(app): State<Arc<App>>, caller: AuthenticatedKey) -> Result<Json<KeyInfo>, Failure> {
+    let snapshot = app.platform.now()?;
+    Ok(Json(KeyInfo::of(caller.matched().record(), &snapshot, app.gate.now())))
+}
