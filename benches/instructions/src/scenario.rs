@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
+    future::ready as ready_future,
     hint::black_box,
     pin::pin,
     sync::{Arc, Mutex, RwLock},
@@ -11,17 +13,20 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use keygate::{
-    Action, Actor, EnvironmentScope, Gate, Grant, Issuer, KeyKind, KeyManager, KeyRecord, Labels, MemoryStore, ModelId,
-    ModelScope, NewKeySpec, Permission, Randomness, Request, ResourceScope, System, Token, UnixTime, Validity, Verdict,
-    http::{CredentialSources, extract_credential},
+    Action, Actor, Authorization, EnvironmentScope, Gate, Grant, Issuer, KeyKind, KeyManager, KeyRecord, Labels,
+    MemoryStore, ModelId, ModelScope, NewKeySpec, Permission, Randomness, Request, ResourceScope, System, Token,
+    UnixTime, Validity, Verdict,
+    http::{CredentialSources, Responses, extract_credential},
     manage::{Acting, Create, MintRules, Minted, authorize_operation},
     policy::decide,
     stages::AcceptedKeys,
     store::{KeyStore as _, PreviousSecret, RecordParts, SecretSlot},
+    tower::{AuthenticateLayer, AuthorizeLayer},
     verify::{MatchedKey, ParseTokenError, UnverifiedToken, verify},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sha2::{Digest as _, Sha256};
+use tower::{Layer as _, Service as _, service_fn};
 
 use crate::usual;
 
@@ -78,6 +83,8 @@ pub const GENERATE: Scenario = Scenario { name: "generate", prepare: generate };
 pub const PIPELINE: Scenario = Scenario { name: "pipeline", prepare: pipeline };
 /// The same by the front door, which makes a proof that outlives the request, and tells a sink.
 pub const GATE: Scenario = Scenario { name: "pipeline/gate", prepare: gate };
+/// The same by both layers of `tower`, around a service that does nothing, with the fields that a usual client sends.
+pub const LAYERS: Scenario = Scenario { name: "pipeline/layers", prepare: layers };
 /// As [`PIPELINE`], built straight on the usual crates.
 pub const USUAL_PIPELINE: Scenario = Scenario { name: "pipeline/usual_crates", prepare: usual_pipeline };
 
@@ -90,11 +97,28 @@ pub fn all() -> Vec<Scenario> {
         &SCOPES,
         &DECISIONS,
         &[CUSTOM],
-        &[RANDOM_AND_HASH, GENERATE, PIPELINE, GATE, USUAL_PIPELINE],
+        &[RANDOM_AND_HASH, GENERATE, PIPELINE, GATE, LAYERS, USUAL_PIPELINE],
     ]
     .concat()
 }
 
+/// What OpenAI's client for Python sends beside the key.
+const USUAL_FIELDS: [(&str, &str); 14] = [
+    ("host", "api.example.com"),
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, deflate"),
+    ("connection", "keep-alive"),
+    ("content-length", "143"),
+    ("content-type", "application/json"),
+    ("user-agent", "OpenAI/Python 2.8.0"),
+    ("x-stainless-arch", "x64"),
+    ("x-stainless-async", "false"),
+    ("x-stainless-lang", "python"),
+    ("x-stainless-os", "Linux"),
+    ("x-stainless-package-version", "2.8.0"),
+    ("x-stainless-runtime", "CPython"),
+    ("x-stainless-runtime-version", "3.11.2"),
+];
 /// Whose tokens these are.
 pub const KG: Issuer = Issuer::from_static("kg");
 /// When all of this takes place.
@@ -253,6 +277,39 @@ fn gate() -> Work {
         let credential = extract_credential(black_box(&headers), &sources, gate.accepted_keys()).unwrap();
         let verdict = ready(gate.check(credential, black_box(&request))).unwrap();
         assert!(matches!(verdict, Verdict::Allowed(_)));
+    })
+}
+
+fn layers() -> Work {
+    let store = MemoryStore::new();
+    let tokens: Vec<_> = (0..STORED).map(|number| stored(&store, number)).collect();
+    let (gate, request) = (Arc::new(Gate::with_clock(KG, store, || black_box(NOW))), call(0));
+    let answers = Responses::new("bench").unwrap();
+    let authorize =
+        AuthorizeLayer::new(
+            Arc::clone(&gate),
+            answers.clone(),
+            move |_: &mut http::request::Parts| Ok(request.clone()),
+        );
+    let inner = service_fn(|request: http::Request<()>| {
+        let is_proven = request.extensions().get::<Authorization>().is_some();
+        ready_future(Ok::<_, Infallible>(http::Response::new(is_proven.to_string())))
+    });
+    let service = AuthenticateLayer::new(gate, answers).layer(authorize.layer(inner));
+    // Making one is not what is counted.
+    let mut requests: Vec<_> = (0..2)
+        .map(|_| {
+            let mut request = http::Request::post("/v1/chat/completions").body(()).unwrap();
+            *request.headers_mut() = headers(&tokens[STORED / 2]);
+            for (name, value) in USUAL_FIELDS {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            request
+        })
+        .collect();
+    Box::new(move || {
+        let response = ready(service.clone().call(requests.pop().unwrap())).unwrap();
+        assert_eq!(response.body(), "true");
     })
 }
 
