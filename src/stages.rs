@@ -10,9 +10,11 @@
 
 use alloc::sync::Arc;
 use core::error::Error;
+#[cfg(feature = "http")]
+use core::iter;
 
 #[cfg(feature = "http")]
-use crate::token::holds_token;
+use crate::token::{Token, holds_token};
 use crate::{
     action::Request,
     audit::Principal,
@@ -85,8 +87,10 @@ impl AcceptedKeys {
 
     /// Returns `true` if a text holds, anywhere, what has the shape of a token of an accepted issuer.
     #[cfg(feature = "http")]
-    pub(crate) fn have_token_in(self, text: &[u8]) -> bool {
-        holds_token(self.issuer, text) || self.former.iter().any(|issuer| holds_token(*issuer, text))
+    #[inline]
+    pub(crate) fn have_token_in(&self, text: &[u8]) -> bool {
+        // Most header fields are shorter than any token, and that is seen without a call.
+        text.len() > Token::LENGTH_AFTER_ISSUER && holds_token(iter::once(&self.issuer).chain(self.former), text)
     }
 
     /// First stage: parses what was presented, and says which id to look up.

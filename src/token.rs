@@ -1,5 +1,7 @@
 //! The token: what is shown once to the one who gets the key, and what they present with each request.
 
+mod skeleton;
+
 use alloc::string::String;
 use core::fmt;
 
@@ -11,6 +13,8 @@ use crate::{
     randomness::Randomness,
     secret::SecretText,
 };
+
+pub(crate) use skeleton::{SECOND, skeleton};
 
 /// A token that was just made: shown once, then forgotten.
 ///
@@ -224,24 +228,21 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTo
     Ok((kind, id, checksum))
 }
 
-/// Returns `true` if a text holds, anywhere, what has the shape of a token of this issuer, of any version, its checksum
-/// right or wrong. It takes time in proportion to the text.
+/// Returns `true` if a text holds, anywhere, what has the shape of a token of one of the issuers, of any version, its
+/// checksum right or wrong. It takes time in proportion to the text.
 #[cfg(feature = "http")]
-pub(crate) fn holds_token(issuer: Issuer, text: &[u8]) -> bool {
-    let prefix = issuer.as_bytes();
-    let length = prefix.len().saturating_add(Token::LENGTH_AFTER_ISSUER);
-    // Most header fields end here: they are short, or have no separator.
-    text.len() >= length
-        && text.contains(&b'_')
-        && text.windows(length).any(|run| match run.split_at_checked(prefix.len()) {
-            Some((begin, [kind, version, b'_', rest @ ..])) => {
-                KeyKind::from_symbol(*kind).is_some()
-                    && is_version(*version)
-                    && begin == prefix
-                    && split(rest).is_some()
-            }
-            _ => false,
-        })
+pub(crate) fn holds_token<'i>(issuers: impl Iterator<Item = &'i Issuer> + Clone, text: &[u8]) -> bool {
+    let mut from = 0;
+    while let Some(kind) = skeleton(text, from) {
+        from = kind.saturating_add(1);
+        let Some((before, [_, version, b'_', rest @ ..])) = text.split_at_checked(kind) else { return false };
+        let Some(rest) = rest.get(..Token::LENGTH_AFTER_ISSUER.saturating_sub(HEAD_LENGTH)) else { return false };
+        let is_of = |issuer: &Issuer| before.ends_with(issuer.as_bytes());
+        if is_version(*version) && split(rest).is_some() && issuers.clone().any(is_of) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Returns `true` if a symbol may stand for a version, known here or not.

@@ -11,31 +11,46 @@ use ::http::{
 
 use crate::http::{CredentialError, is_framing};
 
-/// Finds the fields that hold a secret and can be removed, `Authorization` apart, which most often does.
+/// The fields that hold a secret and can be removed.
+#[derive(Default)]
+pub(super) struct Secrets {
+    in_authorization: bool,
+    others: Vec<HeaderName>,
+}
+
+/// Finds the fields that hold a secret and can be removed.
 ///
 /// It is misplaced in the request target, and in a field that frames the message.
-pub(super) fn find(parts: &Parts, is_secret: impl Fn(&[u8]) -> bool) -> Result<Vec<HeaderName>, CredentialError> {
+pub(super) fn find(parts: &Parts, is_secret: impl Fn(&[u8]) -> bool) -> Result<Secrets, CredentialError> {
     let target = [parts.uri.authority().map(Authority::as_str), parts.uri.path_and_query().map(PathAndQuery::as_str)];
     if target.into_iter().flatten().any(|part| is_secret(part.as_bytes())) {
         return Err(CredentialError::Misplaced);
     }
-    let mut names: Vec<HeaderName> = Vec::new();
+    let mut found = Secrets::default();
     for (name, value) in &parts.headers {
-        // A name's lines come one after the other.
-        if *name == AUTHORIZATION || names.last() == Some(name) || !is_secret(value.as_bytes()) {
+        // Most fields hold none, which is seen at once.
+        if !is_secret(value.as_bytes()) {
             continue;
         }
         if is_framing(name) {
             return Err(CredentialError::Misplaced);
         }
-        names.push(name.clone());
+        if *name == AUTHORIZATION {
+            found.in_authorization = true;
+        } else if found.others.last() != Some(name) {
+            // A name's lines come one after the other.
+            found.others.push(name.clone());
+        }
     }
-    Ok(names)
+    Ok(found)
 }
 
-/// Removes the lines that hold a secret, from the fields that were found and from `Authorization`.
-pub(super) fn remove(headers: &mut HeaderMap, names: Vec<HeaderName>, is_secret: impl Fn(&[u8]) -> bool) {
-    for name in names.into_iter().chain([AUTHORIZATION]) {
+/// Removes the lines that hold a secret; of `Authorization`, which has one line where a credential was found, all.
+pub(super) fn remove(headers: &mut HeaderMap, found: Secrets, is_secret: impl Fn(&[u8]) -> bool) {
+    if found.in_authorization {
+        headers.remove(AUTHORIZATION);
+    }
+    for name in found.others {
         let mut kept = Vec::new();
         for line in headers.get_all(&name) {
             kept.extend(without_secret(&name, line, &is_secret));
