@@ -39,9 +39,11 @@ pub(crate) enum Command {
 /// A token is found wherever it stands: beside a letter, an escape or another token. Tokens that are encoded (Base64,
 /// UTF-16, `%5F` for `_`) are not found, nor what is in archives and compressed files. Binary files are searched.
 ///
-/// It prints file, line, column, kind and id of each token, and never the secret. Columns count bytes.
+/// It prints file, line, column, kind and id of each token, and never the secret. Columns count bytes. In a name, what is not seen
+/// or is no text is escaped, and the secret of a token is redacted, whoever's it is.
 ///
-/// The exit code is 1 if a token was found; else 2 if something could not be read, which is then named; else 0.
+/// The exit code is 1 if a token was found; else 2 if something could not be read, which is then named; else 0. It is 2 as well if
+/// what was found cannot be written, as on a full disk; a reader who goes away changes nothing.
 #[derive(Args)]
 pub(crate) struct Scan {
     #[command(flatten)]
@@ -52,7 +54,9 @@ pub(crate) struct Scan {
     /// better name it.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Print one JSON object a line.
+    /// Print one JSON object a line, in ASCII.
+    ///
+    /// A file whose name is not UTF-8 has the bytes of it in `file_bytes`, too.
     #[arg(long)]
     pub(crate) json: bool,
     /// Search what `.gitignore`, `.ignore` and git's own lists name, and the folder `.git`, too.
@@ -127,9 +131,16 @@ pub(crate) struct Issuers {
 }
 
 impl Issuers {
+    /// Returns each issuer once, in their order.
+    pub(crate) fn each(&self) -> Vec<Issuer> {
+        let is_first = |(place, issuer): &(usize, &Issuer)| !self.all.iter().take(*place).any(|other| other == *issuer);
+        self.all.iter().enumerate().filter(is_first).map(|(_, issuer)| *issuer).collect()
+    }
+
     /// Returns what looks for their tokens. Clap has seen to it that there is one; without any, there is nothing to find.
     pub(crate) fn scanner(&self) -> io::Result<Scanner> {
-        let (first, others) = self.all.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let each = self.each();
+        let (first, others) = each.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(others.iter().fold(Scanner::new(*first), |scanner, issuer| scanner.with_issuer(*issuer)))
     }
 }

@@ -1,9 +1,9 @@
 //! `keygate`: finds the API keys of a service in files and streams, redacts them, writes rules for secret scanners, and
 //! explains a token.
 //!
-//! No command shows a secret of the issuers that it is told of, in what it prints or in what it complains about. None takes
-//! a token as an argument: the arguments of a program are seen by other users of the machine, and stay in the history of the
-//! shell.
+//! No command shows a secret of the issuers that it is told of, in what it prints or in what it complains about; in the name of
+//! a file, nor that of any other issuer. None takes a token as an argument: the arguments of a program are seen by other users
+//! of the machine, and stay in the history of the shell.
 
 mod arguments;
 mod inspect;
@@ -11,6 +11,7 @@ mod redact;
 mod rules;
 mod scan;
 mod search;
+mod shown;
 
 use std::{
     io::{self, ErrorKind, Write as _},

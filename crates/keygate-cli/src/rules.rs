@@ -16,7 +16,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use crate::arguments::{For, Rules};
 
 pub(crate) fn print(arguments: &Rules) -> io::Result<ExitCode> {
-    let rule = rule(arguments.scanner, &arguments.issuers.all).map_err(io::Error::other)?;
+    let rule = rule(arguments.scanner, &arguments.issuers.each()).map_err(io::Error::other)?;
     let mut output = io::stdout().lock();
     output.write_all(rule.as_bytes())?;
     output.flush()?;

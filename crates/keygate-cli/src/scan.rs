@@ -1,6 +1,8 @@
 //! `keygate scan`.
 
 use core::{
+    cell::LazyCell,
+    error::Error,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -17,12 +19,14 @@ use ignore::{DirEntry, WalkBuilder, WalkState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use keygate::scan::{Scanner, TokenMatch};
 use serde::Serialize;
+use serde_json::Serializer;
 
 use crate::{
     FAILED, FOUND,
     arguments::Scan,
     complain,
     search::{Place, Search},
+    shown::{self, Ascii, printable},
 };
 
 pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
@@ -42,7 +46,7 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
         if grep_cli::is_readable_stdin() { is_piped = true } else { paths.push(&here) }
     }
     if is_piped {
-        run.search(&mut Search::new(&scanner), "-", io::stdin().lock());
+        run.search(&mut Search::new(&scanner), b"-", io::stdin().lock());
     }
     if let Some((first, others)) = paths.split_first() {
         let mut walk = WalkBuilder::new(first);
@@ -88,7 +92,11 @@ impl Run<'_> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                self.fail(&error.to_string());
+                match &error {
+                    // It would show what is no text as if it were none of the name.
+                    ignore::Error::WithPath { path, err } => self.fail(path.as_os_str().as_encoded_bytes(), err),
+                    error => self.complain(error.to_string().as_bytes()),
+                }
                 return WalkState::Continue;
             }
         };
@@ -96,46 +104,53 @@ impl Run<'_> {
         let path = entry.path();
         let is_named = entry.depth() == 0 && !path.is_dir();
         if is_named || entry.file_type().is_some_and(|kind| kind.is_file()) {
+            let name = path.strip_prefix(".").unwrap_or(path).as_os_str().as_encoded_bytes();
             match File::open(path) {
-                Ok(file) => self.search(search, &path.strip_prefix(".").unwrap_or(path).to_string_lossy(), file),
-                Err(error) => self.fail(&format!("{}: {error}", path.display())),
+                Ok(file) => self.search(search, name, file),
+                Err(error) => self.fail(name, &error),
             }
         }
         if self.is_broken() { WalkState::Quit } else { WalkState::Continue }
     }
 
-    fn search(&self, search: &mut Search<'_>, name: &str, stream: impl Read) {
+    fn search(&self, search: &mut Search<'_>, name: &[u8], stream: impl Read) {
         let mut lines = Vec::new();
+        // Of most files nothing is said.
+        let file = LazyCell::new(|| Name::of(&shown::redact(self.scanner, name)));
         let report = |place, token: TokenMatch<'_>| {
             self.found.store(true, Ordering::Relaxed);
-            self.line(&mut lines, name, place, token)?;
+            self.line(&mut lines, &file, place, token)?;
             // A file full of tokens must not fill the memory.
             if lines.len() >= ENOUGH { self.write(&mut lines) } else { Ok(()) }
         };
         let searched = search.search(stream, report, |read| self.progress.advance(read));
-        if let Err(error) = searched
-            && !self.is_broken()
-        {
-            self.fail(&format!("{name}: {error}"));
+        match searched {
+            Err(error) if !self.is_broken() => self.fail(name, &error),
+            _ => {}
         }
         // Why it fails, if it does, is kept.
         let _ = self.write(&mut lines);
     }
 
     /// Adds what is said of a token.
-    fn line(&self, lines: &mut Vec<u8>, name: &str, place: Place, token: TokenMatch<'_>) -> io::Result<()> {
+    fn line(&self, lines: &mut Vec<u8>, name: &Name, place: Place, token: TokenMatch<'_>) -> io::Result<()> {
         let (Place { line, column }, display) = (place, token.public());
-        // The name of a file may hold a token, too.
-        let file = self.scanner.redact(name);
-        if self.json {
-            let (kind, key_id) = (token.kind().as_str(), token.id());
-            let found =
-                Found { file: &file, line, column, kind, key_id: key_id.as_str(), display: display.to_string() };
-            serde_json::to_writer(&mut *lines, &found)?;
-            lines.push(b'\n');
-            return Ok(());
+        if !self.json {
+            return writeln!(lines, "{}:{line}:{column}: {} key {display}", name.printable, token.kind());
         }
-        writeln!(lines, "{}:{line}:{column}: {} key {display}", printable(&file), token.kind())
+        let (kind, key_id) = (token.kind().as_str(), token.id());
+        let found = Found {
+            file: &name.text,
+            file_bytes: name.bytes.as_deref(),
+            line,
+            column,
+            kind,
+            key_id: key_id.as_str(),
+            display: display.to_string(),
+        };
+        found.serialize(&mut Serializer::with_formatter(&mut *lines, Ascii))?;
+        lines.push(b'\n');
+        Ok(())
     }
 
     /// Writes whole lines, which no other thread's come between.
@@ -160,10 +175,29 @@ impl Run<'_> {
     }
 
     /// Says what could not be read, and goes on.
-    fn fail(&self, error: &str) {
+    fn fail(&self, name: &[u8], error: &dyn Error) {
+        self.complain(&[name, b": ", error.to_string().as_bytes()].concat());
+    }
+
+    fn complain(&self, error: &[u8]) {
         self.failed.store(true, Ordering::Relaxed);
-        let error = printable(&self.scanner.redact(error));
+        let error = printable(&shown::redact(self.scanner, error));
         self.progress.bar.suspend(|| _ = complain(&error));
+    }
+}
+
+/// The name of a file without secrets.
+struct Name {
+    printable: String,
+    text: String,
+    /// Where it is no text.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Name {
+    fn of(redacted: &[u8]) -> Self {
+        let bytes = core::str::from_utf8(redacted).is_err().then(|| redacted.to_vec());
+        Self { printable: printable(redacted), text: String::from_utf8_lossy(redacted).into_owned(), bytes }
     }
 }
 
@@ -171,23 +205,13 @@ impl Run<'_> {
 #[derive(Serialize)]
 struct Found<'a> {
     file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<&'a [u8]>,
     line: u64,
     column: u64,
     kind: &'a str,
     key_id: &'a str,
     display: String,
-}
-
-/// Escapes what would move the cursor, or make two lines of one.
-fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut printable, symbol| {
-        if symbol.is_control() {
-            printable.extend(symbol.escape_default());
-        } else {
-            printable.push(symbol);
-        }
-        printable
-    })
 }
 
 /// Shown where somebody looks, and only if it takes long.

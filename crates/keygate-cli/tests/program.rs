@@ -191,6 +191,76 @@ fn scan_shows_names_as_they_are_safe() {
     assert_eq!(run(folder.path(), "scan --issuer kg --json .", "").output.lines().count(), 2);
 }
 
+/// Signs that reorder what is beside them would show another name than the file has.
+#[cfg(unix)]
+#[test]
+fn scan_escapes_what_is_not_seen() {
+    let folder = tree(&[("a\u{202e}txt.exe\u{200b}\u{2028}\u{e0041}é e\u{301}'\\", T)]);
+    let ran = run(folder.path(), "scan --issuer kg .", "");
+    let shown = "a\\u{202e}txt.exe\\u{200b}\\u{2028}\\u{e0041}é e\u{301}'\\:1:1: team key kgt1_wk59pfKL0jFi2YYv\n";
+    assert_eq!(ran.output, shown);
+    let ran = run(folder.path(), "scan --issuer kg --json .", "");
+    assert!(ran.output.is_ascii(), "{}", ran.output);
+    let found: Value = serde_json::from_str(&ran.output).unwrap();
+    assert_eq!(found["file"], "a\u{202e}txt.exe\u{200b}\u{2028}\u{e0041}é e\u{301}'\\");
+}
+
+/// A name that is not UTF-8 can be told from others, and opened.
+#[cfg(target_os = "linux")]
+#[test]
+fn scan_names_files_that_are_not_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = tree(&[]);
+    let path = |byte| Path::new(std::ffi::OsStr::from_bytes(&[b'a', byte, b'z'])).to_owned();
+    for byte in [0xff, 0xfe] {
+        fs::write(folder.path().join(path(byte)), T).unwrap();
+    }
+    let ran = run(folder.path(), "scan --issuer kg .", "");
+    let of = |name| format!("{name}:1:1: team key kgt1_wk59pfKL0jFi2YYv");
+    assert_eq!(sorted(&ran.output), [of("a\\xfez"), of("a\\xffz")]);
+    let ran = run(folder.path(), "scan --issuer kg --json .", "");
+    let bytes = sorted(&ran.output).into_iter().map(|line| {
+        let found: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(found["file"], "a\u{fffd}z");
+        found["file_bytes"].clone()
+    });
+    assert_eq!(bytes.collect::<Vec<_>>(), [json!([97, 0xfe, 122]), json!([97, 0xff, 122])]);
+    // What cannot be opened is named likewise.
+    let ran = keygate(folder.path(), ["scan".as_ref(), "--issuer=kg".as_ref(), path(0xfd).as_os_str()], b"");
+    assert!(ran.errors.starts_with("keygate: a\\xfdz: "), "{}", ran.errors);
+}
+
+/// Also one of an issuer that was not named: nothing is searched for it, but its secret is not shown.
+#[test]
+fn scan_shows_no_secret_in_a_name() {
+    let other = token("acme", KeyKind::Team, 1);
+    let secret = other.expose_secret();
+    let (public, _) = secret.split_at("acmet1_".len() + 16);
+    let name = format!("t_p_{secret}.txt");
+    let folder = tree(&[(&name, T)]);
+    let ran = run(folder.path(), "scan --issuer kg .", "");
+    assert_eq!(ran.output, format!("t_p_{public}_[redacted].txt:1:1: team key kgt1_wk59pfKL0jFi2YYv\n"));
+    let ran = run(folder.path(), "scan --issuer kg --json .", "");
+    assert!(ran.output.contains(&format!("t_p_{public}_[redacted].txt")), "{}", ran.output);
+    let ran = run(folder.path(), &format!("scan --issuer kg not-there-{secret}"), "");
+    assert!(ran.errors.contains(&format!("{public}_[redacted]: ")), "{}", ran.errors);
+}
+
+/// A report that could not be written is no report, whatever was found.
+#[cfg(target_os = "linux")]
+#[test]
+fn scan_fails_where_it_cannot_report() {
+    let folder = tree(&[("a.txt", T)]);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    program.args(["scan", "--issuer", "kg", "a.txt"]).current_dir(folder.path());
+    let full = fs::File::create("/dev/full").unwrap();
+    let output = program.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.starts_with(b"keygate: No space left"), "{:?}", output.stderr);
+    assert!(run(folder.path(), "scan --help", "").output.contains("cannot be written"));
+}
+
 /// Around each place where a read may end, and over many of them.
 #[test]
 fn scan_finds_what_two_reads_share() {

@@ -274,5 +274,6 @@ fn rules_are_for_several_issuers() {
         assert!(both.starts_with(&kg), "{scanner}");
         assert!(acme.ends_with(both.strip_prefix(&kg).unwrap()), "{scanner}");
         assert_eq!(both, rule(scanner, &["kg", "acme"]), "the same in each run");
+        assert_eq!(both, rule(scanner, &["kg", "acme", "kg"]), "an issuer that is named twice");
     }
 }
