@@ -208,7 +208,7 @@ async fn introspect(
     axum::Form(Introspect { token }): axum::Form<Introspect>,
 ) -> Result<impl IntoResponse, Answer> {
     let answer = match app.gate.authenticate(&token).await {
-        Ok(key) => Introspection::active(&key),
+        Ok(key) => Introspection::active(&key).with_own_actions(ACTIONS),
         Err(AuthenticateError::Unavailable(error)) => return Err(app.answer(error)),
         Err(_) => Introspection::INACTIVE,
     };

@@ -1,6 +1,6 @@
 //! HTTP: the credential in, the answer out. Types of the `http` crate, no server, no I/O.
 //!
-//! [`extract_credential`] finds what was presented, [`Responses`] says what to reply. Between the two stands the
+//! [`take_credential`] finds what was presented and takes it out, [`Responses`] says what to reply. Between the two stands the
 //! [`Gate`](crate::Gate). What is refused is a value, [`Refusal`], so that a service can answer in its own way.
 //!
 //! # The format of answers
@@ -48,6 +48,7 @@ mod credential;
 #[cfg(feature = "serde")]
 mod introspection;
 mod refusal;
+mod removal;
 mod sources;
 
 pub use answer::{InvalidResponses, Responses};
@@ -59,5 +60,6 @@ pub use credential::{CredentialError, MAX_FIELD_LENGTH, bearer_header, extract_c
 pub use introspection::Introspection;
 pub use refusal::Refusal;
 #[cfg(feature = "tower")]
-pub(crate) use sources::is_framing;
+pub(crate) use removal::{find, holds, remove};
+pub use removal::{misplaced_id, take_credential};
 pub use sources::{CredentialSources, InvalidSource};

@@ -14,7 +14,7 @@ use core::error::Error;
 use core::iter;
 
 #[cfg(feature = "http")]
-use crate::token::{Token, holds_token};
+use crate::token::{Token, runs};
 use crate::{
     action::Request,
     audit::Principal,
@@ -90,7 +90,21 @@ impl AcceptedKeys {
     #[inline]
     pub(crate) fn have_token_in(&self, text: &[u8]) -> bool {
         // Most header fields are shorter than any token, and that is seen without a call.
-        text.len() > Token::LENGTH_AFTER_ISSUER && holds_token(iter::once(&self.issuer).chain(self.former), text)
+        text.len() > Token::LENGTH_AFTER_ISSUER && runs(self.issuers(), text).next().is_some()
+    }
+
+    /// Returns the id of the first token of an accepted issuer in a text, whose checksum holds.
+    #[cfg(feature = "http")]
+    pub(crate) fn id_in(&self, text: &[u8]) -> Option<KeyId> {
+        runs(self.issuers(), text).find_map(|(issuer, run)| {
+            let token = UnverifiedToken::parse(*issuer, core::str::from_utf8(run).ok()?).ok()?;
+            Some(token.id())
+        })
+    }
+
+    #[cfg(feature = "http")]
+    fn issuers(&self) -> impl Iterator<Item = &Issuer> + Clone {
+        iter::once(&self.issuer).chain(self.former)
     }
 
     /// First stage: parses what was presented, and says which id to look up.
@@ -214,7 +228,7 @@ impl PresentedKey {
     }
 
     /// Returns `true` if it is no token: nothing in its text tells that it is a key.
-    #[cfg(feature = "tower")]
+    #[cfg(feature = "http")]
     pub(crate) const fn is_legacy(&self) -> bool {
         self.kind.is_none()
     }

@@ -228,21 +228,28 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTo
     Ok((kind, id, checksum))
 }
 
-/// Returns `true` if a text holds, anywhere, what has the shape of a token of one of the issuers, of any version, its
-/// checksum right or wrong. It takes time in proportion to the text.
+/// Finds, anywhere in a text, what has the shape of a token of one of the issuers, of any version, its checksum right or
+/// wrong. It takes time in proportion to the text.
 #[cfg(feature = "http")]
-pub(crate) fn holds_token<'i>(issuers: impl Iterator<Item = &'i Issuer> + Clone, text: &[u8]) -> bool {
-    let mut from = 0;
-    while let Some(kind) = skeleton(text, from) {
-        from = kind.saturating_add(1);
-        let Some((before, [_, version, b'_', rest @ ..])) = text.split_at_checked(kind) else { return false };
-        let Some(rest) = rest.get(..Token::LENGTH_AFTER_ISSUER.saturating_sub(HEAD_LENGTH)) else { return false };
-        let is_of = |issuer: &Issuer| before.ends_with(issuer.as_bytes());
-        if is_version(*version) && split(rest).is_some() && issuers.clone().any(is_of) {
-            return true;
+pub(crate) fn runs<'i, 't>(
+    issuers: impl Iterator<Item = &'i Issuer> + Clone,
+    text: &'t [u8],
+) -> impl Iterator<Item = (&'i Issuer, &'t [u8])> {
+    let kinds = core::iter::successors(skeleton(text, 0), |kind| skeleton(text, kind.saturating_add(1)));
+    let shapes = kinds.filter(|kind| match text.get(*kind..).and_then(<[u8]>::split_first_chunk) {
+        Some(([_, version, b'_'], rest)) => {
+            let length = Token::LENGTH_AFTER_ISSUER.saturating_sub(HEAD_LENGTH);
+            is_version(*version) && rest.get(..length).and_then(split).is_some()
         }
-    }
-    false
+        _ => false,
+    });
+    shapes.flat_map(move |kind| {
+        issuers.clone().filter_map(move |issuer| {
+            let start = kind.checked_sub(issuer.as_bytes().len())?;
+            let run = text.get(start..kind.saturating_add(Token::LENGTH_AFTER_ISSUER))?;
+            run.starts_with(issuer.as_bytes()).then_some((issuer, run))
+        })
+    })
 }
 
 /// Returns `true` if a symbol may stand for a version, known here or not.

@@ -15,7 +15,6 @@
 
 mod authenticate;
 mod authorize;
-mod removal;
 mod response_future;
 
 use alloc::string::String;

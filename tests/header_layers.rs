@@ -25,8 +25,8 @@ use common::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use keygate::{
     AuthenticatedKey, Gate, Issuer, KeyKind, KeyManager, MemoryDirectory, MemoryStore, Token, UnixTime, Validity,
-    audit::EventKind,
-    http::{CredentialSources, Responses},
+    audit::{EventKind, Principal},
+    http::{CredentialSources, Responses, take_credential},
     legacy::{LegacyFormat, LegacyParts, StoredHash},
     manage::Import,
     store::Current,
@@ -140,6 +140,45 @@ fn no_field_behind_the_layer_holds_the_credential_or_another_token() {
     }
 }
 
+/// A service without layers calls a function: it gives what the layer finds, and leaves what stands behind the layer.
+#[test]
+fn a_credential_is_taken_out_without_layers_as_with_them() {
+    let setup = Setup::new();
+    let [own, other, unknown] = &setup.tokens;
+    let (bearer, cookie) = (format!("Bearer {own}"), format!("a=1; key={other}; b=2"));
+    let in_target = format!("/models?key={unknown}");
+    let framing = format!("a/b; key={unknown}");
+    for (target, lines) in [
+        ("/", vec![("authorization", bearer.as_str()), ("cookie", &cookie), ("x-trace", own), ("accept", "*/*")]),
+        ("/", vec![("authorization", &bearer), ("x-api-key", own)]),
+        ("/", vec![("authorization", &bearer), ("x-api-key", other)]),
+        ("/", vec![("authorization", &bearer), ("content-type", &framing)]),
+        ("/", vec![("authorization", "Basic eDp5"), ("content-type", &framing)]),
+        ("/", vec![("x-trace", own)]),
+        (&in_target, vec![("authorization", &bearer)]),
+        (&in_target, vec![]),
+    ] {
+        let mut request = request(&lines);
+        *request.uri_mut() = target.parse().unwrap();
+        let (uri, mut headers) = (request.uri().clone(), request.headers().clone());
+        let sources = CredentialSources::authorization().with_x_api_key();
+        let (_, seen) = send(setup.layer().sources(sources.clone()), request);
+        let told = setup.world.told.take();
+        match take_credential(&uri, &mut headers, &sources, setup.gate.accepted_keys()) {
+            Ok(credential) => {
+                assert_eq!(credential.as_str(), own);
+                assert_eq!(Some(headers), seen.map(|(_, headers)| headers), "{lines:?}");
+            }
+            Err(error) => {
+                let [Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
+                let EventKind::Refused { reason, .. } = event.kind else { panic!("{event:?}") };
+                assert_eq!(reason.as_str(), error.as_str(), "{lines:?}");
+                assert!(seen.is_none(), "{lines:?}");
+            }
+        }
+    }
+}
+
 /// Equal credentials in both fields are one, and both fields are removed.
 #[test]
 fn a_credential_that_is_sent_twice_is_removed_twice() {
@@ -208,6 +247,36 @@ fn assert_misplaced(setup: &Setup) {
     let [Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
     let EventKind::Refused { reason, .. } = event.kind else { panic!("{event:?}") };
     assert_eq!(reason.as_str(), "misplaced");
+}
+
+/// The event of a misplaced token names the id that it claims, if the checksum holds, and not that of another token.
+#[test]
+fn a_misplaced_token_is_told_of_with_the_id_that_it_claims() {
+    let setup = Setup::new();
+    let [own, _, unknown] = &setup.tokens;
+    let (bearer, token, basic) = (format!("Bearer {own}"), format!("Token {unknown}"), format!("Basic {unknown}"));
+    let wrong = format!("{}{}", &unknown[..unknown.len() - 1], if unknown.ends_with('0') { '1' } else { '0' });
+    let (id, no_id) = (Some(unknown.split('_').nth(1).unwrap()), None);
+    let twice = format!("/?a={wrong}&b={unknown}");
+    for (target, lines, claimed) in [
+        (format!("/?key={unknown}"), vec![("authorization", bearer.as_str())], id),
+        (format!("/?key={wrong}"), vec![("authorization", &bearer)], no_id),
+        (twice, vec![("authorization", &bearer)], id),
+        ("/".to_owned(), vec![("authorization", &bearer), ("content-type", unknown)], id),
+        ("/".to_owned(), vec![("authorization", &bearer), ("content-type", &wrong)], no_id),
+        ("/".to_owned(), vec![("authorization", &token)], id),
+        ("/".to_owned(), vec![("authorization", &basic)], id),
+        ("/".to_owned(), vec![("x-api-key", unknown)], id),
+        ("/".to_owned(), vec![("proxy-authorization", &wrong)], no_id),
+    ] {
+        let mut request = request(&lines);
+        *request.uri_mut() = target.parse().unwrap();
+        assert_eq!(send(setup.layer(), request).0, 400, "{target} {lines:?}");
+        let told = setup.world.told.take();
+        let [Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
+        let Principal::Unverified { claimed: told, .. } = &event.by else { panic!("{event:?}") };
+        assert_eq!(told.as_ref().map(|id| id.as_str()), claimed, "{target} {lines:?}");
+    }
 }
 
 #[test]
@@ -296,6 +365,11 @@ fn a_legacy_key_is_found_in_its_field_and_removed_everywhere() {
         for name in ["cookie", "sec-websocket-protocol"] {
             assert!(!values(&seen, name).concat().contains(&old));
         }
+        let (mut headers, sources) =
+            (request(&lines).into_parts().0.headers, CredentialSources::authorization().with_legacy_field("x-old"));
+        let keys = setup.gate.accepted_keys();
+        let taken = take_credential(&Uri::from_static("/"), &mut headers, &sources.unwrap(), keys);
+        assert_eq!((taken.unwrap().as_str(), &headers), (old.as_str(), &seen.as_ref().unwrap().1));
         // Where it cannot be removed it is misplaced.
         assert_eq!(send(layer(), request(&[("x-old", &old), ("content-type", &format!("a/b; k={old}"))])).0, 400);
         assert_eq!(send(setup.layer(), request(&[("x-old", &old)])).0, 401);

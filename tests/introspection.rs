@@ -5,7 +5,7 @@
 mod common;
 
 use common::{at, custom, full, inference, metrics, personal, system, team, text, world::World};
-use keygate::{Grant, RevocationCause, TeamRole, Validity, http::Introspection};
+use keygate::{Coverage, Grant, OwnActions, RevocationCause, TeamRole, Validity, http::Introspection};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -53,6 +53,29 @@ fn an_active_key_is_told_with_its_permission() {
         }
         assert_eq!(of_team(name, permission), expected, "{name}");
     }
+}
+
+/// A scope that leaves an action out denies it, so a service with own actions names them.
+#[test]
+fn full_access_is_told_with_the_ordinary_own_actions() {
+    const OWN: OwnActions =
+        OwnActions::new(&[("projects:read", Coverage::Ordinary), ("projects:delete", Coverage::Explicit)]);
+    let world = World::new();
+    world.set_member("ada", "core", TeamRole::Member);
+    for (name, grant, scope) in [
+        ("full", team("core", full("all")), Some("call deploy export_metrics manage projects:read")),
+        ("full-prod", team("core", full("prod")), None),
+        ("inference", team("core", inference("all", "all")), Some("call")),
+        ("custom", team("core", custom("projects:delete", "all", "all")), Some("projects:delete")),
+        ("ada", personal("ada"), None),
+    ] {
+        let issued = world.create(name, grant, Validity::NEVER_EXPIRES);
+        let key = block_on(world.gate.authenticate(issued.token.expose_secret())).unwrap();
+        let value = serde_json::to_value(Introspection::active(&key).with_own_actions(OWN)).unwrap();
+        assert_eq!(value.get("scope").and_then(Value::as_str), scope, "{name}");
+    }
+    let inactive = Introspection::INACTIVE.with_own_actions(OWN);
+    assert_eq!(serde_json::to_string(&inactive).unwrap(), r#"{"active":false}"#);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     grant::{Grant, Permission},
     id::{KeyId, UserId},
     name::Issuer,
-    own_action::{CALL, DEPLOY, EXPORT_METRICS, MANAGE},
+    own_action::{CALL, Coverage, DEPLOY, EXPORT_METRICS, MANAGE, OwnActions},
     scope::Scope,
     time::UnixTime,
 };
@@ -17,7 +17,8 @@ use crate::{
 /// The answer to a question about a token (RFC 7662, section 2.2); serialize it as JSON.
 ///
 /// `scope` names actions, and is there only if the key is restricted in nothing else: what it cannot say must not be read
-/// as an allow. `permission` says it all. A personal key has neither: it may do what its user may do in the team.
+/// as an allow; a service with own actions adds them ([`with_own_actions`](Introspection::with_own_actions)). `permission`
+/// says it all. A personal key has neither: it may do what its user may do in the team.
 ///
 /// # Security
 ///
@@ -93,6 +94,20 @@ impl Introspection {
             permission,
         };
         Self { active: true, key: Some(key) }
+    }
+
+    /// Lists a service's own actions as well, the ordinary ones, in the scope of a key with full access.
+    ///
+    /// Without it such a scope has the built-in actions only. [`OwnActions::EVERY_ORDINARY`] names none, so it adds none.
+    #[must_use]
+    pub fn with_own_actions(mut self, actions: OwnActions) -> Self {
+        if let Some(Key { scope: Some(scope), permission: Some(Permission::Full { .. }), .. }) = &mut self.key {
+            for action in actions.iter().filter(|action| action.coverage() == Coverage::Ordinary) {
+                scope.push(' ');
+                scope.push_str(action.name());
+            }
+        }
+        self
     }
 }
 

@@ -157,7 +157,7 @@ impl Default for CredentialSources {
 }
 
 /// Returns `true` if the field frames the message, so that it cannot be removed.
-pub(crate) fn is_framing(name: &HeaderName) -> bool {
+pub(super) fn is_framing(name: &HeaderName) -> bool {
     [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
 }
 

@@ -1,6 +1,6 @@
 //! Who calls: from the header to an authenticated key, before the body is read.
 
-use alloc::{borrow::ToOwned, string::String, sync::Arc};
+use alloc::{borrow::ToOwned, sync::Arc};
 use core::{
     fmt,
     task::{Context, Poll},
@@ -11,12 +11,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use super::{Answer, removal, response_future::ResponseFuture};
+use super::{Answer, response_future::ResponseFuture};
 use crate::{
     audit::RefusalReason,
     decision::{AuthenticatedKey, Authorization},
     gate::Gate,
-    http::{CredentialError, CredentialSources, Refusal, Responses, extract_beside_foreign, extract_credential},
+    http::{
+        CredentialError, CredentialSources, Refusal, Responses, extract_beside_foreign, extract_credential, find,
+        holds, misplaced_id, remove,
+    },
     stages::PresentedKey,
     store::{Directory, KeyLookup},
 };
@@ -210,13 +213,13 @@ impl<S: KeyLookup<M>, D: Directory, M, A> Config<S, D, M, A> {
         let is_secret = |value: &[u8]| {
             keys.have_token_in(value) || legacy.as_ref().is_some_and(|credential| holds(value, credential))
         };
-        let fields = removal::find(parts, is_secret).map_err(|error| self.no_credential(error))?;
+        let fields = find(&parts.uri, &parts.headers, is_secret).map_err(|error| self.no_credential(error, parts))?;
         let presented = match found {
             Ok((_, Ok(presented))) => Some(presented),
             Ok((text, Err(other))) if *passes_foreign && other.is_other_issuer() => {
                 // Not even inside of somebody else's.
                 if keys.have_token_in(text.as_bytes()) {
-                    return Err(self.no_credential(CredentialError::Misplaced));
+                    return Err(self.no_credential(CredentialError::Misplaced, parts));
                 }
                 None
             }
@@ -226,20 +229,18 @@ impl<S: KeyLookup<M>, D: Directory, M, A> Config<S, D, M, A> {
             }
             // A line that counts and holds no credential of ours has another scheme.
             Err(CredentialError::Missing) if *passes_foreign && parts.headers.contains_key(AUTHORIZATION) => None,
-            Err(error) => return Err(self.no_credential(error)),
+            Err(error) => return Err(self.no_credential(error, parts)),
         };
-        removal::remove(&mut parts.headers, fields, is_secret);
+        remove(&mut parts.headers, fields, is_secret);
         Ok(presented)
     }
 
-    fn no_credential(&self, error: CredentialError) -> Refusal {
-        self.gate.stranger_refused(None, error.refusal());
+    fn no_credential(&self, error: CredentialError, parts: &Parts) -> Refusal {
+        let claimed = match error {
+            CredentialError::Misplaced => misplaced_id(&parts.uri, &parts.headers, self.gate.accepted_keys()),
+            CredentialError::Malformed | CredentialError::Missing | CredentialError::Multiple => None,
+        };
+        self.gate.stranger_refused(claimed, error.refusal());
         error.into()
     }
-}
-
-/// Returns `true` if a field's value holds the credential, which is visible ASCII.
-fn holds(value: &[u8], credential: &Zeroizing<String>) -> bool {
-    // The search for a text takes time in proportion, whatever both are; one for bytes would not.
-    value.utf8_chunks().any(|chunk| chunk.valid().contains(credential.as_str()))
 }

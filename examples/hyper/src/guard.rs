@@ -3,11 +3,11 @@
 
 use core::error::Error;
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use keygate::{
     Authorization, Gate, KeyManager, MemoryDirectory, MemoryStore, TeamRole,
     audit::RefusalReason,
-    http::{CredentialSources, Refusal, Responses, extract_credential},
+    http::{CredentialError, CredentialSources, Refusal, Responses, misplaced_id, take_credential},
     sink::ChannelSink,
 };
 
@@ -32,26 +32,37 @@ impl Guard {
         })
     }
 
-    /// From the header fields to a proof, or to the answer that refuses.
-    pub(crate) async fn admit(&self, headers: &HeaderMap, route: &Route) -> Result<Authorization, Response<String>> {
-        self.decide(headers, route).await.map_err(|refusal| match refusal.hiding() {
+    /// From the target and the header fields to a proof, or to the answer that refuses. Behind it no field holds a secret,
+    /// so that what is passed on to another server has none.
+    pub(crate) async fn admit(
+        &self,
+        target: &Uri,
+        headers: &mut HeaderMap,
+        route: &Route,
+    ) -> Result<Authorization, Response<String>> {
+        self.decide(target, headers, route).await.map_err(|refusal| match refusal.hiding() {
             Refusal::NotFound => not_found(),
             refusal => self.responses.answer(refusal),
         })
     }
 
-    /// From the header fields to a proof. What is refused, the sink is told.
-    async fn decide(&self, headers: &HeaderMap, route: &Route) -> Result<Authorization, Refusal> {
+    /// From the target and the header fields to a proof. What is refused, the sink is told.
+    async fn decide(&self, target: &Uri, headers: &mut HeaderMap, route: &Route) -> Result<Authorization, Refusal> {
         let gate = &self.gate;
 
-        // The header: one credential, or 401 where there is none, or 400. It is no token yet.
-        let credential = extract_credential(headers, &CredentialSources::authorization(), gate.accepted_keys())
-            .inspect_err(|error| gate.stranger_refused(None, error.refusal()))?;
+        // The header: one credential, which is taken out, or 401 where there is none, or 400, also where a token is in the
+        // target. It is no token yet.
+        let keys = gate.accepted_keys();
+        let credential = take_credential(target, headers, &CredentialSources::authorization(), keys);
+        let credential = credential.inspect_err(|error| {
+            let claimed = (*error == CredentialError::Misplaced).then(|| misplaced_id(target, headers, keys)).flatten();
+            gate.stranger_refused(claimed, error.refusal());
+        })?;
 
         // The key: one look-up, two comparisons also where nothing was found. Absent and wrong get the same answer; one
         // that is revoked, disabled or out of its time gets its 401 on every route.
         // A store that fails is neither an allow nor a wrong key.
-        let key = gate.authenticate(credential).await?;
+        let key = gate.authenticate(&credential).await?;
 
         // The request: what the router says this is about. Where there is no rule, nothing is allowed.
         let request = match route {

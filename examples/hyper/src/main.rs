@@ -162,12 +162,12 @@ struct Server {
 
 impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Response<String> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let route = self.platform.route(parts.method.as_str(), parts.uri.path());
         if matches!(route, Route::Health) {
             return Response::new("ok".into());
         }
-        let authorization = match self.guard.admit(&parts.headers, &route).await {
+        let authorization = match self.guard.admit(&parts.uri, &mut parts.headers, &route).await {
             Ok(authorization) => authorization,
             Err(refusal) => return refusal,
         };

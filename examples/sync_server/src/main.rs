@@ -156,11 +156,11 @@ impl Server {
     /// Answers the one request of a connection.
     fn answer(&self, wire: &mut Wire) -> Result<Response<String>, Bad> {
         let mut head = wire.read_head()?;
-        let route = self.platform.route(&head.method, &head.path);
+        let route = self.platform.route(&head.method, head.target.path());
         if matches!(route, Route::Health) {
             return Ok(Response::new("ok".into()));
         }
-        Ok(match block_on(self.guard.admit(&head.headers, &route)) {
+        Ok(match block_on(self.guard.admit(&head.target, &mut head.headers, &route)) {
             // The body is read only now: nobody without leave makes the server hold data.
             Ok(authorization) => serve(&authorization, &wire.read_body(&mut head)?),
             Err(refusal) => refusal,

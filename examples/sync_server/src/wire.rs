@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri,
     header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
 };
 
@@ -16,8 +16,7 @@ use http::{
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) method: String,
-    /// Without the query, which nobody here reads.
-    pub(crate) path: String,
+    pub(crate) target: Uri,
     pub(crate) headers: HeaderMap,
     /// What came with the head and belongs to the body.
     body: Vec<u8>,
@@ -146,7 +145,7 @@ fn parse_head(received: &[u8]) -> Result<Option<Head>, Bad> {
     let target = request.path.filter(|target| target.starts_with('/')).ok_or_else(bad)?;
     Ok(Some(Head {
         method: request.method.ok_or_else(bad)?.into(),
-        path: target.split('?').next().unwrap_or_default().into(),
+        target: target.parse().map_err(|_| bad())?,
         headers,
         body: received.get(length..).unwrap_or_default().into(),
     }))

@@ -24,12 +24,15 @@ fn ends_on_sigterm_and_logs_no_secret() {
     server.ask("revoked", "POST", common::PREDICT, "{}").expect(401);
     server.ask("inference-one-model", "POST", "/models/abcd1234/deployments", "{}").expect(403);
     server.send("POST", common::PREDICT, &[], "{}").expect(401);
+    let in_target = format!("{}?key={}", common::PREDICT, server.keys["full"]);
+    server.ask("full", "POST", &in_target, "{}").expect(400);
     let (status, log) = server.terminate();
     assert_eq!(status.code(), Some(0));
     for told in [
         r#""event":"refused","reason":"revoked""#,
         r#""event":"refused","team":"core","action":"deploy","reason":"level_insufficient""#,
         r#""actor":"unverified","event":"refused","reason":"missing""#,
+        r#""event":"refused","reason":"misplaced""#,
     ] {
         assert!(log.contains(told), "{told} is not in {log}");
     }
