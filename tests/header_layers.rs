@@ -123,8 +123,10 @@ fn no_field_behind_the_layer_holds_the_credential_or_another_token() {
             ("cookie", &["a=1;b=2 ; c"], &["a=1;b=2 ; c"]),
             ("sec-websocket-protocol", &[&format!("chat, key.{run} ,more")], &["chat,more"]),
             ("sec-websocket-protocol", &[&format!("key.{run}, chat")], &["chat"]),
-            // Commas separate nothing in another field.
+            // Commas separate nothing in another field, not even where a proxy appended what is behind one.
             ("accept", &[&format!("text/html, {run}")], &[]),
+            ("x-forwarded-for", &[&format!("{run}, 203.0.113.7")], &[]),
+            ("x-forwarded-for", &[run, "203.0.113.7"], &["203.0.113.7"]),
         ];
         for (name, before, behind) in cases {
             let mut lines: Vec<_> = before.iter().map(|value| (*name, *value)).collect();

@@ -38,6 +38,10 @@ use crate::{
 ///
 /// What is encoded is not seen: a token in Base64, or with a `_` that is written as `%5F`. Bodies and trailers are not
 /// read.
+///
+/// So a client can have any of its fields removed, but for those that frame the message: it puts what looks like a token into
+/// it. Where a proxy appends to a field, such as `X-Forwarded-For`, what it appended goes too. Read such a field outside of
+/// this layer, or take its absence for a stranger, and never for somebody trusted.
 pub struct AuthenticateLayer<S, D, M, A = Responses> {
     config: Arc<Config<S, D, M, A>>,
 }
