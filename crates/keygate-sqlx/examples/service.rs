@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("the path of a file is missing")?;
     if env::args().nth(2).as_deref() == Some("--setup") {
         let database = Sqlite::create(&path, Settings::new()).await?;
-        database.migrate().await?;
+        SqliteStore::migrate(&database).await?;
         let keys = KeyManager::new(ACME, SqliteStore::open(&database).await?);
         let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
         let spec = NewKeySpec::new(grant, "first".parse()?, Validity::NEVER_EXPIRES);

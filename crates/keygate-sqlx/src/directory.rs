@@ -6,6 +6,8 @@ use crate::{
     database::{Database, Transaction},
     error::{CorruptRow, OpenError, StoreError},
     query::{Columns, Query, first},
+    schema::Migration,
+    settings::TablePrefix,
     sql,
 };
 
@@ -28,6 +30,21 @@ pub struct SqlDirectory<D> {
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlDirectory<D> {
+    /// Makes the tables, or brings them up to date, as [`SqlStore::migrate`](crate::SqlStore::migrate).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn migrate(database: &D) -> Result<(), OpenError> {
+        D::DIRECTORY.migrate(database).await
+    }
+
+    /// Returns what [`SqlDirectory::migrate`] runs.
+    #[must_use]
+    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        D::DIRECTORY.migrations(prefix)
+    }
+
     /// Makes a directory on the tables that are there.
     ///
     /// # Errors

@@ -18,7 +18,7 @@
 //!
 //! // Where the service is set up, by somebody who may make tables:
 //! let database = Sqlite::create(&path, Settings::new()).await?;
-//! database.migrate().await?;
+//! SqliteStore::migrate(&database).await?;
 //!
 //! // Where it runs. In PostgreSQL: `Postgres::connect(url, Settings::new())`, or `from_pool`.
 //! let database = Sqlite::open(&path, Settings::new()).await?;
@@ -35,8 +35,8 @@
 //!
 //! # Tables
 //!
-//! Opening makes no table, and needs no right to. Making them is a step of its own, [`Postgres::migrate`] or
-//! [`Sqlite::migrate`], for which several processes may come at once; or run the texts of `migrations` with your own tool.
+//! Opening makes no table, and needs no right to. Making them is a step of its own, [`SqlStore::migrate`], for which several
+//! processes may come at once; or run the texts of [`SqlStore::migrations`] with your own tool.
 //!
 //! The tables say which version they have, and which is the oldest that a release must know to work with them. So an older
 //! release starts on the tables of a newer one, in a rolling deploy or after going back, as long as it understands them;
@@ -125,6 +125,7 @@ mod sqlite;
 mod directory;
 mod feed;
 mod log;
+mod restore;
 mod sql;
 mod store;
 #[cfg(feature = "postgres")]
@@ -140,6 +141,7 @@ pub use error::{CorruptRow, OpenError, Place, StoreError};
 pub use log::{EventsOf, LogQuery, LoggedEvent};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use restore::revoke_again;
 pub use schema::Migration;
 pub use settings::{InvalidTablePrefix, Settings, TablePrefix};
 #[cfg(feature = "sqlite")]

@@ -15,8 +15,8 @@ use crate::{
     error::{OpenError, Place, StoreError},
     lease::{FRESH, Lease, Open},
     query::{Query, Row},
-    schema::{Migration, Part},
-    settings::{Settings, TablePrefix},
+    schema::Part,
+    settings::Settings,
     sql::{self, Dialect},
 };
 
@@ -93,41 +93,6 @@ impl Postgres {
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.pool
-    }
-
-    /// Makes the tables of keys, or brings them up to date. It takes a connection that may do so; nothing else does.
-    ///
-    /// Several processes may do this at once. A release leaves the tables of a later one alone.
-    ///
-    /// # Errors
-    ///
-    /// - [`OpenError::TablesTooNew`] if this release cannot work with the tables.
-    /// - [`OpenError::Store`] if the database failed, which undid all of it.
-    pub async fn migrate(&self) -> Result<(), OpenError> {
-        Self::KEYS.migrate(self).await
-    }
-
-    /// Returns what [`Postgres::migrate`] runs.
-    #[must_use]
-    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Self::KEYS.migrations(prefix)
-    }
-
-    /// Makes the tables of the directory, or brings them up to date, as [`Postgres::migrate`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Postgres::migrate`].
-    #[cfg(feature = "directory")]
-    pub async fn migrate_directory(&self) -> Result<(), OpenError> {
-        Self::DIRECTORY.migrate(self).await
-    }
-
-    /// Returns what [`Postgres::migrate_directory`] runs.
-    #[cfg(feature = "directory")]
-    #[must_use]
-    pub fn directory_migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Self::DIRECTORY.migrations(prefix)
     }
 
     /// Closes the connections, and waits for that no longer than for a connection: also where the server is silent.

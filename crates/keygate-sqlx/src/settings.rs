@@ -106,7 +106,7 @@ impl Settings {
             max_connections: None,
             connect_limit: Duration::from_secs(2),
             answer_limit: Duration::from_secs(4),
-            touch_interval: Duration::ZERO,
+            touch_interval: Duration::from_secs(60),
         }
     }
 
@@ -140,10 +140,11 @@ impl Settings {
         self
     }
 
-    /// Sets by how much a last use must move to be written, in whole seconds: none unless it is set.
+    /// Sets by how much a last use must move to be written, in whole seconds: a minute unless it is set.
     ///
-    /// With the interval in which each process tells of a key, a key is written once in it and not once for each process.
-    /// A last use may then be earlier than it was by as much.
+    /// Each process tells of a use of a key once a minute. With the same interval here, the use is written once for all of
+    /// them, and not once for each. A stored last use may be earlier than the last use by as much; the first use of a secret
+    /// is always written. With [`Duration::ZERO`] each use that is told of is written, as the conformance suite expects.
     #[must_use]
     pub const fn with_touch_interval(mut self, interval: Duration) -> Self {
         self.touch_interval = interval;

@@ -13,7 +13,7 @@ use crate::{
     database::{Database, Transaction},
     error::{OpenError, Place, StoreError},
     query::{Query, Row},
-    schema::{Migration, Part},
+    schema::Part,
     settings::{Settings, TablePrefix},
     sql::{self, Dialect},
 };
@@ -101,41 +101,6 @@ impl Sqlite {
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
         &self.writer
-    }
-
-    /// Makes the tables of keys, or brings them up to date.
-    ///
-    /// Several processes may do this at once. A release leaves the tables of a later one alone.
-    ///
-    /// # Errors
-    ///
-    /// - [`OpenError::TablesTooNew`] if this release cannot work with the tables.
-    /// - [`OpenError::Store`] if the database failed, which undid all of it.
-    pub async fn migrate(&self) -> Result<(), OpenError> {
-        Self::KEYS.migrate(self).await
-    }
-
-    /// Returns what [`Sqlite::migrate`] runs.
-    #[must_use]
-    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Self::KEYS.migrations(prefix)
-    }
-
-    /// Makes the tables of the directory, or brings them up to date, as [`Sqlite::migrate`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sqlite::migrate`].
-    #[cfg(feature = "directory")]
-    pub async fn migrate_directory(&self) -> Result<(), OpenError> {
-        Self::DIRECTORY.migrate(self).await
-    }
-
-    /// Returns what [`Sqlite::migrate_directory`] runs.
-    #[cfg(feature = "directory")]
-    #[must_use]
-    pub fn directory_migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Self::DIRECTORY.migrations(prefix)
     }
 
     /// Closes the connections, and leaves one file that is a whole copy, unless another process has it open.

@@ -19,6 +19,8 @@ use crate::{
     log,
     query::{Query, Value, each, first},
     row::{self, Stored, write_creator, write_json, write_owner, write_previous, write_status},
+    schema::Migration,
+    settings::TablePrefix,
     sql,
 };
 
@@ -38,6 +40,24 @@ pub struct SqlStore<D> {
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
+    /// Makes the tables, or brings them up to date. It takes a connection that may do so; nothing else does.
+    ///
+    /// Several processes may do this at once. A release leaves the tables of a later one alone.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::TablesTooNew`] if this release cannot work with the tables.
+    /// - [`OpenError::Store`] if the database failed, which undid all of it.
+    pub async fn migrate(database: &D) -> Result<(), OpenError> {
+        D::KEYS.migrate(database).await
+    }
+
+    /// Returns what [`SqlStore::migrate`] runs.
+    #[must_use]
+    pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
+        D::KEYS.migrations(prefix)
+    }
+
     /// Makes a store on the tables that are there; it makes none, and needs no right to.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use common::{NOW, open_sqlite, personal, stored};
 use core::error::Error;
 use keygate::{TeamRole, store::KeyStore};
 use keygate_sqlx::{
-    LogQuery, OpenError, Postgres, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore, StoreError,
+    LogQuery, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore,
+    StoreError,
 };
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
@@ -63,7 +64,7 @@ async fn makes_no_file_unless_asked() {
     let error = SqliteStore::open(&database).await.unwrap_err();
     let text = format!("SQLite file `{}` has no tables `keygate_…` of the keys: run the migrations", path.display());
     assert_eq!(error.to_string(), text);
-    database.migrate().await.unwrap();
+    SqliteStore::migrate(&database).await.unwrap();
     SqliteStore::open(&database).await.unwrap();
     assert!(matches!(SqliteDirectory::open(&database).await, Err(OpenError::NoTables { part: "directory", .. })));
     Sqlite::open(&path, Settings::new()).await.unwrap();
@@ -121,7 +122,7 @@ async fn leaves_one_whole_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.db");
     let database = Sqlite::create(&path, Settings::new()).await.unwrap();
-    database.migrate().await.unwrap();
+    SqliteStore::migrate(&database).await.unwrap();
     let store = SqliteStore::open(&database).await.unwrap();
     let key = stored(&store, personal("ada"), "laptop").await;
     database.close().await.unwrap();
@@ -145,8 +146,8 @@ fn can_be_awaited_in_tasks() {
     is_send(Sqlite::create("keys.db", Settings::new()));
     is_send(Postgres::connect("postgres://localhost", Settings::new()));
     let _ = |database: &Sqlite, server: &Postgres| {
-        is_send((database.migrate(), database.migrate_directory(), database.close()));
-        is_send((server.migrate(), server.migrate_directory(), server.close()));
+        is_send((SqliteStore::migrate(database), SqliteDirectory::migrate(database), database.close()));
+        is_send((PostgresStore::migrate(server), PostgresDirectory::migrate(server), server.close()));
         is_send((SqliteStore::open(database), PostgresStore::open(server)));
     };
     let _ = |store: &SqliteStore, directory: &SqliteDirectory, user, team| {

@@ -2,6 +2,8 @@
 #![expect(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
 mod common;
+#[path = "common/line.rs"]
+mod line;
 
 use core::{
     future::{self, Future},
@@ -17,12 +19,11 @@ use keygate::{
     store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
 };
 use keygate_sqlx::{OpenError, Postgres, PostgresStore, Settings, StoreError};
+use line::Line;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::{JoinHandle, JoinSet},
+    net::TcpListener,
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
@@ -64,7 +65,7 @@ async fn closing_while_the_server_is_silent() {
         let line = Line::new(server).await;
         let url = server.options.clone().host("127.0.0.1").port(line.port).to_url_lossy();
         let database = Postgres::connect(url.as_str(), Settings::new()).await.unwrap();
-        database.migrate().await.unwrap();
+        PostgresStore::migrate(&database).await.unwrap();
         let store = PostgresStore::open(&database).await.unwrap();
         let key = stored(&store, personal("ada"), "laptop").await;
         open_connections(server, &store, &key).await;
@@ -364,85 +365,6 @@ async fn through_a_line(server: &Server) -> (Line, PostgresStore, KeyRecord) {
     let store = open_postgres(url.as_str()).await.unwrap();
     let key = stored(&store, personal("ada"), "laptop").await;
     (line, store, key)
-}
-
-/// Passes on what is said to a server and what it says.
-struct Line {
-    port: u16,
-    server: (String, u16),
-    is_silent: watch::Sender<bool>,
-    work: JoinHandle<()>,
-}
-
-impl Line {
-    async fn new(server: &Server) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = (server.options.get_host().to_owned(), server.options.get_port());
-        let port = listener.local_addr().unwrap().port();
-        let is_silent = watch::Sender::new(false);
-        let work = tokio::spawn(pass_on(listener, server.clone(), is_silent.subscribe()));
-        Self { port, server, is_silent, work }
-    }
-
-    /// Ends what is open, and refuses what comes.
-    async fn cut(&mut self) {
-        self.work.abort();
-        assert!((&mut self.work).await.unwrap_err().is_cancelled());
-    }
-
-    async fn restore(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        self.is_silent = watch::Sender::new(false);
-        self.work = tokio::spawn(pass_on(listener, self.server.clone(), self.is_silent.subscribe()));
-    }
-
-    /// Takes connections and keeps them open, but passes nothing on any more.
-    fn silence(&self) {
-        self.is_silent.send(true).unwrap();
-    }
-
-    /// Passes on what comes from now on. What was open stays silent, as after a failover.
-    fn restore_new(&self) {
-        self.is_silent.send(false).unwrap();
-    }
-}
-
-async fn pass_on(listener: TcpListener, server: (String, u16), is_silent: watch::Receiver<bool>) {
-    // Aborts the connections when it is dropped.
-    let mut connections = JoinSet::new();
-    loop {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let (server, mut is_silent) = (server.clone(), is_silent.clone());
-        connections.spawn(async move {
-            let talk = async {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                let ((mut asks, client), (answers, mut server)) = (client.split(), server.split());
-                // Ends when either side does.
-                tokio::select! {
-                    _ = copy(&mut asks, &mut server) => {}
-                    () = pass_on_late(answers, client) => {}
-                }
-            };
-            tokio::select! {
-                biased;
-                _ = is_silent.wait_for(|is_silent| *is_silent) => {}
-                () = talk => return,
-            }
-            future::pending::<()>().await;
-        });
-    }
-}
-
-/// No answer is there yet when a task is polled that did not wait for it, however busy the machine is.
-async fn pass_on_late(mut answers: impl AsyncRead + Unpin, mut client: impl AsyncWrite + Unpin) {
-    let mut answer = [0; 8_192];
-    while let Ok(length @ 1..) = answers.read(&mut answer).await {
-        sleep(Duration::from_millis(5)).await;
-        let answer = answer.get(..length).unwrap();
-        if client.write_all(answer).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// More than the bounds of the store in all: 2 s for a connection, 4 s for an answer.

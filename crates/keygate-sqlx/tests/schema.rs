@@ -151,10 +151,10 @@ async fn runs_without_rights_to_change_tables() {
         let options = server.options.clone().username(&role);
         let database = Postgres::connect_with(options.clone(), Settings::new()).await.unwrap();
         // There is nothing to do, so that is no error either.
-        database.migrate().await.unwrap();
+        PostgresStore::migrate(&database).await.unwrap();
         works(&PostgresStore::open(&database).await.unwrap()).await;
         let billing = Postgres::connect_with(options.clone(), named("billing_")).await.unwrap();
-        assert!(matches!(billing.migrate().await, Err(OpenError::Store(_))));
+        assert!(matches!(PostgresStore::migrate(&billing).await, Err(OpenError::Store(_))));
         let pool = PgPool::connect_with(options).await.unwrap();
         for forbidden in ["UPDATE keygate_events SET at = 0", "DELETE FROM keygate_events", "DELETE FROM keygate_keys"]
         {
@@ -180,7 +180,7 @@ async fn shares_a_pool_of_the_service() {
         server.open().await;
         let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
         let database = Postgres::from_pool(pool.clone(), Settings::new()).await.unwrap();
-        database.migrate().await.unwrap();
+        PostgresStore::migrate(&database).await.unwrap();
         let store = PostgresStore::open(&database).await.unwrap();
         works(&store).await;
         database.close().await;
@@ -194,7 +194,7 @@ async fn shares_a_pool_of_the_service() {
     let options = SqliteConnectOptions::new().filename(directory.path().join("keys.db")).create_if_missing(true);
     let pool = SqlitePool::connect_with(options.clone()).await.unwrap();
     let database = Sqlite::from_pool(pool.clone(), Settings::new()).await.unwrap();
-    database.migrate().await.unwrap();
+    SqliteStore::migrate(&database).await.unwrap();
     let store = SqliteStore::open(&database).await.unwrap();
     works(&store).await;
     database.close().await.unwrap();

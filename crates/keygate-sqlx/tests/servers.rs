@@ -153,7 +153,7 @@ async fn works_behind_a_pooler_in_session_mode() {
         let Some(pooler) = at("KEYGATE_TEST_PGBOUNCER_SESSION", server) else { return };
         for round in 0..3 {
             let database = Postgres::connect_with(pooler.clone(), Settings::new()).await.unwrap();
-            database.migrate().await.unwrap();
+            PostgresStore::migrate(&database).await.unwrap();
             let store = PostgresStore::open(&database).await.unwrap();
             let tasks: Vec<_> = (0..8)
                 .map(|task| {

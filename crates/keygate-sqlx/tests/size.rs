@@ -79,8 +79,7 @@ async fn finds_by_index_and_touches_in_place() {
         assert!(read_after - read < 1000, "{} rows were gone through", read_after - read);
 
         // Each of several processes tells of the same use, a little later: it is written once.
-        let interval = Settings::new().with_touch_interval(Duration::from_secs(60));
-        let frugal = server.open_with(interval, false).await.unwrap();
+        let frugal = server.open_with(Settings::new(), false).await.unwrap();
         let touched = count().min(10_000);
         let touch = |seconds| {
             let used_at = UnixTime::from_secs(NOW.as_secs() + seconds);

@@ -99,8 +99,8 @@ impl Database {
             Storage::Folder(folder) => Self::open_file(folder).await,
             Storage::Postgres(url) => {
                 let database = Postgres::connect(url, Settings::new()).await?;
-                database.migrate().await?;
-                database.migrate_directory().await?;
+                PostgresStore::migrate(&database).await?;
+                PostgresDirectory::migrate(&database).await?;
                 let mut transaction = database.pool().begin().await?;
                 // Several nodes may start at once.
                 transaction.execute("SELECT pg_advisory_xact_lock(8142607)").await?;
@@ -118,8 +118,8 @@ impl Database {
         if is_foreign(database.pool()).await? {
             return Err(DatabaseError::Foreign(file));
         }
-        database.migrate().await?;
-        database.migrate_directory().await?;
+        SqliteStore::migrate(&database).await?;
+        SqliteDirectory::migrate(&database).await?;
         database.pool().execute(sqlx::raw_sql(TABLES)).await?;
         Ok(Self::Sqlite(SqliteStore::open(&database).await?, SqliteDirectory::open(&database).await?))
     }

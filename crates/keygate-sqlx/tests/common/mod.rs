@@ -7,6 +7,7 @@ use core::{
     future::Future,
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 use std::{
     env,
@@ -173,17 +174,22 @@ pub async fn kinds(store: &(impl Log + Sync), id: KeyId) -> Vec<EventKind> {
     read_all(store, query).await.into_iter().map(|logged| logged.event.kind).collect()
 }
 
+/// Settings with which each last use is written.
+pub fn exact() -> Settings {
+    Settings::new().with_touch_interval(Duration::ZERO)
+}
+
 /// Makes the tables, and opens the store on them.
 pub async fn open_postgres(url: &str) -> Result<PostgresStore, OpenError> {
-    let database = Postgres::connect(url, Settings::new()).await?;
-    database.migrate().await?;
+    let database = Postgres::connect(url, exact()).await?;
+    PostgresStore::migrate(&database).await?;
     PostgresStore::open(&database).await
 }
 
 /// Makes the file and its tables, and opens the store on them.
 pub async fn open_sqlite(path: &Path) -> Result<SqliteStore, OpenError> {
-    let database = Sqlite::create(path, Settings::new()).await?;
-    database.migrate().await?;
+    let database = Sqlite::create(path, exact()).await?;
+    SqliteStore::migrate(&database).await?;
     SqliteStore::open(&database).await
 }
 
@@ -242,18 +248,18 @@ impl Place for File {
     async fn open_with(&self, settings: Settings, migrates: bool) -> Result<SqliteStore, OpenError> {
         let database = Sqlite::create(self.path(), settings).await?;
         if migrates {
-            database.migrate().await?;
+            SqliteStore::migrate(&database).await?;
         }
         SqliteStore::open(&database).await
     }
 
     fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Sqlite::migrations(prefix)
+        SqliteStore::migrations(prefix)
     }
 
     async fn open_directory(&self) -> SqliteDirectory {
         let database = Sqlite::create(self.path(), Settings::new()).await.unwrap();
-        database.migrate_directory().await.unwrap();
+        SqliteDirectory::migrate(&database).await.unwrap();
         SqliteDirectory::open(&database).await.unwrap()
     }
 
@@ -318,18 +324,18 @@ impl Place for Server {
     async fn open_with(&self, settings: Settings, migrates: bool) -> Result<PostgresStore, OpenError> {
         let database = Postgres::connect(&self.url(), settings).await?;
         if migrates {
-            database.migrate().await?;
+            PostgresStore::migrate(&database).await?;
         }
         PostgresStore::open(&database).await
     }
 
     fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
-        Postgres::migrations(prefix)
+        PostgresStore::migrations(prefix)
     }
 
     async fn open_directory(&self) -> PostgresDirectory {
         let database = Postgres::connect(&self.url(), Settings::new()).await.unwrap();
-        database.migrate_directory().await.unwrap();
+        PostgresDirectory::migrate(&database).await.unwrap();
         PostgresDirectory::open(&database).await.unwrap()
     }
 
@@ -423,7 +429,7 @@ pub fn revoke(key: &KeyRecord, cause: RevocationCause) -> KeyChange {
 }
 
 pub fn rotate(key: &KeyRecord, rotation: Rotation) -> MintedSecret {
-    let rules = MintRules::new().with_max_overlap(core::time::Duration::MAX);
+    let rules = MintRules::new().with_max_overlap(Duration::MAX);
     permit(Rotate(Arc::new(key.clone()))).rotate(ISSUER, rotation, &rules, &SystemRandomness, NOW).unwrap()
 }
 
