@@ -1,4 +1,5 @@
-//! How long a look-up takes, beside a bare `SELECT` of the same row by its primary key with sqlx, in turns.
+//! How long a look-up takes, beside a bare `SELECT` of the same row by its primary key with sqlx, in turns; and how many
+//! bytes a key takes, with its part of the indices.
 //!
 //! ```sh
 //! SQL_KEYS=1000000 bash crates/keygate-sqlx/with_postgres.sh cargo bench -p keygate-sqlx --all-features --bench find
@@ -25,6 +26,8 @@ use sqlx::{PgPool, Row, SqlitePool, sqlite::SqliteConnectOptions};
 use tokio::time::Instant;
 
 const SAMPLES: usize = 5_000;
+const FILE_SIZE: &str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+const TABLE_SIZE: &str = "SELECT pg_total_relation_size('keygate_keys')";
 const BARE: &str = "SELECT * FROM keygate_keys WHERE id = $1";
 
 fn main() {
@@ -34,7 +37,8 @@ fn main() {
     runtime.block_on(async {
         on(async |file: &File| {
             let pool = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(file.path()));
-            measure(file, samples, async |id| {
+            let bytes = async || sqlx::query_scalar(FILE_SIZE).fetch_one(&pool).await.unwrap();
+            measure(file, samples, bytes, async |id| {
                 let row = sqlx::query(BARE).bind(id).fetch_one(&pool).await.unwrap();
                 row.get::<Vec<u8>, _>("current_digest");
             })
@@ -43,7 +47,8 @@ fn main() {
         .await;
         on(async |server: &Server| {
             let pool = PgPool::connect(&server.url()).await.unwrap();
-            measure(server, samples, async |id| {
+            let bytes = async || sqlx::query_scalar(TABLE_SIZE).fetch_one(&pool).await.unwrap();
+            measure(server, samples, bytes, async |id| {
                 let row = sqlx::query(BARE).bind(id).fetch_one(&pool).await.unwrap();
                 row.get::<Vec<u8>, _>("current_digest");
             })
@@ -54,7 +59,7 @@ fn main() {
     });
 }
 
-async fn measure<P: Place>(place: &P, samples: usize, bare: impl AsyncFn(String)) {
+async fn measure<P: Place>(place: &P, samples: usize, bytes: impl AsyncFn() -> i64, bare: impl AsyncFn(String)) {
     let store = place.open().await;
     let template = stored(&store, personal("many"), "template").await;
     fill(place, template.id()).await;
@@ -74,9 +79,10 @@ async fn measure<P: Place>(place: &P, samples: usize, bare: impl AsyncFn(String)
     };
     let (find, select) = (median(finds), median(selects));
     println!(
-        "find: {}: {} keys: p50 {find:.0} µs, a bare SELECT {select:.0} µs: {:.2} times",
+        "find: {}: {} keys of {} bytes: p50 {find:.0} µs, a bare SELECT {select:.0} µs: {:.2} times",
         P::NAME,
         count(),
+        bytes().await / i64::try_from(count()).unwrap(),
         find / select
     );
 }

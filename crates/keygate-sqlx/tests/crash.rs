@@ -4,18 +4,21 @@
 //! `SQL_CRASH_ROUNDS` is how often the service is killed.
 #![expect(clippy::arithmetic_side_effects, clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
 
 use core::time::Duration;
 use std::{
     collections::HashMap,
     env,
-    io::{self, BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
     thread,
     time::{Instant, SystemTime},
 };
 
+use child::{said, say};
 use common::{
     Log, NOW, Place, changed, disable, enable, found, logged, mint, open_postgres, open_sqlite, personal, revoke,
     rotate, stored,
@@ -171,9 +174,8 @@ struct Writer(Child);
 
 impl Writer {
     fn start(url: &str, round: usize) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "writer", "--ignored", "--nocapture"]).env(URL, url).env(ROUND, round.to_string());
-        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+        let mut command = child::test("writer");
+        Self(command.env(URL, url).env(ROUND, round.to_string()).stdin(Stdio::null()).spawn().unwrap())
     }
 
     /// Kills it some time after it said the first thing, and returns all that it said.
@@ -181,12 +183,11 @@ impl Writer {
         let mut output = BufReader::new(self.0.stdout.take().unwrap());
         let mut heard = Vec::new();
         // A thread hears on while this one sleeps: a full pipe would stop the writer at places of its own choice.
-        let (first, said) = std::sync::mpsc::channel();
+        let (first, is_first) = std::sync::mpsc::channel();
         let listener = thread::spawn(move || {
             let mut line = String::new();
             while output.read_line(&mut line).unwrap() > 0 {
-                // A line without an end was cut off.
-                if let Some(said) = line.strip_suffix('\n').and_then(|line| line.strip_prefix(SAYS)) {
+                if let Some(said) = said(&line) {
                     heard.push(said.to_owned());
                     let _ = first.send(());
                 }
@@ -194,7 +195,7 @@ impl Writer {
             }
             heard
         });
-        let _ = said.recv();
+        let _ = is_first.recv();
         thread::sleep(delay);
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -268,13 +269,6 @@ async fn write_hastily(store: impl KeyManagementStore<Error = StoreError, Receip
     }
 }
 
-/// Writes a line at once, and past the harness, which would keep it.
-fn say(line: core::fmt::Arguments<'_>) {
-    let mut output = io::stdout().lock();
-    output.write_all(format!("{SAYS}{line}\n").as_bytes()).unwrap();
-    output.flush().unwrap();
-}
-
 /// Up to 400 ms: some dozens of changes.
 fn random_delay() -> Duration {
     let nanoseconds = SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
@@ -288,5 +282,3 @@ const HASTY: &str = "hasty";
 const HOUR: Duration = Duration::from_secs(3600);
 const URL: &str = "KEYGATE_TEST_WRITER_URL";
 const ROUND: &str = "KEYGATE_TEST_WRITER_ROUND";
-/// The harness says things too, the first on the line of ours.
-const SAYS: &str = "@ ";
