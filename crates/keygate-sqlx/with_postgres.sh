@@ -60,7 +60,7 @@ with_port() {
 
 start() { # DATA PORT
     server "$bin/pg_ctl" -D "$directory/$1" -l "$directory/$1.log" -w start \
-        -o "-h 127.0.0.1 -p $2 -k $directory -c fsync=off -c max_connections=300"
+        -o "-h 127.0.0.1 -p $2 -k $directory -c max_connections=300"
 }
 
 # A pooler that takes any database of the server.
@@ -84,6 +84,8 @@ INI
 
 server "$bin/initdb" -D "$directory/data" -A trust -U postgres -E UTF8 --locale=C --no-sync \
     >"$directory/initdb.log" 2>&1 || { cat "$directory/initdb.log" >&2; exit 1; }
+# In the file, so that a program that counts syncs can switch them on.
+echo "fsync = off" >>"$directory/data/postgresql.conf"
 with_port start data
 primary=$port
 server "$bin/pg_basebackup" -D "$directory/standby" -d "host=127.0.0.1 port=$primary user=postgres" --checkpoint=fast \

@@ -18,14 +18,16 @@ mod common;
 #[path = "../tests/common/many.rs"]
 mod many;
 
+use core::time::Duration;
+
 use common::{NOW, Place, Server, on, personal, stored};
 use keygate::{
-    UnixTime,
+    KeyId, UnixTime,
     store::{KeyManagementStore, SecretSlot, Touch},
 };
 use keygate_sqlx::{PostgresStore, Settings};
 use many::{count, fill, id};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 const ACTIVE: usize = 10_000;
 /// Each process tells of the uses that it saw.
@@ -59,8 +61,8 @@ async fn measure(server: &Server, active: usize) {
 
     each(server, &mut connection, "a statement for each use, full pages", async |connection, minute| {
         for process in 0..PROCESSES {
-            for number in 1..=active {
-                let (id, at) = (id(number).to_string(), NOW.as_secs() + minute * 60 + process);
+            for id in in_use(active) {
+                let (id, at) = (id.to_string(), NOW.as_secs() + minute * 60 + process);
                 let sql = "UPDATE full_pages SET last_used_at = $2 WHERE id = $1 AND last_used_at IS DISTINCT FROM $2";
                 connection.execute(sqlx::query(sql).bind(id).bind(at)).await.unwrap();
             }
@@ -69,11 +71,13 @@ async fn measure(server: &Server, active: usize) {
     })
     .await;
 
-    let frugal = server.open_with(Settings::new(), false).await.unwrap();
     each(server, &mut connection, "as the store writes", async |_, minute| {
         let mut statements = 0;
         for process in 0..PROCESSES {
-            statements += touch(&frugal, active, minute * 60 + process).await;
+            let store = server.open_with(Settings::new(), false).await.unwrap();
+            statements += touch(&store, active, minute * 60 + process).await;
+            // A session that ends says what it wrote.
+            store.database().close().await;
         }
         statements
     })
@@ -83,8 +87,8 @@ async fn measure(server: &Server, active: usize) {
         let mut statements = 0;
         for process in 0..PROCESSES {
             let at = NOW.as_secs() + minute * 60 + process;
-            for numbers in (1..=active).collect::<Vec<_>>().chunks(1000) {
-                let ids: Vec<_> = numbers.iter().map(|number| id(*number).to_string()).collect();
+            for ids in in_use(active).collect::<Vec<_>>().chunks(1000) {
+                let ids: Vec<_> = ids.iter().map(KeyId::to_string).collect();
                 let sql = "UPDATE narrow SET last_used_at = $2 FROM unnest($1) AS touched (id) \
                      WHERE narrow.id = touched.id AND last_used_at < $2 - 59";
                 connection.execute(sqlx::query(sql).bind(ids).bind(at)).await.unwrap();
@@ -97,9 +101,14 @@ async fn measure(server: &Server, active: usize) {
     connection.close().await.unwrap();
 }
 
+/// Keys from all parts of the table.
+fn in_use(active: usize) -> impl Iterator<Item = KeyId> {
+    (1..=active).map(move |number| id(number * (count() / active)))
+}
+
 async fn touch(store: &PostgresStore, active: usize, seconds: i64) -> i64 {
     let used_at = UnixTime::from_secs(NOW.as_secs() + seconds);
-    let touches = (1..=active).map(|number| Touch::new(id(number), SecretSlot::Current, used_at)).collect();
+    let touches = in_use(active).map(|id| Touch::new(id, SecretSlot::Current, used_at)).collect();
     store.touch(touches, UnixTime::MAX).await.unwrap();
     // Up to 1,000 keys in each.
     active.div_ceil(1000) as i64
@@ -126,8 +135,9 @@ async fn each(
 
 /// Bytes of the log, and how often it was synced.
 async fn written(connection: &mut PgConnection) -> (i64, i64) {
-    tokio::time::sleep(core::time::Duration::from_millis(1500)).await;
-    let sql = AssertSqlSafe("SELECT pg_stat_force_next_flush(), wal_bytes::bigint, wal_sync FROM pg_stat_wal");
+    connection.execute(sqlx::raw_sql("SELECT pg_stat_force_next_flush()")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, wal_sync FROM pg_stat_wal";
     let row = connection.fetch_one(sqlx::raw_sql(sql)).await.unwrap();
-    (row.get(1), row.get(2))
+    (row.get(0), row.get(1))
 }

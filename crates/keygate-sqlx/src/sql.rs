@@ -29,8 +29,9 @@ pub(crate) const SET_SECRETS: &str = "UPDATE keygate_keys SET current_digest = $
 pub(crate) const END_PREVIOUS: &str = "UPDATE keygate_keys SET \
      previous_digest = NULL, previous_ends_at = NULL, previous_last_used_at = NULL WHERE id = $1";
 
+/// In the order of the index of what is not ended, or another one might be taken, and all that is ended be gone through.
 pub(crate) const LEFT: &str =
-    "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' LIMIT 1";
+    "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id LIMIT 1";
 
 pub(crate) const MAKE_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS keygate_schema \
      (part TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, oldest BIGINT NOT NULL)";

@@ -124,6 +124,18 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Ends a statement that takes too long, which would keep a thread and a connection from others, also where nobody waits
+    /// for it any more.
+    async fn read_in_time(&self, query: Query) -> Result<Vec<Row>, sqlx::Error> {
+        let mut connection = self.readers.acquire().await?;
+        let (started, limit) = (Instant::now(), self.settings.answer_limit);
+        // It stays until the next statement brings its own, so this is no way for connections of the service.
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || started.elapsed() < limit);
+        rows(&mut *connection, query, self.prefix()).await
+    }
+}
+
 /// Makes an empty file, which is a database without tables; a file that is there stays as it is.
 fn make(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
@@ -152,7 +164,7 @@ async fn connect_writer(options: SqliteConnectOptions, settings: &Settings) -> R
     let started = Instant::now();
     loop {
         match pool(1, settings).connect_with(options.clone()).await {
-            Err(error) if is_busy(&error) && started.elapsed() < settings.answer_limit => sleep(RETRY).await,
+            Err(error) if code(&error) == Some(BUSY) && started.elapsed() < settings.answer_limit => sleep(RETRY).await,
             answer => return answer,
         }
     }
@@ -175,7 +187,15 @@ impl Database for Sqlite {
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        rows(&self.readers, query, self.prefix()).await.map_err(|error| self.place.failed(error))
+        let answer = if self.is_shared {
+            rows(&self.readers, query, self.prefix()).await
+        } else {
+            self.read_in_time(query).await
+        };
+        answer.map_err(|error| match code(&error) {
+            Some(INTERRUPTED) => StoreError::TimedOut(self.place.clone()),
+            _ => self.place.failed(error),
+        })
     }
 
     async fn begin(&self, _limit: Option<Duration>) -> Result<Open, StoreError> {
@@ -216,10 +236,10 @@ async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefi
     Ok(rows.iter().map(Row::new).collect())
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY and its extended forms have 5 in the lowest byte.
+/// Returns what SQLite answered, without what an extended form adds to it.
+fn code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
+    code.map(|code| code & 0xff)
 }
 
 impl fmt::Debug for Sqlite {
@@ -231,5 +251,9 @@ impl fmt::Debug for Sqlite {
 const RETRY: Duration = Duration::from_millis(20);
 /// Each is a thread; reading is mostly from memory.
 const READERS: u32 = 4;
+/// Some hundred microseconds.
+const STEPS: i32 = 10_000;
+const BUSY: u32 = 5;
+const INTERRUPTED: u32 = 9;
 /// How SQLite writes `synchronous = FULL`.
 const FULL: i64 = 2;

@@ -14,14 +14,23 @@ mod common;
 mod many;
 
 use common::{File, NOW, Place, Server, found, manager, on, page, personal, questions, stored};
-use core::{num::NonZeroU16, time::Duration};
-use keygate::{
-    RevocationCause, System, UnixTime,
-    store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, SecretSlot, StatusFilter, Touch},
+use core::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
-use keygate_sqlx::{Settings, StoreError};
+use std::sync::Arc;
+
+use keygate::{
+    Owner, RevocationCause, System, UnixTime,
+    store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, SecretSlot, StatusFilter, Touch},
+};
+use keygate_sqlx::{Settings, Sqlite, SqliteStore, StoreError};
 use many::{count, fill, id};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{
+    ConnectOptions, Connection, Row,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
 use tokio::time::Instant;
 
 /// What the server has read by going through the tables of keys and events, and written to its log.
@@ -53,13 +62,89 @@ where
         }
     }
     query.after = None;
-    query.filter.status = Some(StatusFilter::NotRevoked);
-    assert!(!store.list(KeysOf::All, query).await.unwrap().records.is_empty());
+    let mut filters = [query.filter; 4];
+    filters[0].status = Some(StatusFilter::NotRevoked);
+    filters[1].never_used = true;
+    filters[2].not_used_since = Some(UnixTime::MAX);
+    filters[3].never_ends = true;
+    for filter in filters {
+        query.filter = filter;
+        assert!(!store.list(KeysOf::All, query).await.unwrap().records.is_empty());
+    }
     let revision = store.changes_since(None).await.unwrap().revision();
     let _ = store.changes_since(Some(revision)).await.unwrap();
     for query in questions(id(1)) {
         let _ = store.events(&query).await.unwrap();
     }
+}
+
+async fn end_all<S>(store: &S, owner: Owner) -> usize
+where
+    S: KeyManagementStore<Error = StoreError, Receipt = Logged> + Clone,
+{
+    let system = System::new("test").unwrap();
+    manager(store.clone()).revoke_all(&system, owner, RevocationCause::Leaked).await.unwrap().len()
+}
+
+/// What has to go through all keys ends in time, also where nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_long_search_in_a_file_ends_in_time() {
+    on(async |file: &File| {
+        let template = stored(&file.open().await, personal("many"), "template").await;
+        fill(file, template.id()).await;
+        let limit = Duration::from_millis(1);
+        let settings = Settings::new().with_answer_limit(limit).with_max_connections(NonZeroU32::MIN);
+        let store = file.open_with(settings, false).await.unwrap();
+        let mut query = ListQuery::new();
+        query.filter.ends_before = Some(UnixTime::MIN);
+        let answer = store.list(KeysOf::All, query).await;
+        assert!(matches!(answer, Err(StoreError::TimedOut(_))), "{answer:?}");
+        assert!(store.find(id(1)).await.unwrap().is_some());
+    })
+    .await;
+}
+
+/// Each question takes a bounded number of steps of SQLite's machine, however many keys there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn finds_by_index_in_a_file() {
+    on(async |file: &File| {
+        let template = stored(&file.open().await, personal("many"), "template").await;
+        fill(file, template.id()).await;
+        let steps = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&steps);
+        let pool = SqlitePoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+            let counter = Arc::clone(&counter);
+            Box::pin(async move {
+                connection.lock_handle().await?.set_progress_handler(STEPS, move || {
+                    counter.fetch_add(STEPS.unsigned_abs().into(), Ordering::Relaxed);
+                    true
+                });
+                Ok(())
+            })
+        });
+        let pool = pool.connect_with(SqliteConnectOptions::new().filename(file.path())).await.unwrap();
+        let store = SqliteStore::open(&Sqlite::from_pool(pool, Settings::new()).await.unwrap()).await.unwrap();
+        let (many, few) = (personal("many").owner(), personal("user-7").owner());
+        for number in 1..200 {
+            assert!(store.find(id(number)).await.unwrap().is_some());
+        }
+        asks(&store, KeysOf::Owner(many.clone())).await;
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 500_000, "{taken} steps");
+        let touches = vec![Touch::new(id(1), SecretSlot::Current, NOW)];
+        store.touch(touches, UnixTime::MAX).await.unwrap();
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 1_000, "{taken} steps for a touch");
+        for owner in [few, many] {
+            let ended = end_all(&store, owner.clone()).await;
+            let taken = steps.swap(0, Ordering::Relaxed);
+            println!("size: SQLite: {} steps for each of {ended} keys to be ended", taken / ended as u64);
+            assert_eq!(end_all(&store, owner).await, 0);
+            let taken = steps.swap(0, Ordering::Relaxed);
+            assert!(taken < 1_000, "{taken} steps to find out that {ended} keys are ended");
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -113,6 +198,13 @@ async fn finds_by_index_and_touches_in_place() {
         // Where all rows of a page are written at once, there is room for some, and for more once old versions are cleaned up.
         assert!(hot * 2 > updated, "{hot} of {updated}");
         connection.close().await.unwrap();
+
+        let (read, _) = read_and_written(server).await;
+        for owner in ["user-7", "many"] {
+            assert!(end_all(&store, personal(owner).owner()).await > 0);
+        }
+        let (read_after, _) = read_and_written(server).await;
+        assert!(read_after - read < 1000, "{} rows were gone through to end keys", read_after - read);
     })
     .await;
 }
@@ -123,17 +215,16 @@ async fn ends_all_keys_of_one_owner<P: Place>(place: &P) {
     fill(place, template.id()).await;
     let started = Instant::now();
     let owner = personal("many").owner();
-    let system = System::new("test").unwrap();
-    let ended = manager(store.clone()).revoke_all(&system, owner.clone(), RevocationCause::Leaked).await.unwrap();
-    println!("size: {}: {} of {} keys ended in {:?}", P::NAME, ended.len(), count(), started.elapsed());
-    assert_eq!(ended.len(), count() / 10 * 3 + 1);
+    let ended = end_all(&store, owner.clone()).await;
+    println!("size: {}: {ended} of {} keys ended in {:?}", P::NAME, count(), started.elapsed());
+    assert_eq!(ended, count() / 10 * 3 + 1);
     let mut left = ListQuery::new();
     left.filter.status = Some(StatusFilter::NotRevoked);
     left.limit = NonZeroU16::MIN;
     assert!(store.list(KeysOf::Owner(owner), left).await.unwrap().records.is_empty());
     // Each with its event.
-    assert_eq!(store.changes_since(None).await.unwrap().revision().number(), ended.len() as u64 + 1);
-    let last = common::Log::events(&store, &page(Some(ended.len() as u64), 5)).await.unwrap();
+    assert_eq!(store.changes_since(None).await.unwrap().revision().number(), ended as u64 + 1);
+    let last = common::Log::events(&store, &page(Some(ended as u64), 5)).await.unwrap();
     assert_eq!(last.len(), 1);
 }
 
@@ -142,3 +233,6 @@ async fn ends_all_keys_of_one_owner_in_both() {
     on(async |file: &File| ends_all_keys_of_one_owner(file).await).await;
     on(async |server: &Server| ends_all_keys_of_one_owner(server).await).await;
 }
+
+/// How many steps pass before they are counted.
+const STEPS: i32 = 10;
