@@ -113,6 +113,7 @@ impl<D: Database> SqlStore<D> {
             page.with(query.kind.map(str::to_owned)).with(query.from).with(query.until)
         };
         let rows = self.database.read(match &query.events_of {
+            EventsOf::All if query.from.is_some() || query.until.is_some() => page(statements.in_time),
             EventsOf::All => page(statements.all),
             EventsOf::ActingKey(id) => page(statements.by_key).with(*id),
             EventsOf::ActingUser(user) => page(statements.by_user).with(user.as_str()),

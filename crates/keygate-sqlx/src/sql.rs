@@ -80,6 +80,8 @@ pub(crate) struct Dialect {
 /// Statements that read a page of the log in one order.
 pub(crate) struct Events {
     pub(crate) all: &'static str,
+    /// Of a time that has a beginning, an end or both.
+    pub(crate) in_time: &'static str,
     pub(crate) by_key: &'static str,
     pub(crate) by_user: &'static str,
     pub(crate) of_key: &'static str,
@@ -126,18 +128,39 @@ macro_rules! list {
     };
 }
 
+/// Where in the log the events of a time begin or end, by the index of times alone: they are not quite in the order of their
+/// times. A plus keeps the databases from going through the log in its own order instead.
+macro_rules! in_time {
+    ($end:literal, $beyond:literal) => {
+        concat!(
+            "(SELECT ",
+            $end,
+            "(+sequence) FROM keygate_events WHERE at >= COALESCE($4, CAST('-9223372036854775808' AS BIGINT)) \
+             AND at <= COALESCE($5, CAST('9223372036854775807' AS BIGINT)) AND +",
+            $beyond,
+            ")"
+        )
+    };
+}
+
 /// What each page of the log has in common.
 macro_rules! events {
     ($primary:literal, $beyond:literal, $order:literal) => {
         Events {
             all: events!(@ $primary, "", $beyond, $order),
+            in_time: events!(
+                @ $primary,
+                concat!("sequence >= ", in_time!("min", $beyond), " AND sequence <= ", in_time!("max", $beyond), " AND +"),
+                $beyond,
+                $order
+            ),
             by_key: events!(@ $primary, "actor_key = $6 AND ", $beyond, $order),
             by_user: events!(@ $primary, "actor_user = $6 AND ", $beyond, $order),
             of_key: events!(@ $primary, "key_id = $6 AND ", $beyond, $order),
             of_owner: events!(@ $primary, "owner_kind = $6 AND owner_id = $7 AND ", $beyond, $order),
         }
     };
-    (@ $primary:literal, $events_of:literal, $beyond:literal, $order:literal) => {
+    (@ $primary:literal, $events_of:expr, $beyond:literal, $order:literal) => {
         concat!(
             "SELECT sequence, event FROM keygate_events WHERE ",
             $primary,

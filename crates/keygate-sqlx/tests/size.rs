@@ -13,7 +13,7 @@ mod common;
 #[path = "common/many.rs"]
 mod many;
 
-use common::{File, NOW, Place, Server, found, manager, on, page, personal, questions, stored};
+use common::{File, NOW, Place, Server, found, manager, mint, on, page, personal, questions, stored};
 use core::{
     num::{NonZeroU16, NonZeroU32},
     sync::atomic::{AtomicU64, Ordering},
@@ -22,10 +22,10 @@ use core::{
 use std::sync::Arc;
 
 use keygate::{
-    Owner, RevocationCause, System, UnixTime,
+    Owner, RevocationCause, System, UnixTime, Validity,
     store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, SecretSlot, StatusFilter, Touch},
 };
-use keygate_sqlx::{Settings, Sqlite, SqliteStore, StoreError};
+use keygate_sqlx::{LogQuery, Settings, Sqlite, SqliteStore, StoreError};
 use many::{count, fill, id};
 use sqlx::{
     ConnectOptions, Connection, Row,
@@ -42,6 +42,16 @@ async fn read_and_written(server: &Server) -> (i64, i64) {
     let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     (row.get(0), row.get(1))
+}
+
+/// How many entries of indices of the events the server has read.
+async fn indexed(server: &Server) -> i64 {
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let mut connection = server.options.connect().await.unwrap();
+    let sql = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'keygate_events'";
+    let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    row.get(0)
 }
 
 async fn asks<S>(store: &S, many: KeysOf)
@@ -84,6 +94,19 @@ where
 {
     let system = System::new("test").unwrap();
     manager(store.clone()).revoke_all(&system, owner, RevocationCause::Leaked).await.unwrap().len()
+}
+
+/// Adds a late event, and asks for those of its time and later, and for those of a time before all of them.
+async fn early_and_late<S>(store: &S) -> [LogQuery; 2]
+where
+    S: KeyManagementStore<Error = StoreError, Receipt = Logged>,
+{
+    let [early, late] = [-100, 100].map(|seconds| UnixTime::from_secs(NOW.as_secs() + seconds));
+    let key = mint(personal("late"), "key", Validity::NEVER_EXPIRES, late);
+    assert_eq!(store.insert(key).await.unwrap(), Ok(Logged));
+    let (mut before, mut since) = (LogQuery::new(), LogQuery::new());
+    (before.until, since.from) = (Some(early), Some(late));
+    [before, since]
 }
 
 /// What has to go through all keys ends in time, also where nobody waits for it.
@@ -131,10 +154,6 @@ async fn finds_by_index_in_a_file() {
         asks(&store, KeysOf::Owner(many.clone())).await;
         let taken = steps.swap(0, Ordering::Relaxed);
         assert!(taken < 500_000, "{taken} steps");
-        let touches = vec![Touch::new(id(1), SecretSlot::Current, NOW)];
-        store.touch(touches, UnixTime::MAX).await.unwrap();
-        let taken = steps.swap(0, Ordering::Relaxed);
-        assert!(taken < 1_000, "{taken} steps for a touch");
         for owner in [few, many] {
             let ended = end_all(&store, owner.clone()).await;
             let taken = steps.swap(0, Ordering::Relaxed);
@@ -143,6 +162,29 @@ async fn finds_by_index_in_a_file() {
             let taken = steps.swap(0, Ordering::Relaxed);
             assert!(taken < 1_000, "{taken} steps to find out that {ended} keys are ended");
         }
+        let revision = store.changes_since(None).await.unwrap().revision();
+        let _ = store.changes_since(Some(revision)).await.unwrap();
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 1_000, "{taken} steps for the feed");
+        assert!(common::Log::events(&store, &page(Some(revision.number() - 1), 100)).await.unwrap().len() == 1);
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 1_000, "{taken} steps for the last page of the log");
+        let queries = early_and_late(&store).await;
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 1_000, "{taken} steps for a key");
+        for (expected, query) in queries.into_iter().enumerate() {
+            let found = common::Log::events(&store, &query).await.unwrap();
+            assert_eq!(found.len(), expected);
+            let taken = steps.swap(0, Ordering::Relaxed);
+            assert!(taken < 1_000, "{taken} steps for {query:?}");
+        }
+        asks(&store, KeysOf::Owner(personal("many").owner())).await;
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 500_000, "{taken} steps");
+        let touches = vec![Touch::new(id(1), SecretSlot::Current, NOW), Touch::new(id(6), SecretSlot::Current, NOW)];
+        store.touch(touches, UnixTime::MAX).await.unwrap();
+        let taken = steps.swap(0, Ordering::Relaxed);
+        assert!(taken < 1_000, "{taken} steps for touches");
     })
     .await;
 }
@@ -205,6 +247,13 @@ async fn finds_by_index_and_touches_in_place() {
         }
         let (read_after, _) = read_and_written(server).await;
         assert!(read_after - read < 1000, "{} rows were gone through to end keys", read_after - read);
+        server.execute("VACUUM ANALYZE keygate_events").await.unwrap();
+        for (expected, query) in early_and_late(&store).await.into_iter().enumerate() {
+            let before = indexed(server).await;
+            assert_eq!(store.events(&query).await.unwrap().len(), expected);
+            let read = indexed(server).await - before;
+            assert!(read < 1000, "{read} entries were gone through for {query:?}");
+        }
     })
     .await;
 }
