@@ -1,7 +1,11 @@
 //! SQLite.
 
 use core::{fmt, num::NonZeroU32, time::Duration};
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{self, Path},
+    sync::Arc,
+};
 
 use sqlx::{
     AssertSqlSafe, Executor, SqliteExecutor, SqlitePool,
@@ -65,6 +69,8 @@ impl Sqlite {
 
     async fn connect(path: &Path, settings: Settings) -> Result<Self, OpenError> {
         let place = Place::new(format!("SQLite file `{}`", path.display()));
+        // SQLite takes a name that begins with `file:` for an address, and another one for memory; none begins with a slash.
+        let path = path::absolute(path).map_err(|source| OpenError::File { path: path.into(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(settings.answer_limit)

@@ -1,5 +1,7 @@
 //! Opening, which services do in tasks, in several processes at once, and closing.
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
 
 use common::{NOW, open_sqlite, personal, stored};
@@ -47,6 +49,38 @@ async fn makes_files_for_its_user_alone() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     open_sqlite(&path).await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+/// What SQLite would read as the name of something else than a file, for which keys are gone when the process ends.
+#[cfg(unix)]
+const STRANGE_NAMES: [&str; 2] = [":memory:", "file:keys.db?mode=memory&cache=shared"];
+
+#[cfg(unix)]
+#[tokio::test]
+async fn takes_a_path_for_a_path() {
+    let directory = tempfile::tempdir().unwrap();
+    // Where names are relative, in a process of its own.
+    let status = child::test("stores_under_strange_names").current_dir(directory.path()).status().unwrap();
+    assert!(status.success());
+    for name in STRANGE_NAMES {
+        let database = Sqlite::open(directory.path().join(name), Settings::new()).await.unwrap();
+        let store = SqliteStore::open(&database).await.unwrap();
+        assert_eq!(store.events(&LogQuery::new()).await.unwrap().len(), 1, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+#[ignore = "a process of the other test"]
+async fn stores_under_strange_names() {
+    if std::env::current_dir().unwrap().join("Cargo.toml").exists() {
+        return;
+    }
+    for name in STRANGE_NAMES {
+        let store = open_sqlite(name.as_ref()).await.unwrap();
+        stored(&store, personal("ada"), "laptop").await;
+        store.database().close().await.unwrap();
+    }
 }
 
 /// A path that is wrong by one letter would otherwise be a store in which no key is.

@@ -1,5 +1,6 @@
 //! Tests that run as processes of their own, and what they say to the one that started them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses some of it")]
 
 use std::{
     env,
