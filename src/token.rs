@@ -235,7 +235,13 @@ pub(crate) fn runs<'i, 't>(
     issuers: impl Iterator<Item = &'i Issuer> + Clone,
     text: &'t [u8],
 ) -> impl Iterator<Item = (&'i Issuer, &'t [u8])> {
-    let kinds = core::iter::successors(skeleton(text, 0), |kind| skeleton(text, kind.saturating_add(1)));
+    let mut from = 0;
+    // Not `successors`, which would search on before what was found is looked at.
+    let kinds = core::iter::from_fn(move || {
+        let kind = skeleton(text, from)?;
+        from = kind.saturating_add(1);
+        Some(kind)
+    });
     let shapes = kinds.filter(|kind| match text.get(*kind..).and_then(<[u8]>::split_first_chunk) {
         Some(([_, version, b'_'], rest)) => {
             let length = Token::LENGTH_AFTER_ISSUER.saturating_sub(HEAD_LENGTH);
