@@ -4,6 +4,7 @@
 //!   where, and what to switch on for it.
 //! - [`store`]: choose or write a store, a feed and a directory, and put a cache in front.
 //! - [`operating`]: poolers, replicas, backups, several processes, and what to watch.
+//! - [`cookbook`]: short recipes by title.
 //! - [`rotation`], [`leaks`], [`migration`]: what to do when a secret changes, leaks, or comes from another system.
 //! - [`threat_model`]: what is defended, and what is your part. [`token_format`]: the format, for other implementations.
 
@@ -47,3 +48,11 @@ pub mod operating {}
 #[cfg(any(not(doctest), feature = "memory"))]
 #[doc = include_str!("docs/migration.md")]
 pub mod migration {}
+
+#[cfg(any(not(doctest), all(feature = "cache", feature = "memory", feature = "tower")))]
+#[cfg_attr(
+    not(all(feature = "cache", feature = "tower")),
+    expect(rustdoc::broken_intra_doc_links, reason = "see above")
+)]
+#[doc = include_str!("docs/cookbook.md")]
+pub mod cookbook {}
