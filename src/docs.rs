@@ -1,7 +1,8 @@
 //! Guides that belong to no single item.
 //!
-//! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`clients`]: which client sends its key
-//!   where, and what to switch on for it.
+//! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`other_servers`]: without `tower`.
+//!   [`answers`], [`streams`], [`audit`]: what clients are answered, what outlives a request, and the log.
+//! - [`clients`]: which client sends its key where, and what to switch on for it.
 //! - [`store`]: choose or write a store, a feed and a directory, and put a cache in front.
 //! - [`operating`]: poolers, replicas, backups, several processes, and what to watch.
 //! - [`cookbook`]: short recipes by title.
@@ -32,6 +33,26 @@ pub mod clients {}
 #[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]
 #[doc = include_str!("docs/service.md")]
 pub mod service {}
+
+#[cfg(any(not(doctest), all(feature = "memory", feature = "tower")))]
+#[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]
+#[doc = include_str!("docs/other_servers.md")]
+pub mod other_servers {}
+
+#[cfg(any(not(doctest), all(feature = "memory", feature = "tower")))]
+#[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]
+#[doc = include_str!("docs/answers.md")]
+pub mod answers {}
+
+#[cfg(any(not(doctest), all(feature = "memory", feature = "tower")))]
+#[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]
+#[doc = include_str!("docs/streams.md")]
+pub mod streams {}
+
+#[cfg(any(not(doctest), all(feature = "memory", feature = "tower")))]
+#[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]
+#[doc = include_str!("docs/audit.md")]
+pub mod audit {}
 
 #[cfg(any(not(doctest), all(feature = "cache", feature = "conformance")))]
 #[cfg_attr(
