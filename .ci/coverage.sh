@@ -12,10 +12,11 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 
 # The tools have to be of the compiler's LLVM.
 if [ ! -x "$llvm/llvm-cov" ]; then
+    .ci/may_install.sh "with apt-get: llvm-22" || { echo "coverage: left out"; exit; }
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends llvm-22 >/dev/null
 fi
-tools=$(.ci/tool.sh cargo-llvm-cov 0.9.1)
+tools=$(.ci/tool.sh cargo-llvm-cov 0.9.1) || { echo "coverage: left out"; exit; }
 export PATH=$PATH:$tools LLVM_COV=$llvm/llvm-cov LLVM_PROFDATA=$llvm/llvm-profdata CARGO_TARGET_DIR=$target/coverage
 what=(-p keygate --all-features --lib --tests --ignore-filename-regex '(examples|tests)/')
 case ${1:-} in

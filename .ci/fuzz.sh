@@ -20,8 +20,8 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
     echo "fuzz: no nightly toolchain: the corpora are replayed, and nothing new is tried"
     exit
 fi
-PATH=$PATH:$(.ci/tool.sh cargo-fuzz 0.13.2)
-export PATH
+tools=$(.ci/tool.sh cargo-fuzz 0.13.2) || { echo "fuzz: left out"; exit; }
+export PATH=$PATH:$tools
 cargo +nightly fuzz build
 
 fuzz() {

@@ -42,7 +42,7 @@ package() {
 # Licences, duplicates and sources. Advisories need a database, which is not here.
 dependencies() {
     local deny
-    deny=$(.ci/tool.sh cargo-deny 0.20.2)/cargo-deny
+    deny=$(.ci/tool.sh cargo-deny 0.20.2)/cargo-deny || { echo "releases: licences are left out"; return; }
     # A tree of its own, or cargo would look for the workspace around it.
     rm -rf "$target/packed"
     cp -r "$packed" "$target/packed"
@@ -81,7 +81,7 @@ public_api() {
         return
     fi
     local tools now=$target/public_api.txt foreign
-    tools=$(.ci/tool.sh cargo-public-api 0.52.0)
+    tools=$(.ci/tool.sh cargo-public-api 0.52.0) || { echo "releases: the public API is left out"; return; }
     PATH=$PATH:$tools CARGO_TARGET_DIR=$target/nightly \
         cargo +nightly public-api --package keygate --all-features -sss >"$now" 2>"$now.log" || {
         cat "$now.log" >&2
@@ -105,13 +105,14 @@ public_api() {
 
 # Nothing to compare with before the first release; from then on, with the newest tag.
 semver() {
-    local tag
+    local tag tools
     tag=$(git tag --list 'v[0-9]*' --sort=-v:refname | head -n 1)
     if [ -z "$tag" ]; then
         echo "releases: there is no release yet to compare with"
         return
     fi
-    PATH=$PATH:$(.ci/tool.sh cargo-semver-checks 0.51.0) cargo semver-checks --package keygate --baseline-rev "$tag"
+    tools=$(.ci/tool.sh cargo-semver-checks 0.51.0) || { echo "releases: the comparison is left out"; return; }
+    PATH=$PATH:$tools cargo semver-checks --package keygate --baseline-rev "$tag"
 }
 
 powerset() {

@@ -5,6 +5,7 @@
 #   .ci/toolchain.sh 1.96    with the source of the standard library, which some sanitizers need to be built in
 #
 # The packages are only unpacked, not installed: they would replace the system's compiler. What is there is used again.
+# Outside of CI it asks first.
 set -euo pipefail
 
 series=$1
@@ -56,7 +57,7 @@ fi
 if ! works && [ -x "$cache/usr/bin/rustc" ]; then
     rustup toolchain link "$toolchain" "$cache/usr" >&2 || true
 fi
-if ! works; then
+if ! works && "$(dirname "$0")/may_install.sh" "Rust $series of Debian, unpacked into $cache"; then
     # A process of its own: in a function behind `||` bash would ignore `set -e`.
     "$0" "$series" --fetch >&2 || true
 fi

@@ -29,6 +29,7 @@ thread() {
     toolchain=$(.ci/toolchain.sh 1.96)
     [ "$toolchain" != none ]
     if ! command -v clang-22 >/dev/null; then
+        .ci/may_install.sh "with apt-get: clang-22 libclang-rt-22-dev" || exit 3
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang-22 libclang-rt-22-dev >/dev/null
     fi
