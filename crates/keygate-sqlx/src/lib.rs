@@ -87,7 +87,7 @@
 //! - **A gone database is an error soon.** PostgreSQL: a connection is waited for two seconds, and an answer, or all those
 //!   of a transaction, four ([`Settings`]), whether the server refuses, has ended or has fallen silent. Connections that
 //!   broke are replaced, so nothing has to be restarted when the server comes back. Closing is bounded too. SQLite: a lock
-//!   is waited for as long as for an answer.
+//!   is waited for as long as for an answer, and a search that takes longer is ended, unless the pool is the service's own.
 //!
 //! The log grows for ever. Events can be taken away at its beginning, by the service's own statement: the feed then answers
 //! "everything" to a revision from before what is left.

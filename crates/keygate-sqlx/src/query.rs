@@ -23,6 +23,12 @@ impl Query {
         Self { sql, values: Vec::new() }
     }
 
+    /// Returns `true` if it is this statement.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn is(&self, sql: &str) -> bool {
+        self.sql == sql
+    }
+
     pub(crate) fn with(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self

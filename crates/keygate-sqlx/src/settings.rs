@@ -143,8 +143,8 @@ impl Settings {
     /// Sets by how much a last use must move to be written, in whole seconds: a minute unless it is set.
     ///
     /// Each process tells of a use of a key once a minute. With the same interval here, the use is written once for all of
-    /// them, and not once for each. A stored last use may be earlier than the last use by as much; the first use of a secret
-    /// is always written. With [`Duration::ZERO`] each use that is told of is written, as the conformance suite expects.
+    /// them, and not once for each. A stored last use may be earlier than the last use by as much; the first use of a key is
+    /// always written. With [`Duration::ZERO`] each use that is told of is written, as the conformance suite expects.
     #[must_use]
     pub const fn with_touch_interval(mut self, interval: Duration) -> Self {
         self.touch_interval = interval;

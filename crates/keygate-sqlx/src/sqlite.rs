@@ -136,9 +136,11 @@ impl Sqlite {
     async fn read_in_time(&self, query: Query) -> Result<Vec<Row>, sqlx::Error> {
         let mut connection = self.readers.acquire().await?;
         let (started, limit) = (Instant::now(), self.settings.answer_limit);
-        // It stays until the next statement brings its own, so this is no way for connections of the service.
+        // It stays where nobody waits for the end, so this is no way for connections of the service.
         connection.lock_handle().await?.set_progress_handler(STEPS, move || started.elapsed() < limit);
-        rows(&mut *connection, query, self.prefix()).await
+        let answer = rows(&mut *connection, query, self.prefix()).await;
+        connection.lock_handle().await?.remove_progress_handler();
+        answer
     }
 }
 
@@ -193,14 +195,19 @@ impl Database for Sqlite {
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        let answer = if self.is_shared {
-            rows(&self.readers, query, self.prefix()).await
+        let is_interrupted = |error: &sqlx::Error| code(error) == Some(INTERRUPTED);
+        // A key is found in no time, and is asked for with each request. The bound of a search that nobody waited for may
+        // still be there, and end it.
+        let answer = if self.is_shared || query.is(sql::SQLITE.reads.find) {
+            match rows(&self.readers, query.clone(), self.prefix()).await {
+                Err(error) if !self.is_shared && is_interrupted(&error) => self.read_in_time(query).await,
+                answer => answer,
+            }
         } else {
             self.read_in_time(query).await
         };
-        answer.map_err(|error| match code(&error) {
-            Some(INTERRUPTED) => StoreError::TimedOut(self.place.clone()),
-            _ => self.place.failed(error),
+        answer.map_err(|error| {
+            if is_interrupted(&error) { StoreError::TimedOut(self.place.clone()) } else { self.place.failed(error) }
         })
     }
 
