@@ -1,6 +1,6 @@
 //! What handlers share, and how the routes are put behind keygate.
 
-use core::sync::atomic::Ordering;
+use core::{sync::atomic::Ordering, time::Duration};
 use std::sync::Arc;
 
 use axum::{
@@ -25,7 +25,7 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     trace::TraceLayer,
 };
-use tracing::info_span;
+use tracing::{Span, debug, info, info_span};
 
 use crate::{
     api,
@@ -143,13 +143,28 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), count))
         .layer(limits)
         .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-            // The path, and not the target: a query may hold what is nobody's business.
-            info_span!("request", id, method = %request.method(), path = request.uri().path())
-        }))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(|request: &Request| {
+                    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+                    // The path, and not the target: a query may hold what is nobody's business.
+                    info_span!("request", id, method = %request.method(), path = request.uri().path())
+                })
+                .on_response(told)
+                .on_failure(()),
+        )
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(axum::middleware::map_request(edge::forget_request_id))
+}
+
+/// Tells how a request was answered, in the span that has its id: those that came through are too many.
+fn told(response: &Response, latency: Duration, _: &Span) {
+    let (status, ms) = (response.status(), latency.as_millis() as u64);
+    if status.is_client_error() || status.is_server_error() {
+        info!(status = status.as_u16(), ms, "answered");
+    } else {
+        debug!(status = status.as_u16(), ms, "answered");
+    }
 }
 
 /// Counts requests, also where the client goes away.

@@ -183,8 +183,13 @@ fn read_file(file: PathBuf) -> Result<Options, ConfigError> {
     };
     toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.lines().count().max(1);
-        let message = error.message().lines().next().unwrap_or_default().to_owned();
+        let line = before.matches('\n').count().saturating_add(1);
+        let message = error.message().lines().next().unwrap_or_default();
+        // The value that has another type may be a password.
+        let message = match message.split_once(", expected ") {
+            Some((start, expected)) if start.starts_with("invalid") => format!("expected {expected}"),
+            _ => message.to_owned(),
+        };
         ConfigError::File { file, line, message }
     })
 }

@@ -5,7 +5,8 @@ use core::{
     time::Duration,
 };
 use std::{
-    fs, io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,7 +23,7 @@ use keygate_sqlx::{
     LogQuery, LoggedEvent, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory,
     SqliteStore, StoreError,
 };
-use sqlx::{AssertSqlSafe, Executor, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::config::Storage;
 
@@ -86,6 +87,8 @@ pub(crate) enum DatabaseError {
     Folder(PathBuf, #[source] io::Error),
     #[error("`{0}` is a database of another program")]
     Foreign(PathBuf),
+    #[error("another server uses the folder `{0}`")]
+    InUse(PathBuf),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the tables of the gateway cannot be made")]
@@ -93,10 +96,14 @@ pub(crate) enum DatabaseError {
 }
 
 impl Database {
-    /// Opens the database, and makes what is missing of its tables.
-    pub(crate) async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
+    /// Opens the database, and makes what is missing of its tables. A folder is locked for as long as its lock is open.
+    pub(crate) async fn open(storage: &Storage) -> Result<(Self, Option<File>), DatabaseError> {
         match storage {
-            Storage::Folder(folder) => Self::open_file(folder).await,
+            Storage::Folder(folder) => {
+                make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
+                let lock = lock(folder)?;
+                Ok((Self::open_file(folder).await?, Some(lock)))
+            }
             Storage::Postgres(url) => {
                 let database = Postgres::connect(url, Settings::new()).await?;
                 PostgresStore::migrate(&database).await?;
@@ -106,18 +113,19 @@ impl Database {
                 transaction.execute("SELECT pg_advisory_xact_lock(8142607)").await?;
                 transaction.execute(sqlx::raw_sql(TABLES)).await?;
                 transaction.commit().await?;
-                Ok(Self::Postgres(PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?))
+                let (keys, users) = (PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?);
+                Ok((Self::Postgres(keys, users), None))
             }
         }
     }
 
     async fn open_file(folder: &Path) -> Result<Self, DatabaseError> {
-        make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
         let file = folder.join("keygate.sqlite");
-        let database = Sqlite::create(&file, Settings::new()).await?;
-        if is_foreign(database.pool()).await? {
+        // What cannot be read is told by the one who opens it.
+        if file.exists() && is_foreign(&file).await.unwrap_or(false) {
             return Err(DatabaseError::Foreign(file));
         }
+        let database = Sqlite::create(&file, Settings::new()).await?;
         SqliteStore::migrate(&database).await?;
         SqliteDirectory::migrate(&database).await?;
         database.pool().execute(sqlx::raw_sql(TABLES)).await?;
@@ -158,11 +166,29 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Returns `true` if the file has tables, and none of ours.
-async fn is_foreign(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+/// Locks the folder for this process, until it ends in whatever way: each server takes the file for its own.
+fn lock(folder: &Path) -> Result<File, DatabaseError> {
+    let failed = |error| DatabaseError::Folder(folder.into(), error);
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(folder.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse(folder.into())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Returns `true` if the file has tables, and none of ours. It is only read.
+async fn is_foreign(file: &Path) -> Result<bool, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(file).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
     let count =
         "SELECT count(*), count(*) FILTER (WHERE name = 'keygate_schema') FROM sqlite_schema WHERE type = 'table'";
-    let (tables, ours): (i64, i64) = sqlx::query_as(count).fetch_one(pool).await?;
+    let (tables, ours): (i64, i64) = sqlx::query_as(count).fetch_one(&mut connection).await?;
+    connection.close().await?;
     Ok(tables > 0 && ours == 0)
 }
 

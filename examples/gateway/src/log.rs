@@ -37,7 +37,7 @@ impl Log {
             .json()
             .flatten_event(true)
             .with_span_list(false)
-            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn")))
             .with_writer(move || scanner.writer(writer.clone()))
             .init();
         (Self(log), guard)

@@ -16,8 +16,8 @@
 //! | `/metrics` | numbers of the models that a key may see |
 //! | `/healthz`, `/readyz` | whether the process serves, and whether keys can be checked |
 //!
-//! Changes of keys and their events are in the database. Requests, refusals and failures go to standard error, one JSON
-//! object a line. SIGTERM and SIGINT end the server: streams are told, requests have five seconds, and what is left to
+//! Changes of keys and their events are in the database. Refusals, failures, and requests that were answered with either go
+//! to standard error, one JSON object a line; with `RUST_LOG=keygate_gateway=debug` all requests. SIGTERM and SIGINT end the server: streams are told, requests have five seconds, and what is left to
 //! write two.
 
 mod api;
@@ -47,11 +47,14 @@ fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line: what failed, and why.
+            // One line: what failed, and why; some errors say what their cause says.
             let mut line = format!("keygate-gateway: {error}");
             let mut source = error.source();
             while let Some(error) = source {
-                line.push_str(&format!(": {error}"));
+                let text = error.to_string();
+                if !line.ends_with(&text) {
+                    line.push_str(&format!(": {text}"));
+                }
                 source = error.source();
             }
             drop(writeln!(io::stderr(), "{}", line.replace('\n', " ")));

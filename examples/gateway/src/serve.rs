@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write as _},
     net::TcpListener,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -28,7 +29,7 @@ use crate::{
     edge,
     log::Log,
     metrics::{Counts, Metrics},
-    setup,
+    setup::{self, FirstStart},
     work::{self, Work},
 };
 
@@ -37,6 +38,8 @@ use crate::{
 enum StartError {
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    #[error("cannot read `{}`", .0.display())]
+    Read(PathBuf, #[source] io::Error),
     #[error("cannot use the certificate `{}` and its key `{}`", .0.certificates.display(), .0.key.display())]
     Tls(Tls, #[source] io::Error),
 }
@@ -48,13 +51,13 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     let listener = listen(config.listen)?;
     let operations = config.operations.map(listen).transpose()?;
     let tls = match &config.tls {
-        Some(tls) => Some(read_tls(tls).await.map_err(|error| StartError::Tls(tls.clone(), error))?),
+        Some(tls) => Some(read_tls(tls).await?),
         None => None,
     };
 
-    let database = Database::open(&config.storage).await?;
-    let is_first = setup::claim(&database).await?;
-    if is_first {
+    let (database, _lock) = Database::open(&config.storage).await?;
+    let first = FirstStart::claim(&database, config.issuer).await?;
+    if first.is_some() {
         setup::seed(&database).await?;
     }
     let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
@@ -65,10 +68,10 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     let shared = (sink.clone(), Arc::clone(&counts));
     let app = Arc::new(App::new(config, (database.clone(), lookup.clone()), shared, stopped).await?);
     let address = listener.local_addr()?;
-    if is_first {
+    if let Some(first) = first {
         let token = setup::first_key(&app.keys).await?;
         show(&format!("{}://{address}", if tls.is_some() { "https" } else { "http" }), &token)?;
-        setup::finish(&database).await?;
+        first.finish(&database, config.issuer).await?;
     }
     let metrics = Arc::new(Metrics::new(Arc::clone(&counts), sink.clone(), lookup, log.lost()));
     let background = work::start(Work { app: Arc::clone(&app), touches, sink: sink.clone() });
@@ -110,10 +113,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener.map_err(|error| StartError::Listen(address, error))
 }
 
-async fn read_tls(tls: &Tls) -> io::Result<RustlsConfig> {
+async fn read_tls(tls: &Tls) -> Result<RustlsConfig, StartError> {
     // Several providers may be compiled in: which one is meant has to be said.
     drop(rustls::crypto::ring::default_provider().install_default());
-    RustlsConfig::from_pem(fs::read(&tls.certificates)?, fs::read(&tls.key)?).await
+    let read = |file: &PathBuf| fs::read(file).map_err(|error| StartError::Read(file.clone(), error));
+    let (certificates, key) = (read(&tls.certificates)?, read(&tls.key)?);
+    RustlsConfig::from_pem(certificates, key).await.map_err(|error| StartError::Tls(tls.clone(), error))
 }
 
 /// Serves one listener. A head that does not come is not waited for.

@@ -3,39 +3,67 @@
 use core::error::Error;
 
 use keygate::{
-    Actor, Grant, ManageError, NewKeySpec, Rotation, TeamRole, Token, UnixTime, UserId, Validity, store::Conflict,
+    Actor, Grant, Issuer, ManageError, NewKeySpec, Rotation, TeamRole, Token, UnixTime, UserId, Validity,
+    store::Conflict,
 };
+
+use sqlx::{Executor as _, Postgres, Transaction};
 
 use crate::{
     app::Keys,
-    database::{Database, execute},
+    database::{Database, execute, sql},
 };
 
 /// The administrator that the first start makes.
 pub(crate) const ADMINISTRATOR: &str = "admin";
 
-/// Claims the first start of this database for this process. Returns `true` until [`finish`] was called, but to one
-/// process at a time: another one takes over only where the first was killed.
-pub(crate) async fn claim(database: &Database) -> Result<bool, sqlx::Error> {
-    let now = UnixTime::now().as_secs();
-    let claim = "INSERT INTO gateway_setup (step, at) VALUES ('first start', $1) ON CONFLICT DO NOTHING";
-    if execute!(database, claim, now)? == 1 {
-        return Ok(true);
-    }
-    // An SQLite file has one server.
-    let patience = match database {
-        Database::Postgres(..) => 60,
-        Database::Sqlite(..) => 0,
-    };
-    let take_over = "UPDATE gateway_setup SET at = $1 WHERE step = 'first start' AND at <= $1 - $2 \
-                     AND NOT EXISTS (SELECT 1 FROM gateway_setup WHERE step = 'ready')";
-    Ok(execute!(database, take_over, now, patience)? == 1)
+/// Why this database is none to start with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error("the database was made with the issuer `{before}`, not `{now}`: no key of it would open anything")]
+    OtherIssuer { before: String, now: Issuer },
+    #[error("what the first start made cannot be read or noted")]
+    Database(#[from] sqlx::Error),
 }
 
-/// Says that the first start is over, so that no later one touches what it made.
-pub(crate) async fn finish(database: &Database) -> Result<(), sqlx::Error> {
-    let ready = "INSERT INTO gateway_setup (step, at) VALUES ('ready', $1) ON CONFLICT DO NOTHING";
-    execute!(database, ready, UnixTime::now().as_secs()).map(drop)
+/// The right to make the first start. Nodes that start meanwhile wait until it is over, or until this one was killed.
+#[derive(Debug)]
+pub(crate) struct FirstStart(Option<Transaction<'static, Postgres>>);
+
+impl FirstStart {
+    /// Returns nothing if the first start is over.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] if it was one of another issuer, or the database failed.
+    pub(crate) async fn claim(database: &Database, issuer: Issuer) -> Result<Option<Self>, SetupError> {
+        let claim = match database {
+            Database::Postgres(store, _) => {
+                let mut claim = store.database().pool().begin().await?;
+                claim.execute("SELECT pg_advisory_xact_lock(8142608)").await?;
+                Some(claim)
+            }
+            // The folder has one server.
+            Database::Sqlite(..) => None,
+        };
+        let before: Option<String> =
+            sql!(database, pool => sqlx::query_scalar("SELECT issuer FROM gateway_setup").fetch_optional(pool))?;
+        match before {
+            None => Ok(Some(Self(claim))),
+            Some(before) if before == issuer.as_str() => Ok(None),
+            Some(before) => Err(SetupError::OtherIssuer { before, now: issuer }),
+        }
+    }
+
+    /// Says that the first start is over, so that no later one touches what it made.
+    pub(crate) async fn finish(self, database: &Database, issuer: Issuer) -> Result<(), SetupError> {
+        let ready = "INSERT INTO gateway_setup (issuer, ready_at) VALUES ($1, $2)";
+        execute!(database, ready, issuer.as_str(), UnixTime::now().as_secs())?;
+        if let Some(claim) = self.0 {
+            claim.rollback().await?;
+        }
+        Ok(())
+    }
 }
 
 /// Adds two teams with models to try, and the administrator.

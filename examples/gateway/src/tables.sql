@@ -1,6 +1,7 @@
 -- What the gateway keeps beside keys, events and users. In SQL that SQLite and PostgreSQL read.
 
-CREATE TABLE IF NOT EXISTS gateway_setup (step TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL);
+-- One row once the first start is over.
+CREATE TABLE IF NOT EXISTS gateway_setup (issuer TEXT NOT NULL PRIMARY KEY, ready_at BIGINT NOT NULL);
 
 CREATE TABLE IF NOT EXISTS gateway_teams (id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL);
 

@@ -32,9 +32,10 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// A folder of its own.
+    /// A folder of its own, in memory where the system has such a place: a disk that is busy with other things makes
+    /// each commit wait.
     pub(crate) fn folder() -> Self {
-        Self::Folder(TempDir::new().unwrap())
+        Self::Folder(TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap())
     }
 
     /// A database of its own on the server that `KEYGATE_TEST_POSTGRES` names. Says where it is skipped; with `CI`, that
@@ -111,6 +112,12 @@ impl Place {
                 }
             }
         })
+    }
+
+    /// As [`Place::execute`], in a file that is made here.
+    pub(crate) fn execute_new(&self, sql: &str) {
+        std::fs::File::create_new(self.path().join("keygate.sqlite")).unwrap();
+        self.execute(sql);
     }
 
     /// Runs statements in the database, beside any server.
