@@ -9,12 +9,13 @@ use axum::{
     error_handling::HandleErrorLayer,
     extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use keygate::{
-    Coverage, Gate, Issuer, KeyManager, OwnAction, OwnActions,
+    Coverage, Gate, Issuer, KeyKind, KeyManager, OwnAction, OwnActions,
     http::{CredentialSources, Refusal, Responses},
+    manage::MintRules,
     sink::ChannelSink,
     store::{BoxedKeyManagementStore, Remembered},
     tower::AuthenticateLayer,
@@ -30,6 +31,7 @@ use tracing::{Span, debug, info, info_span};
 use crate::{
     api,
     config::Config,
+    console::{self, Console},
     database::{Database, Lookup},
     edge, inference,
     metrics::Counts,
@@ -55,10 +57,13 @@ pub(crate) struct App {
     pub(crate) issuer: Issuer,
     pub(crate) gate: Arc<AppGate>,
     pub(crate) keys: Keys,
+    /// What may be minted.
+    pub(crate) rules: MintRules,
     pub(crate) answers: Responses,
     pub(crate) database: Database,
     pub(crate) platform: Platform,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) console: Console,
     /// Places for reports of leaked tokens.
     pub(crate) reports: Semaphore,
     /// Becomes true when the server is about to end.
@@ -74,9 +79,10 @@ impl App {
         (sink, counts): (ChannelSink, Arc<Counts>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
+        let rules = rules(config);
         let keys = KeyManager::new(config.issuer, lookup.store())
             .with_directory(database.clone())
-            .with_own_actions(ACTIONS)
+            .with_rules(rules)
             .with_sink(sink.clone());
         let gate = Gate::new(config.issuer, lookup).with_directory(database.clone()).with_sink(sink);
         let sources = CredentialSources::authorization();
@@ -84,10 +90,12 @@ impl App {
             issuer: config.issuer,
             gate: Arc::new(gate),
             keys,
+            rules,
             answers: Responses::new("models")?,
             platform: Platform::load(&database).await?,
             database,
             counts,
+            console: Console::new(config),
             reports: Semaphore::new(api::leaks::MAX_REPORTS),
             stop,
             sources: if config.x_api_key { sources.with_x_api_key() } else { sources },
@@ -106,10 +114,18 @@ impl App {
     }
 }
 
+fn rules(config: &Config) -> MintRules {
+    let rules = MintRules::new().with_own_actions(ACTIONS);
+    let Some(days) = config.max_key_days else { return rules };
+    let longest = Duration::from_secs(u64::from(days.get()).saturating_mul(86_400));
+    rules.with_max_lifetime(KeyKind::Personal, longest).with_max_lifetime(KeyKind::Team, longest)
+}
+
 /// Puts the routes together.
 ///
 /// ```text
 /// /healthz, /readyz, /openapi.json, /v1/leaks     open
+/// /console                                        sessions of people who signed in
 /// everything else                                 AuthenticateLayer; models behind an AuthorizeLayer at their routes as well
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -125,9 +141,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let routes = Router::new()
         .merge(edge::health())
         .merge(api::open())
+        .merge(console::routes(app))
         .fallback_service(closed.with_state(Arc::clone(app)))
         .with_state(Arc::clone(app))
         .layer(DefaultBodyLimit::max(MAX_BODY));
+    let routes = Router::new().fallback_service(routes).layer(from_fn(console::welcome));
     // In front of the routes, since it says which route it is.
     let routes = Router::new().fallback_service(routes).layer(axum::middleware::map_request(edge::route_by_host));
     let overloaded = Arc::clone(app);

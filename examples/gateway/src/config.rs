@@ -1,10 +1,10 @@
 //! What is set where: arguments, then the environment, then a file, then what is said here.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, num::NonZeroU16};
 use std::{fs, io, path::PathBuf};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
-use keygate::Issuer;
+use keygate::{Issuer, UserId};
 use serde::Deserialize;
 use url::Url;
 
@@ -17,6 +17,9 @@ struct Arguments {
     /// TOML file with the options below, without the dashes in front
     #[arg(long, env = "KEYGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Prints a link that signs this user in to the console, and ends; a server may run meanwhile
+    #[arg(long, value_name = "USER")]
+    sign_in: Option<UserId>,
     #[command(flatten)]
     options: Options,
 }
@@ -52,6 +55,12 @@ struct Options {
     /// Private key of the certificate, as PEM
     #[arg(long, env = "KEYGATE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Name under which browsers reach the console with HTTPS, here or at a proxy; loopback names always count
+    #[arg(long, env = "KEYGATE_HOST", value_name = "NAME")]
+    host: Option<String>,
+    /// Longest life of a new key in days, and no key without an end; 0 sets no bound [default: 0]
+    #[arg(long, env = "KEYGATE_MAX_KEY_DAYS", value_name = "DAYS")]
+    max_key_days: Option<u16>,
     /// Largest number of requests in flight; those beyond are answered 503 [default: 1000]
     #[arg(long, env = "KEYGATE_MAX_REQUESTS", value_name = "NUMBER")]
     max_requests: Option<u16>,
@@ -70,6 +79,8 @@ impl Options {
             x_api_key: self.x_api_key.or(other.x_api_key),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            host: self.host.or(other.host),
+            max_key_days: self.max_key_days.or(other.max_key_days),
             max_requests: self.max_requests.or(other.max_requests),
         }
     }
@@ -85,7 +96,12 @@ pub(crate) struct Config {
     pub(crate) cache_seconds: u8,
     pub(crate) x_api_key: bool,
     pub(crate) tls: Option<Tls>,
+    /// Under which name the console is reached, beside loopback.
+    pub(crate) host: Option<String>,
+    pub(crate) max_key_days: Option<NonZeroU16>,
     pub(crate) max_requests: u16,
+    /// Prints a link that signs this user in, and does nothing else.
+    pub(crate) sign_in: Option<UserId>,
 }
 
 /// Where everything is kept.
@@ -134,7 +150,8 @@ impl Config {
     }
 
     fn of(matches: &ArgMatches) -> Result<Self, ConfigError> {
-        let Arguments { config, options } = Arguments::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+        let Arguments { config, sign_in, options } =
+            Arguments::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
         let is_argument = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         if is_argument("database") && options.database.as_deref().is_some_and(has_password) {
             return Err(ConfigError::PasswordInArgument);
@@ -164,7 +181,10 @@ impl Config {
             cache_seconds: options.cache_seconds.unwrap_or(0),
             x_api_key: options.x_api_key.unwrap_or(false),
             tls,
+            host: options.host.map(|host| host.to_ascii_lowercase()),
+            max_key_days: options.max_key_days.and_then(NonZeroU16::new),
             max_requests: options.max_requests.unwrap_or(1000),
+            sign_in,
         })
     }
 }

@@ -96,14 +96,10 @@ pub(crate) enum DatabaseError {
 }
 
 impl Database {
-    /// Opens the database, and makes what is missing of its tables. A folder is locked for as long as its lock is open.
-    pub(crate) async fn open(storage: &Storage) -> Result<(Self, Option<File>), DatabaseError> {
+    /// Opens the database, and makes what is missing of its tables.
+    pub(crate) async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
         match storage {
-            Storage::Folder(folder) => {
-                make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
-                let lock = lock(folder)?;
-                Ok((Self::open_file(folder).await?, Some(lock)))
-            }
+            Storage::Folder(folder) => Self::open_file(folder).await,
             Storage::Postgres(url) => {
                 let database = Postgres::connect(url, Settings::new()).await?;
                 PostgresStore::migrate(&database).await?;
@@ -114,12 +110,13 @@ impl Database {
                 transaction.execute(sqlx::raw_sql(TABLES)).await?;
                 transaction.commit().await?;
                 let (keys, users) = (PostgresStore::open(&database).await?, PostgresDirectory::open(&database).await?);
-                Ok((Self::Postgres(keys, users), None))
+                Ok(Self::Postgres(keys, users))
             }
         }
     }
 
     async fn open_file(folder: &Path) -> Result<Self, DatabaseError> {
+        make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
         let file = folder.join("keygate.sqlite");
         // What cannot be read is told by the one who opens it.
         if file.exists() && is_foreign(&file).await.unwrap_or(false) {
@@ -153,7 +150,29 @@ impl Database {
 
     /// Removes a user, whose keys open nothing from now on.
     pub(crate) async fn deprovision(&self, user: &UserId) -> Result<(), StoreError> {
-        users!(self, directory => directory.deprovision(user))
+        users!(self, directory => directory.deprovision(user))?;
+        // No session or link of theirs opens anything from here on: each is of an incarnation that is gone. So this only
+        // clears up, and a failure is no failure of the act.
+        for statement in
+            ["DELETE FROM gateway_sessions WHERE user_id = $1", "DELETE FROM gateway_sign_in_links WHERE user_id = $1"]
+        {
+            let cleared = execute!(self, statement, user.as_str());
+            if let Err(error) = cleared {
+                tracing::warn!(%error, "sessions of a user who left were not deleted");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps other servers away from a folder, for as long as what is returned is open.
+pub(crate) fn lock(storage: &Storage) -> Result<Option<File>, DatabaseError> {
+    match storage {
+        Storage::Folder(folder) => {
+            make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
+            lock_folder(folder).map(Some)
+        }
+        Storage::Postgres(_) => Ok(None),
     }
 }
 
@@ -167,7 +186,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Locks the folder for this process, until it ends in whatever way: each server takes the file for its own.
-fn lock(folder: &Path) -> Result<File, DatabaseError> {
+fn lock_folder(folder: &Path) -> Result<File, DatabaseError> {
     let failed = |error| DatabaseError::Folder(folder.into(), error);
     let mut options = OpenOptions::new();
     options.create(true).append(true);

@@ -44,7 +44,7 @@ pub(crate) async fn route_by_host(mut request: Request<Body>) -> Result<Request<
 }
 
 /// Returns the host that a request is for, in lower case: of HTTP/2 it is in the URI.
-fn host(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, ()> {
+pub(crate) fn host(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, ()> {
     let mut fields = headers.get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (None, _) => None,

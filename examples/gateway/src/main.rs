@@ -13,6 +13,7 @@
 //! | `/v1/api_keys`, `/v1/teams/{team}/api_keys`, `/v1/audit_logs` | managing keys, in the shape that Baseten documents, and more: `/openapi.json` |
 //! | `/v1/models`, `/v1/chat/completions` | models in the shape of OpenAI's API |
 //! | `/models/{model}/environments/{environment}/predict` and others | models by environment or deployment, also at `model-{model}.` in front of the host |
+//! | `/console` | the page on which people make, rotate and end their keys |
 //! | `/metrics` | numbers of the models that a key may see |
 //! | `/healthz`, `/readyz` | whether the process serves, and whether keys can be checked |
 //!
@@ -23,6 +24,7 @@
 mod api;
 mod app;
 mod config;
+mod console;
 mod database;
 mod edge;
 mod inference;

@@ -36,6 +36,7 @@ pub(crate) struct Profile {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) team: TeamId,
+    pub(crate) name: String,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Snapshot {
 
     pub(crate) fn user(&self, user: &UserId) -> Option<&Profile> {
         self.users.get(user)
+    }
+
+    /// Returns everyone who is or was a user.
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&UserId, &Profile)> {
+        self.users.iter()
     }
 
     pub(crate) fn model(&self, model: &ModelId) -> Option<&Model> {
@@ -142,10 +148,10 @@ async fn read(database: &Database) -> Result<Snapshot, sqlx::Error> {
     for (id, name, email, is_administrator) in users {
         snapshot.users.insert(parsed(&id)?, Profile { name, email, is_administrator });
     }
-    let models: Vec<(String, String)> =
-        sql!(database, pool => sqlx::query_as("SELECT id, team_id FROM gateway_models").fetch_all(pool))?;
-    for (id, team) in models {
-        snapshot.models.insert(parsed(&id)?, Model { team: parsed(&team)? });
+    let models: Vec<(String, String, String)> =
+        sql!(database, pool => sqlx::query_as("SELECT id, team_id, name FROM gateway_models").fetch_all(pool))?;
+    for (id, team, name) in models {
+        snapshot.models.insert(parsed(&id)?, Model { team: parsed(&team)?, name });
     }
     // In one statement, so that a promotion is seen whole.
     let deployments: Vec<(String, String, Option<String>)> = sql!(database, pool =>

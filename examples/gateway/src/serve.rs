@@ -25,7 +25,8 @@ use tracing::{info, warn};
 use crate::{
     app::{App, router},
     config::{Config, Tls},
-    database::{Database, Lookup},
+    console,
+    database::{self, Database, Lookup},
     edge,
     log::Log,
     metrics::{Counts, Metrics},
@@ -38,6 +39,8 @@ use crate::{
 enum StartError {
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    #[error("there is no such user")]
+    NoUser,
     #[error("cannot read `{}`", .0.display())]
     Read(PathBuf, #[source] io::Error),
     #[error("cannot use the certificate `{}` and its key `{}`", .0.certificates.display(), .0.key.display())]
@@ -46,6 +49,13 @@ enum StartError {
 
 /// Serves until a signal ends it.
 pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>> {
+    if let Some(user) = &config.sign_in {
+        let database = Database::open(&config.storage).await?;
+        let link = console::Links::new(&database).make(user).await?.ok_or(StartError::NoUser)?;
+        let url = console::link_url(&console::base(config, config.listen), &link);
+        tell(&format!("Sign in with this link, once, within a day:\n\n  {url}\n"))?;
+        return Ok(database.close().await?);
+    }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Before anything is made: a second server on one address stops here.
     let listener = listen(config.listen)?;
@@ -55,7 +65,8 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
         None => None,
     };
 
-    let (database, _lock) = Database::open(&config.storage).await?;
+    let _lock = database::lock(&config.storage)?;
+    let database = Database::open(&config.storage).await?;
     let first = FirstStart::claim(&database, config.issuer).await?;
     if first.is_some() {
         setup::seed(&database).await?;
@@ -70,7 +81,10 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     let address = listener.local_addr()?;
     if let Some(first) = first {
         let token = setup::first_key(&app.keys).await?;
+        let link = setup::first_link(&database).await?;
         show(&format!("{}://{address}", if tls.is_some() { "https" } else { "http" }), &token)?;
+        let url = console::link_url(&console::base(config, address), &link);
+        tell(&format!("The page for keys; this link signs the administrator in, once, within a day:\n\n  {url}\n"))?;
         first.finish(&database, config.issuer).await?;
     }
     let metrics = Arc::new(Metrics::new(Arc::clone(&counts), sink.clone(), lookup, log.lost()));
@@ -144,7 +158,7 @@ fn serve(
             server
         }};
     }
-    let service = router.into_make_service();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let (plain, encrypted) = match tls {
         None => (Some(with_limits!(axum_server::from_tcp(listener)?)), None),
         Some(tls) => (None, Some(with_limits!(axum_server::from_tcp_rustls(listener, tls)?))),

@@ -11,6 +11,7 @@ use sqlx::{Executor as _, Postgres, Transaction};
 
 use crate::{
     app::Keys,
+    console::{Link, Links},
     database::{Database, execute, sql},
 };
 
@@ -109,4 +110,10 @@ pub(crate) async fn first_key(keys: &Keys) -> Result<Token, Box<dyn Error>> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes a link that signs the administrator in.
+pub(crate) async fn first_link(database: &Database) -> Result<Link, Box<dyn Error>> {
+    let link = Links::new(database).make(&ADMINISTRATOR.parse()?).await?;
+    link.ok_or_else(|| "the administrator is gone".into())
 }

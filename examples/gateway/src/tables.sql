@@ -53,3 +53,30 @@ CREATE TABLE IF NOT EXISTS gateway_idempotency (
 );
 
 CREATE INDEX IF NOT EXISTS gateway_idempotency_by_time ON gateway_idempotency (created_at);
+
+-- Sessions of the console, by the SHA-256 of their id, so that what is read here opens none.
+CREATE TABLE IF NOT EXISTS gateway_sessions (
+    digest TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    data TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS gateway_sessions_by_user ON gateway_sessions (user_id);
+
+-- Links that sign a user in, by the SHA-256 of their token. One that was used is gone.
+CREATE TABLE IF NOT EXISTS gateway_sign_in_links (
+    digest TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    incarnation BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+-- Forms that make a secret, each sent once, and the key that was made.
+CREATE TABLE IF NOT EXISTS gateway_forms (
+    user_id TEXT NOT NULL,
+    token TEXT NOT NULL,
+    key_id TEXT,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, token)
+);

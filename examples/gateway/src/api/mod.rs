@@ -2,9 +2,9 @@
 #![expect(unused_qualifications, reason = "the attributes of utoipa name types by their paths")]
 
 mod audit_logs;
-mod caller;
+pub(crate) mod caller;
 mod change;
-mod check;
+pub(crate) mod check;
 mod create;
 mod idempotency;
 mod introspect;
@@ -12,7 +12,7 @@ pub(crate) mod key;
 pub(crate) mod leaks;
 mod list;
 pub(crate) mod problem;
-mod users;
+pub(crate) mod users;
 
 use std::sync::Arc;
 

@@ -1,0 +1,98 @@
+//! What holds for every request to the pages: for which host, from which site, and how answers may be used.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use url::{Host, Url};
+
+use super::page::Stop;
+use crate::{app::App, edge};
+
+/// The host that a request named, as it is written in URLs.
+#[derive(Clone, Debug)]
+pub(super) struct Authority(pub(super) String);
+
+/// Sends a browser that asks for `/` to the pages. Programs get what they got before.
+pub(crate) async fn welcome(request: Request, next: Next) -> Response {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
+    let is_browser = request.headers().get(ACCEPT).is_some_and(accepts);
+    if request.uri().path() == "/" && *request.method() == Method::GET && is_browser {
+        return Redirect::to("/console").into_response();
+    }
+    next.run(request).await
+}
+
+/// Serves loopback names and the one that is set. A page of somebody else whose name leads here (DNS rebinding) comes
+/// with that name.
+pub(super) async fn known_host(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let Ok(Some(authority)) = edge::host(request.uri(), request.headers()) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    if !is_known(&authority, app.console.host.as_deref()) {
+        return (StatusCode::MISDIRECTED_REQUEST, "the console is not served under this name: see --host")
+            .into_response();
+    }
+    request.extensions_mut().insert(Authority(authority));
+    next.run(request).await
+}
+
+fn is_known(authority: &str, configured: Option<&str>) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{authority}/")) else { return false };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || Some(name) == configured,
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// Lets through only what the pages themselves sent, where it may change something: also without a body.
+pub(super) async fn same_origin(request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_read || is_same_origin(request.headers(), request.extensions().get()) {
+        next.run(request).await
+    } else {
+        Stop::OtherSite.into_response()
+    }
+}
+
+/// Browsers say where a request comes from; where one says nothing, nothing is assumed.
+fn is_same_origin(headers: &HeaderMap, authority: Option<&Authority>) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let host = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    match (host, authority) {
+        (Some(host), Some(Authority(authority))) => host == authority,
+        _ => false,
+    }
+}
+
+/// What a browser may do with the answers.
+pub(super) async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
+                      connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";

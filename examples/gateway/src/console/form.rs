@@ -1,0 +1,133 @@
+//! What a form sent, and forms that count once.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+};
+use keygate::{KeyId, Randomness as _, SystemRandomness, UserId};
+use sha2::{Digest as _, Sha256};
+use url::form_urlencoded;
+
+use super::page::Stop;
+use crate::{
+    app::App,
+    database::{Database, execute, sql},
+};
+
+/// The fields of a form, or of a query, in their order; checkboxes of one name come one after the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn parse(text: &[u8]) -> Self {
+        Self(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// Returns a field without the white space around it; one that is empty is not there.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.trim());
+        values.find(|value| !value.is_empty())
+    }
+
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim());
+        values.filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn has(&self, name: &str, value: &str) -> bool {
+        self.all(name).any(|found| found == value)
+    }
+
+    /// Writes them as a query again, but for those named.
+    pub(super) fn query_without(&self, names: &[&str]) -> String {
+        let kept = self.0.iter().filter(|(name, value)| !names.contains(&name.as_str()) && !value.is_empty());
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
+    }
+}
+
+/// The query of a page.
+pub(super) struct Query(pub(super) Fields);
+
+impl FromRequestParts<Arc<App>> for Query {
+    type Rejection = Stop;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Stop> {
+        Ok(Self(Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())))
+    }
+}
+
+/// The body of a form.
+pub(super) struct Form(pub(super) Fields);
+
+impl FromRequest<Arc<App>> for Form {
+    type Rejection = Stop;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Stop> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let bytes = Bytes::from_request(request, app).await;
+        let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form did not arrive whole."))?;
+        if !is_form && !bytes.is_empty() {
+            return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));
+        }
+        Ok(Self(Fields::parse(&bytes)))
+    }
+}
+
+/// A form that makes a secret. Sent again, by a reload or after a lost answer, it makes none.
+#[derive(Debug)]
+pub(super) struct OnceForm<'a> {
+    database: &'a Database,
+    user: &'a UserId,
+    token: &'a str,
+}
+
+impl<'a> OnceForm<'a> {
+    /// Claims the form.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::SentBefore`], with the key that was made.
+    pub(super) async fn claim(
+        database: &'a Database,
+        user: &'a UserId,
+        fields: &'a Fields,
+        now: i64,
+    ) -> Result<Self, Stop> {
+        let token = fields.text("form").filter(|token| token.len() <= 64);
+        let token = token.ok_or(Stop::wrong(StatusCode::BAD_REQUEST, "The form was not whole. Open it again."))?;
+        let claim = "INSERT INTO gateway_forms (user_id, token, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        if execute!(database, claim, user.as_str(), token, now)? == 1 {
+            return Ok(Self { database, user, token });
+        }
+        let find = "SELECT key_id FROM gateway_forms WHERE user_id = $1 AND token = $2";
+        let found: Option<(Option<String>,)> =
+            sql!(database, pool => sqlx::query_as(find).bind(user.as_str()).bind(token).fetch_optional(pool))?;
+        Err(Stop::SentBefore { key: found.and_then(|(key,)| key) })
+    }
+
+    /// Notes which key has a new secret. Where this fails, it is found in the list.
+    pub(super) async fn made(self, id: KeyId) {
+        let Self { database, user, token } = self;
+        let note = "UPDATE gateway_forms SET key_id = $3 WHERE user_id = $1 AND token = $2";
+        let noted = execute!(database, note, user.as_str(), token, id.as_str());
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a form was not noted");
+        }
+    }
+}
+
+/// A text that nobody guesses.
+pub(super) fn random_token() -> Result<String, Stop> {
+    let mut bytes = [0; 32];
+    SystemRandomness.fill(&mut bytes).map_err(|_| Stop::Unavailable)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Returns the SHA-256 in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

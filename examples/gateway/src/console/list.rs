@@ -1,0 +1,162 @@
+//! The list of keys that a person may see.
+
+use core::num::NonZeroU16;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use keygate::{Grant, KeyRecord, Owner, TeamRole, UnixTime, store::ListQuery};
+
+use super::{
+    form::{Fields, Query},
+    key_view::KeyView,
+    page::{Frame, Stop, ok},
+    person::Person,
+    words::{self, DAY},
+};
+use crate::{api::key::status, app::App};
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage {
+    frame: Frame,
+    keys: Vec<KeyView>,
+    count: String,
+    /// How many ended keys the filter hides.
+    hidden: Option<String>,
+    with_ended_query: String,
+    owners: Vec<(String, String, bool)>,
+    filters: Vec<(&'static str, &'static str, bool)>,
+    search: String,
+    shows_ended: bool,
+    is_filtered: bool,
+    notice: Option<&'static str>,
+    before: Option<String>,
+    next: Option<String>,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, person: Person, Query(query): Query) -> Result<Response, Stop> {
+    let owners = owners(&app, &person).await?;
+    let mut records = Vec::new();
+    for owner in &owners {
+        let is_wanted = query.text("owner").is_none_or(|wanted| wanted == owner.to_string());
+        if is_wanted {
+            records.extend(keys_of(&app, &person, owner).await?);
+        }
+    }
+    records.sort_by_key(|record| core::cmp::Reverse((record.created_at(), record.id())));
+    let wanted: Vec<_> = records.iter().filter(|record| is_wanted(record, &query, &person)).collect();
+    let shows_ended = query.has("ended", "show");
+    let is_hidden = |record: &KeyRecord| !shows_ended && is_ended(record, person.now);
+    let (hidden, shown): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|record| is_hidden(record));
+
+    let page: usize = query.text("page").and_then(|page| page.parse().ok()).unwrap_or(0);
+    let keys = shown.iter().skip(page.saturating_mul(PAGE)).take(PAGE);
+    let keys: Vec<_> = keys.map(|record| KeyView::of(record, &person)).collect();
+    let link = |page: usize| format!("{}&page={page}", query.query_without(&["page", "done"]));
+    let is_last = page.saturating_add(1).saturating_mul(PAGE) >= shown.len();
+    let number = |keys: usize| words::count(keys as u64, "key");
+    Ok(ok(&ListPage {
+        frame: person.frame("API keys", "keys"),
+        count: number(shown.len()),
+        hidden: (!hidden.is_empty()).then(|| words::count(hidden.len() as u64, "ended key")),
+        with_ended_query: format!("{}&ended=show", query.query_without(&["page", "done", "ended"])),
+        owners: owner_options(&owners, &query, &person),
+        filters: FILTERS.iter().map(|(name, text)| (*name, *text, query.has("only", name))).collect(),
+        search: query.text("q").unwrap_or_default().into(),
+        shows_ended,
+        is_filtered: ["q", "owner", "only"].iter().any(|name| query.text(name).is_some()),
+        notice: notice(&query),
+        before: page.checked_sub(1).map(link),
+        next: (!is_last).then(|| link(page.saturating_add(1))),
+        keys,
+    }))
+}
+
+/// Returns the owners whose keys the person may list: themselves, and the teams of which they are an admin.
+pub(super) async fn owners(app: &App, person: &Person) -> Result<Vec<Owner>, Stop> {
+    let teams = person.teams(app, TeamRole::Admin).await?;
+    Ok([Owner::Personal(person.user.clone())].into_iter().chain(teams.into_iter().map(Owner::Team)).collect())
+}
+
+async fn keys_of(app: &App, person: &Person, owner: &Owner) -> Result<Vec<Arc<KeyRecord>>, Stop> {
+    let mut query = ListQuery::new();
+    query.limit = NonZeroU16::new(1000).unwrap_or(query.limit);
+    let mut records = Vec::new();
+    loop {
+        let page = app.keys.list(&person.actor(), owner.clone(), query).await?;
+        records.extend(page.records);
+        let Some(next) = page.next.filter(|_| records.len() < MAX_KEYS) else { return Ok(records) };
+        query.after = Some(next);
+    }
+}
+
+fn is_ended(record: &KeyRecord, now: UnixTime) -> bool {
+    matches!(status(record, now), "revoked" | "expired")
+}
+
+fn is_wanted(record: &KeyRecord, query: &Fields, person: &Person) -> bool {
+    let now = person.now;
+    let since = now.saturating_sub(DAY.saturating_mul(90));
+    let fits = match query.text("only") {
+        Some("never-ends") => record.validity().expires_at().is_none(),
+        Some("ends-soon") => {
+            let soon = now.saturating_add(DAY.saturating_mul(30));
+            record.validity().expires_at().is_some_and(|end| end > now && end <= soon)
+        }
+        // A key that is younger than that was not left unused for as long.
+        Some("unused") => record.last_used_at().is_none_or(|used| used < since) && record.created_at() < since,
+        Some("old-secret") => record.live_previous(now).is_some_and(|previous| previous.last_used_at.is_some()),
+        Some("disabled") => status(record, now) == "disabled",
+        _ => true,
+    };
+    fits && query.text("q").is_none_or(|text| matches(record, &text.to_lowercase(), person))
+}
+
+/// Searches what the row says.
+fn matches(record: &KeyRecord, text: &str, person: &Person) -> bool {
+    let view = KeyView::of(record, person);
+    let labels = view.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let texts = [view.name, view.prefix, view.owner, view.made_by, view.level.into()];
+    let mut texts = texts.into_iter().chain(view.scopes).chain(labels);
+    texts.any(|found| found.to_lowercase().contains(text))
+}
+
+pub(super) fn owner_options(owners: &[Owner], query: &Fields, person: &Person) -> Vec<(String, String, bool)> {
+    let name = |owner: &Owner| match owner {
+        Owner::Team(team) => format!("Team {}", person.snapshot.team_name(team).unwrap_or(team.as_str())),
+        _ => "My own keys".into(),
+    };
+    owners.iter().map(|owner| (owner.to_string(), name(owner), query.has("owner", &owner.to_string()))).collect()
+}
+
+/// What an act of the page before says, out of a closed list.
+pub(super) fn notice(query: &Fields) -> Option<&'static str> {
+    Some(match query.text("done")? {
+        "revoked" => "The key is revoked. Requests with it are refused from now on.",
+        "was-revoked" => "The key was revoked before. Nothing was changed.",
+        "disabled" => "The key is disabled. You can enable it again.",
+        "enabled" => "The key is enabled.",
+        "renamed" => "The key has its new name.",
+        "labels" => "The labels are set.",
+        "overlap-ended" => "The old secret is ended. Only the new one opens.",
+        "deprovisioned" => "The user is out: their sessions and personal keys have ended.",
+        "unchanged" => "It was so already. Nothing was changed.",
+        _ => return None,
+    })
+}
+
+/// Returns `true` if the key is the person's own.
+pub(super) fn is_mine(record: &KeyRecord, person: &Person) -> bool {
+    matches!(record.grant(), Grant::Personal { user, .. } if *user == person.user)
+}
+
+const FILTERS: [(&str, &str); 5] = [
+    ("ends-soon", "Ends within 30 days"),
+    ("never-ends", "Never ends"),
+    ("unused", "Unused for 90 days"),
+    ("old-secret", "Old secret still in use"),
+    ("disabled", "Disabled"),
+];
+const PAGE: usize = 100;
+const MAX_KEYS: usize = 10_000;

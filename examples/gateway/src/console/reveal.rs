@@ -1,0 +1,110 @@
+//! The one page that has a secret: it is the answer to the request that made it, and nothing keeps it.
+
+use askama::Template;
+use axum::response::Response;
+use keygate::{
+    Action, EnvironmentName, KeyRecord, ModelId, Request, TeamId, Token, UnixTime, policy::explain,
+    store::Directory as _,
+};
+
+use super::{
+    key_view::KeyView,
+    page::{Frame, Stop, ok},
+    person::Person,
+    words::Moment,
+};
+use crate::app::App;
+
+/// A secret that was made just now.
+pub(super) struct Made<'a> {
+    pub(super) token: &'a Token,
+    pub(super) record: &'a KeyRecord,
+    pub(super) previous_ends: Option<UnixTime>,
+}
+
+#[derive(Template)]
+#[template(path = "reveal.html")]
+struct RevealPage {
+    frame: Frame,
+    key: KeyView,
+    token: String,
+    /// The public start, and dots.
+    masked: String,
+    snippets: Vec<Snippet>,
+    is_rotated: bool,
+    previous_ends: Option<Moment>,
+}
+
+/// Something to run. The page shows it without the secret, and copies it with.
+struct Snippet {
+    id: &'static str,
+    title: &'static str,
+    text: String,
+}
+
+pub(super) async fn show(app: &App, person: &Person, made: Made<'_>, title: &str) -> Result<Response, Stop> {
+    let key = KeyView::of(made.record, person);
+    let masked = format!("{}_{}", key.prefix, "•".repeat(12));
+    Ok(ok(&RevealPage {
+        frame: person.frame(title, "keys"),
+        token: made.token.expose_secret().to_owned(),
+        snippets: snippets(app, person, made.record, &masked).await?,
+        masked,
+        is_rotated: title != "Your new key",
+        previous_ends: made.previous_ends.map(|end| Moment::new(end, person.now)),
+        key,
+    }))
+}
+
+async fn snippets(app: &App, person: &Person, record: &KeyRecord, token: &str) -> Result<Vec<Snippet>, Stop> {
+    let base = &person.base;
+    let Some((model, environment)) = callable(app, person, record).await? else {
+        let exports = record
+            .grant()
+            .permission()
+            .is_some_and(|permission| permission.level() == keygate::PermissionLevel::MetricsOnly);
+        let path = if exports { "/metrics" } else { "/v1/whoami" };
+        let text = format!("export API_KEY='{token}'\ncurl -H \"Authorization: Bearer $API_KEY\" {base}{path}");
+        return Ok(vec![Snippet { id: "curl", title: "curl", text }]);
+    };
+    let model = if environment.as_str() == "production" { model.to_string() } else { format!("{model}/{environment}") };
+    let curl = format!(
+        "export API_KEY='{token}'\ncurl {base}/v1/chat/completions \\\n  -H \"Authorization: Bearer $API_KEY\" \\\n  \
+         -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+    );
+    let python = format!(
+        "from openai import OpenAI\n\nclient = OpenAI(base_url=\"{base}/v1\", api_key=\"{token}\")\n\
+         answer = client.chat.completions.create(\n    model=\"{model}\",\n    \
+         messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}],\n)\nprint(answer.choices[0].message.content)"
+    );
+    Ok(vec![
+        Snippet { id: "curl", title: "curl", text: curl },
+        Snippet { id: "python", title: "OpenAI’s client for Python", text: python },
+    ])
+}
+
+/// Returns what the key may call, by the decision that a call would get; production first.
+async fn callable(app: &App, person: &Person, record: &KeyRecord) -> Result<Option<(ModelId, EnvironmentName)>, Stop> {
+    let snapshot = &person.snapshot;
+    let teams: Vec<TeamId> = snapshot.teams().map(|(team, _)| team.clone()).collect();
+    let mut found = None;
+    for team in teams {
+        let membership = match record.grant().user() {
+            Some(user) => Some(app.database.membership(user, &team).await?),
+            None => None,
+        };
+        for (model, _) in snapshot.models_of(&team) {
+            for environment in snapshot.environments_of_model(model) {
+                let call = Request::new(team.clone(), Action::call(model.clone(), Some(environment.clone())));
+                if explain(record, membership, &call, person.now).is_ok() {
+                    if environment.as_str() == "production" {
+                        return Ok(Some((model.clone(), environment.clone())));
+                    }
+                    found = found.or(Some((model.clone(), environment.clone())));
+                }
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,163 @@
+//! Signing in by links that work once.
+
+use core::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+};
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, State},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use keygate::{
+    Randomness as _, RandomnessError, SystemRandomness, UnixTime, UserId, UserStatus, store::Directory as _,
+};
+use keygate_sqlx::StoreError;
+use tower_sessions::Session;
+
+use super::{
+    LINK_LIFETIME,
+    form::{Form, Query, hex},
+    page::{Frame, Stop, ok},
+    person::Person,
+};
+use crate::{
+    app::App,
+    database::{Database, execute, sql},
+};
+
+/// The token of a link that signs somebody in.
+pub(crate) struct Link(String);
+
+/// Returns the URL of a link. The token stands in the query, which no log has.
+pub(crate) fn link_url(base: &str, link: &Link) -> String {
+    format!("{base}/console/sign-in?link={}", link.0)
+}
+
+/// Why no link was made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Directory(#[from] StoreError),
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+}
+
+/// The links in the database.
+pub(crate) struct Links<'a>(&'a Database);
+
+impl<'a> Links<'a> {
+    pub(crate) const fn new(database: &'a Database) -> Self {
+        Self(database)
+    }
+
+    /// Makes a link for a user, in place of those before. Returns nothing if there is no such user.
+    pub(crate) async fn make(&self, user: &UserId) -> Result<Option<Link>, LinkError> {
+        let UserStatus::Active { incarnation: Some(incarnation), .. } = self.0.user(user).await? else {
+            return Ok(None);
+        };
+        let mut bytes = [0; 32];
+        SystemRandomness.fill(&mut bytes)?;
+        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let end = UnixTime::now().saturating_add(LINK_LIFETIME).as_secs();
+        execute!(self.0, "DELETE FROM gateway_sign_in_links WHERE user_id = $1", user.as_str())?;
+        let insert =
+            "INSERT INTO gateway_sign_in_links (digest, user_id, incarnation, expires_at) VALUES ($1, $2, $3, $4)";
+        execute!(self.0, insert, hex(token.as_bytes()), user.as_str(), incarnation.get(), end)?;
+        Ok(Some(Link(token)))
+    }
+
+    /// Uses a link up. Of two who come at once, one gets it.
+    async fn take(&self, token: &str, now: UnixTime) -> Result<Option<(UserId, i64)>, Stop> {
+        let take =
+            "DELETE FROM gateway_sign_in_links WHERE digest = $1 AND expires_at > $2 RETURNING user_id, incarnation";
+        let taken: Option<(String, i64)> = sql!(self.0, pool =>
+            sqlx::query_as(take).bind(hex(token.as_bytes())).bind(now.as_secs()).fetch_optional(pool))?;
+        let Some((user, incarnation)) = taken else { return Ok(None) };
+        let user: UserId = user.parse().map_err(|_| Stop::Unavailable)?;
+        // One who left since then does not come in by it.
+        let is_user = self.0.user(&user).await? == UserStatus::active_as(keygate::Incarnation::new(incarnation));
+        Ok(is_user.then_some((user, incarnation)))
+    }
+}
+
+/// How often one address may try links.
+pub(super) struct Throttle(DefaultKeyedRateLimiter<IpAddr>);
+
+impl Throttle {
+    pub(super) fn new() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(ATTEMPTS)))
+    }
+
+    fn admit(&self, peer: IpAddr) -> Result<(), Stop> {
+        if self.0.len() > MAX_PEERS {
+            self.0.retain_recent();
+        }
+        // One who has an IPv6 network has all its addresses.
+        let peer = match peer {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+            ip @ IpAddr::V4(_) => ip,
+        };
+        self.0.check_key(&peer).map_err(|_| Stop::TooManyAttempts)
+    }
+}
+
+/// Who is on the other end of the connection: the client, or a proxy.
+pub(super) struct Peer(IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Stop;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Stop> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip())))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    link: String,
+}
+
+/// Shows a button. Whatever opens links before a person does, such as a mail scanner, uses nothing up.
+pub(super) async fn show(Query(query): Query) -> Result<Response, Stop> {
+    let Some(link) = query.text("link") else { return Err(Stop::SignedOut { was_change: false }) };
+    let frame = Frame { title: "Sign in".into(), section: "", person: None };
+    Ok(ok(&SignInPage { frame, link: link.into() }))
+}
+
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    session: Session,
+    Peer(peer): Peer,
+    Form(form): Form,
+) -> Result<Response, Stop> {
+    app.console.throttle.admit(peer)?;
+    let now = UnixTime::now();
+    let found = match form.text("link") {
+        Some(link) if link.len() <= 128 => Links::new(&app.database).take(link, now).await?,
+        _ => None,
+    };
+    let Some((user, incarnation)) = found else {
+        let text = "This link was used before, or it is more than a day old. Ask an administrator for another one.";
+        return Err(Stop::wrong(StatusCode::FORBIDDEN, text));
+    };
+    Person::begin(&session, user, incarnation, now).await?;
+    Ok(Redirect::to("/console").into_response())
+}
+
+pub(super) async fn sign_out(session: Session) -> Result<Response, Stop> {
+    session.flush().await?;
+    Ok(Redirect::to("/console/sign-in").into_response())
+}
+
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
+const MAX_PEERS: usize = 10_000;
