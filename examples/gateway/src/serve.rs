@@ -82,9 +82,9 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     if let Some(first) = first {
         let token = setup::first_key(&app.keys).await?;
         let link = setup::first_link(&database).await?;
-        show(&format!("{}://{address}", if tls.is_some() { "https" } else { "http" }), &token)?;
         let url = console::link_url(&console::base(config, address), &link);
         tell(&format!("The page for keys; this link signs the administrator in, once, within a day:\n\n  {url}\n"))?;
+        show(&format!("{}://{address}", if tls.is_some() { "https" } else { "http" }), &token)?;
         first.finish(&database, config.issuer).await?;
     }
     let metrics = Arc::new(Metrics::new(Arc::clone(&counts), sink.clone(), lookup, log.lost()));
