@@ -20,6 +20,13 @@ struct Arguments {
     /// Prints a link that signs this user in to the console, and ends; a server may run meanwhile
     #[arg(long, value_name = "USER")]
     sign_in: Option<UserId>,
+    /// Appends to this file what the log of changes has behind its last line, and ends; a server may run meanwhile
+    #[arg(long, value_name = "FILE", conflicts_with = "sign_in")]
+    export_log: Option<PathBuf>,
+    /// After a backup was restored, with no server running: lets every cache forget what it has, revokes again what this
+    /// exported log says was revoked, and ends
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sign_in", "export_log"])]
+    restored: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -100,8 +107,8 @@ pub(crate) struct Config {
     pub(crate) host: Option<String>,
     pub(crate) max_key_days: Option<NonZeroU16>,
     pub(crate) max_requests: u16,
-    /// Prints a link that signs this user in, and does nothing else.
-    pub(crate) sign_in: Option<UserId>,
+    /// What to do instead of serving.
+    pub(crate) task: Option<Task>,
 }
 
 /// Where everything is kept.
@@ -111,6 +118,17 @@ pub(crate) enum Storage {
     Folder(PathBuf),
     /// The URL of a PostgreSQL database.
     Postgres(String),
+}
+
+/// What is done once, instead of serving.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Append to the exported log.
+    ExportLog(PathBuf),
+    /// Take a restored backup into use, with an exported log.
+    Restored(PathBuf),
+    /// Print a link that signs a user in.
+    SignIn(UserId),
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +168,7 @@ impl Config {
     }
 
     fn of(matches: &ArgMatches) -> Result<Self, ConfigError> {
-        let Arguments { config, sign_in, options } =
+        let Arguments { config, sign_in, export_log, restored, options } =
             Arguments::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
         let is_argument = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         if is_argument("database") && options.database.as_deref().is_some_and(has_password) {
@@ -184,7 +202,7 @@ impl Config {
             host: options.host.map(|host| host.to_ascii_lowercase()),
             max_key_days: options.max_key_days.and_then(NonZeroU16::new),
             max_requests: options.max_requests.unwrap_or(1000),
-            sign_in,
+            task: sign_in.map(Task::SignIn).or(export_log.map(Task::ExportLog)).or(restored.map(Task::Restored)),
         })
     }
 }

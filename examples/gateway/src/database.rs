@@ -143,6 +143,11 @@ impl Database {
         keys!(self, store => store.events(query))
     }
 
+    /// Says that the history is another one from now on.
+    pub(crate) async fn begin_new_life(&self) -> Result<(), StoreError> {
+        keys!(self, store => store.begin_new_life())
+    }
+
     /// Says what a user is in a team.
     pub(crate) async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> Result<(), StoreError> {
         users!(self, directory => directory.set_member(user, team, role))

@@ -31,6 +31,7 @@ mod inference;
 mod log;
 mod metrics;
 mod platform;
+mod restore;
 mod serve;
 mod setup;
 mod work;
@@ -69,7 +70,10 @@ fn start() -> Result<(), Box<dyn Error>> {
     let config = Config::read()?;
     let (log, _written_at_the_end) = Log::start(config.issuer);
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve::run(&config, &log));
+    let result = match &config.task {
+        Some(task) => runtime.block_on(serve::carry_out(&config, task)),
+        None => runtime.block_on(serve::run(&config, &log)),
+    };
     // Connections that did not end in time are dropped with the runtime, and with them those who tell the log.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

@@ -24,12 +24,13 @@ use tracing::{info, warn};
 
 use crate::{
     app::{App, router},
-    config::{Config, Tls},
+    config::{Config, Task, Tls},
     console,
     database::{self, Database, Lookup},
     edge,
     log::Log,
     metrics::{Counts, Metrics},
+    restore,
     setup::{self, FirstStart},
     work::{self, Work},
 };
@@ -47,15 +48,34 @@ enum StartError {
     Tls(Tls, #[source] io::Error),
 }
 
+/// Does what is done instead of serving.
+pub(crate) async fn carry_out(config: &Config, task: &Task) -> Result<(), Box<dyn Error>> {
+    let _lock = match task {
+        Task::Restored(_) => database::lock(&config.storage)?,
+        Task::ExportLog(_) | Task::SignIn(_) => None,
+    };
+    let database = Database::open(&config.storage).await?;
+    match task {
+        Task::ExportLog(file) => {
+            let count = restore::export(&database, file).await?;
+            tell(&format!("{count} events were added"))?;
+        }
+        Task::Restored(file) => {
+            let keys = restore::restored(config, &database, file).await?;
+            keys.iter().try_for_each(|key| tell(&format!("revoked {key}")))?;
+            tell(&format!("{} keys were revoked again; every cache forgets what it has", keys.len()))?;
+        }
+        Task::SignIn(user) => {
+            let link = console::Links::new(&database).make(user).await?.ok_or(StartError::NoUser)?;
+            let url = console::link_url(&console::base(config, config.listen), &link);
+            tell(&format!("Sign in with this link, once, within a day:\n\n  {url}\n"))?;
+        }
+    }
+    Ok(database.close().await?)
+}
+
 /// Serves until a signal ends it.
 pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>> {
-    if let Some(user) = &config.sign_in {
-        let database = Database::open(&config.storage).await?;
-        let link = console::Links::new(&database).make(user).await?.ok_or(StartError::NoUser)?;
-        let url = console::link_url(&console::base(config, config.listen), &link);
-        tell(&format!("Sign in with this link, once, within a day:\n\n  {url}\n"))?;
-        return Ok(database.close().await?);
-    }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Before anything is made: a second server on one address stops here.
     let listener = listen(config.listen)?;

@@ -9,3 +9,4 @@ mod end;
 mod errors;
 mod first;
 mod options;
+mod restore;

@@ -1,0 +1,78 @@
+//! The log, exported away from the database, and what to do with it after a backup was restored.
+
+use core::error::Error;
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
+use keygate::{KeyId, KeyManager, System, audit::Event};
+use keygate_sqlx::{LogQuery, revoke_again};
+use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, database::Database};
+
+/// A line of the export.
+#[derive(Deserialize, Serialize)]
+struct Line {
+    sequence: u64,
+    event: Event,
+}
+
+/// Appends to the file what the log has behind its last line, and returns how many events that were. A last line that was
+/// cut off is written again.
+pub(crate) async fn export(database: &Database, path: &Path) -> Result<usize, Box<dyn Error>> {
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let mut query = LogQuery::new();
+    let whole = each_line(&mut file, |line| query.after = Some(line.sequence))?;
+    file.set_len(whole)?;
+    file.seek(SeekFrom::End(0))?;
+    let mut count = 0_usize;
+    loop {
+        let events = database.events(&query).await?;
+        let Some(last) = events.last() else { break };
+        query.after = Some(last.sequence);
+        count = count.saturating_add(events.len());
+        let mut lines = Vec::new();
+        for logged in events {
+            serde_json::to_writer(&mut lines, &Line { sequence: logged.sequence, event: logged.event })?;
+            lines.push(b'\n');
+        }
+        file.write_all(&lines)?;
+    }
+    file.sync_all()?;
+    Ok(count)
+}
+
+/// Says that the database was restored from a backup, so that every cache forgets what it has, and revokes again what the
+/// export says was revoked. Doing it twice does nothing more.
+pub(crate) async fn restored(
+    config: &Config,
+    database: &Database,
+    export: &Path,
+) -> Result<Vec<KeyId>, Box<dyn Error>> {
+    let mut events = Vec::new();
+    each_line(&mut File::open(export)?, |line| events.push(line.event))?;
+    database.begin_new_life().await?;
+    let keys = KeyManager::new(config.issuer, database.clone());
+    Ok(revoke_again(&keys, &System::new("restored a backup")?, events).await?)
+}
+
+/// Reads the lines, and returns how many bytes the whole ones are.
+fn each_line(file: &mut File, mut act: impl FnMut(Line)) -> Result<u64, Box<dyn Error>> {
+    let (mut reader, mut text, mut whole) = (BufReader::new(file), String::new(), 0_u64);
+    while reader.read_line(&mut text)? > 0 && text.ends_with('\n') {
+        let line = serde_json::from_str(&text).map_err(|error| {
+            io::Error::other(format!("the export has a line that is no event, at byte {whole}: {:?}", error.classify()))
+        })?;
+        act(line);
+        whole = whole.saturating_add(u64::try_from(text.len())?);
+        text.clear();
+    }
+    Ok(whole)
+}
