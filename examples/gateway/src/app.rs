@@ -20,7 +20,7 @@ use keygate::{
     store::{BoxedKeyManagementStore, Remembered},
     tower::AuthenticateLayer,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower::{BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
@@ -65,7 +65,7 @@ pub(crate) struct App {
     pub(crate) counts: Arc<Counts>,
     pub(crate) console: Console,
     /// Places for reports of leaked tokens.
-    pub(crate) reports: Semaphore,
+    pub(crate) reports: api::leaks::Reports,
     /// Becomes true when the server is about to end.
     pub(crate) stop: watch::Receiver<bool>,
     sources: CredentialSources,
@@ -96,7 +96,7 @@ impl App {
             database,
             counts,
             console: Console::new(config),
-            reports: Semaphore::new(api::leaks::MAX_REPORTS),
+            reports: api::leaks::Reports::default(),
             stop,
             sources: if config.x_api_key { sources.with_x_api_key() } else { sources },
             max_requests: config.max_requests,

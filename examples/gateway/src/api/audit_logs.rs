@@ -51,7 +51,7 @@ pub(super) struct Filter {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-enum Direction {
+pub(super) enum Direction {
     Asc,
     #[default]
     Desc,
@@ -114,8 +114,8 @@ pub(super) async fn audit_logs(
     let mut query = LogQuery::new();
     query.events_of = events_of(&app, &caller, &filter).await?;
     query.newest_first = matches!(filter.direction, Direction::Desc);
-    query.from = filter.start_epoch_millis.map(|millis| UnixTime::from_secs(millis.div_euclid(1000)));
-    query.until = filter.end_epoch_millis.map(|millis| UnixTime::from_secs(millis.div_euclid(1000)));
+    query.from = filter.start_epoch_millis.map(first_second);
+    query.until = filter.end_epoch_millis.map(first_second);
     if let Some(kind) = &filter.kind {
         let known = EventKind::NAMES.iter().find(|name| **name == kind.as_str());
         query.kind = Some(known.ok_or(Failure::invalid("unknown_kind", "there is no such kind of event"))?);
@@ -133,15 +133,21 @@ pub(super) async fn audit_logs(
     Ok(Json(Entries { items, pagination: Pagination { has_more, cursor } }))
 }
 
+/// Returns the first whole second at this time or later: events have whole seconds.
+const fn first_second(millis: i64) -> UnixTime {
+    let seconds = millis.div_euclid(1000);
+    UnixTime::from_secs(if millis.rem_euclid(1000) == 0 { seconds } else { seconds.saturating_add(1) })
+}
+
 /// Decides whose events the caller may read.
 async fn events_of(app: &App, caller: &AuthenticatedKey, filter: &Filter) -> Result<EventsOf, Failure> {
     let snapshot = app.platform.now()?;
     if let Some(text) = &filter.api_key {
-        let record = app.keys.find(&Actor::from(caller), key::key_id(app.issuer, text)?).await?;
+        let record = app.keys.find(&Actor::from(caller), key::key_id(app, text).await?).await?;
         return Ok(EventsOf::Key(record.id()));
     }
     let team = match (&filter.team_id, caller.grant()) {
-        (Some(team), _) => caller::team_id(team, &snapshot)?,
+        (Some(team), _) => caller::team_id(app, caller, team, &snapshot).await?,
         (None, Grant::Team { team, .. }) => team.clone(),
         (None, _) => {
             let user = caller::user(caller)?;

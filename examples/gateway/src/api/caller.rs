@@ -53,8 +53,19 @@ pub(crate) async fn teams_of(
     Ok(teams)
 }
 
-/// Reads the part of a path, or of a body, that names a team.
-pub(super) fn team_id(text: &str, snapshot: &Snapshot) -> Result<TeamId, Failure> {
+/// Reads the part of a path, or of a body, that names a team. One that the caller is not in does not exist for them.
+pub(super) async fn team_id(
+    app: &App,
+    key: &AuthenticatedKey,
+    text: &str,
+    snapshot: &Snapshot,
+) -> Result<TeamId, Failure> {
     let team: TeamId = text.parse().map_err(|_| Refusal::NotFound)?;
-    if snapshot.team_name(&team).is_some() { Ok(team) } else { Err(Refusal::NotFound.into()) }
+    let is_seen = snapshot.team_name(&team).is_some()
+        && match (key.grant(), key.user()) {
+            (Grant::Team { team: own, .. }, _) => team == *own,
+            (_, Some(user)) => app.database.membership(user, &team).await?.role() != TeamRole::Outsider,
+            _ => false,
+        };
+    if is_seen { Ok(team) } else { Err(Refusal::NotFound.into()) }
 }

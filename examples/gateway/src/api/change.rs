@@ -1,11 +1,11 @@
 //! Changing and ending keys.
 
 use core::time::Duration;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use keygate::{Actor, AuthenticatedKey, RevocationCause, Rotation};
@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use super::{
     create::{ShownOnce, shown_once},
     idempotency::{Claim, Claimed},
-    key::{self, KeyInfo},
-    problem::{Body, Failure, Problem},
+    key::{self, KeyInfo, LabelTexts},
+    problem::{Body, Failure, Problem, Segment},
 };
 use crate::app::App;
 
@@ -25,11 +25,12 @@ use crate::app::App;
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeKey {
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(pattern = "^[a-z0-9-]{1,64}$")]
     name: Option<String>,
     /// All labels that the key is to have.
     #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    labels: Option<LabelTexts>,
 }
 
 /// The key whose secret opens nothing any more.
@@ -79,10 +80,10 @@ pub(super) struct RotatedKey {
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
     Body(change): Body<ChangeKey>,
 ) -> Result<Json<KeyInfo>, Failure> {
-    let (id, actor) = (key::key_id(app.issuer, &prefix)?, Actor::from(&caller));
+    let (id, actor) = (key::key_id(&app, &prefix).await?, Actor::from(&caller));
     if change.name.is_none() && change.labels.is_none() {
         return Err(Failure::invalid("nothing_to_change", "give `name`, `labels` or both"));
     }
@@ -111,9 +112,9 @@ pub(super) async fn change(
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
 ) -> Result<Json<Tombstone>, Failure> {
-    let id = key::key_id(app.issuer, &prefix)?;
+    let id = key::key_id(&app, &prefix).await?;
     app.keys.revoke(&Actor::from(&caller), id, RevocationCause::Requested).await?;
     Ok(Json(Tombstone { prefix }))
 }
@@ -135,11 +136,11 @@ pub(super) async fn revoke(
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
     headers: HeaderMap,
     Body(how): Body<RotateKey>,
 ) -> Result<ShownOnce<RotatedKey>, Failure> {
-    let (id, actor) = (key::key_id(app.issuer, &prefix)?, Actor::from(&caller));
+    let (id, actor) = (key::key_id(&app, &prefix).await?, Actor::from(&caller));
     let claim = Claim::read(&headers, &caller)?;
     let overlap = |seconds: u32| Duration::from_secs(seconds.into());
     let rotation = match how {
@@ -174,9 +175,9 @@ pub(super) async fn rotate(
 pub(super) async fn end_overlap(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
 ) -> Result<Json<KeyInfo>, Failure> {
-    let (id, actor) = (key::key_id(app.issuer, &prefix)?, Actor::from(&caller));
+    let (id, actor) = (key::key_id(&app, &prefix).await?, Actor::from(&caller));
     app.keys.end_overlap(&actor, id).await?;
     show(&app, &actor, id).await
 }
@@ -194,9 +195,9 @@ pub(super) async fn end_overlap(
 pub(super) async fn disable(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
 ) -> Result<Json<KeyInfo>, Failure> {
-    let (id, actor) = (key::key_id(app.issuer, &prefix)?, Actor::from(&caller));
+    let (id, actor) = (key::key_id(&app, &prefix).await?, Actor::from(&caller));
     app.keys.disable(&actor, id).await?;
     show(&app, &actor, id).await
 }
@@ -214,9 +215,9 @@ pub(super) async fn disable(
 pub(super) async fn enable(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
 ) -> Result<Json<KeyInfo>, Failure> {
-    let (id, actor) = (key::key_id(app.issuer, &prefix)?, Actor::from(&caller));
+    let (id, actor) = (key::key_id(&app, &prefix).await?, Actor::from(&caller));
     app.keys.enable(&actor, id).await?;
     show(&app, &actor, id).await
 }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
+use axum::{Json, extract::State};
+use keygate::{
+    Action, Actor, AuthenticatedKey, EnvironmentName, Grant, ModelId, Request, ResourceId, TeamId, TeamRole,
+    audit::Principal, http::Refusal, policy::explain, store::Directory as _,
 };
-use keygate::{Action, Actor, AuthenticatedKey, Grant, Request, http::Refusal, policy::explain, store::Directory as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    caller,
     key::{self, KeyInfo},
-    problem::{Body, Failure, Problem},
+    problem::{Body, Failure, Problem, Segment},
 };
 use crate::app::{ACTIONS, App};
 
@@ -58,10 +57,10 @@ pub(crate) struct Explanation {
 pub(super) async fn check(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
     Body(would_do): Body<WouldDo>,
 ) -> Result<Json<Explanation>, Failure> {
-    let id = key::key_id(app.issuer, &prefix)?;
+    let id = key::key_id(&app, &prefix).await?;
     Ok(Json(explain_for(&app, &Actor::from(&caller), id, &would_do).await?))
 }
 
@@ -73,7 +72,20 @@ pub(crate) async fn explain_for(
     would_do: &WouldDo,
 ) -> Result<Explanation, Failure> {
     let record = app.keys.find(actor, id).await?;
-    let request = request(app, would_do, record.grant())?;
+    let wanted = Wanted::read(would_do)?;
+    let team = wanted.team(app, would_do, record.grant())?;
+    // A team that the one who asks is not in does not exist for them, nor does a model of it.
+    let is_seen = match (actor.principal(), record.grant()) {
+        (Principal::Key { user: Some(user), .. } | Principal::User { id: user, .. }, _) => {
+            app.database.membership(&user, &team).await?.role() != TeamRole::Outsider
+        }
+        (_, Grant::Team { team: own, .. }) => team == *own,
+        _ => false,
+    };
+    if !is_seen {
+        return Err(Refusal::NotFound.into());
+    }
+    let request = Request::new(team, wanted.action(would_do)?);
     let membership = match record.grant().user() {
         Some(user) => Some(app.database.membership(user, &request.team).await?),
         None => None,
@@ -88,41 +100,54 @@ pub(crate) async fn explain_for(
     })
 }
 
-/// The team is that of the model, or the one that is named, or that of the key.
-fn request(app: &App, would_do: &WouldDo, grant: &Grant) -> Result<Request, Failure> {
-    fn parsed<T: core::str::FromStr<Err: core::fmt::Display>>(
-        field: &'static str,
-        text: Option<&String>,
-    ) -> Result<Option<T>, Failure> {
-        let parsed = text.map(|text| text.parse()).transpose();
-        parsed.map_err(|error| Failure::invalid(field, format_args!("`{field}`: {error}")))
+/// What the request names, beside its team.
+struct Wanted {
+    model: Option<ModelId>,
+    environment: Option<EnvironmentName>,
+    resource: Option<ResourceId>,
+}
+
+impl Wanted {
+    fn read(would_do: &WouldDo) -> Result<Self, Failure> {
+        fn parsed<T: core::str::FromStr<Err: core::fmt::Display>>(
+            field: &'static str,
+            text: Option<&String>,
+        ) -> Result<Option<T>, Failure> {
+            let parsed = text.map(|text| text.parse()).transpose();
+            parsed.map_err(|error| Failure::invalid(field, format_args!("`{field}`: {error}")))
+        }
+        Ok(Self {
+            model: parsed("model_id", would_do.model_id.as_ref())?,
+            environment: parsed("environment", would_do.environment.as_ref())?,
+            resource: parsed("resource", would_do.resource.as_ref())?,
+        })
     }
-    let snapshot = app.platform.now()?;
-    let model: Option<keygate::ModelId> = parsed("model_id", would_do.model_id.as_ref())?;
-    let environment = parsed("environment", would_do.environment.as_ref())?;
-    let resource = parsed("resource", would_do.resource.as_ref())?;
-    let team = match (&model, &would_do.team_id, grant) {
-        (Some(model), ..) => snapshot.model(model).ok_or(Refusal::NotFound)?.team.clone(),
-        (None, Some(team), _) => caller::team_id(team, &snapshot)?,
-        (None, None, Grant::Team { team, .. }) => team.clone(),
-        (None, None, _) => {
-            return Err(Failure::invalid("team_required", "say of which team the resource is: `team_id`"));
+
+    /// The team is that of the model, or the one that is named, or that of the key.
+    fn team(&self, app: &App, would_do: &WouldDo, grant: &Grant) -> Result<TeamId, Failure> {
+        match (&self.model, &would_do.team_id, grant) {
+            (Some(model), ..) => Ok(app.platform.now()?.model(model).ok_or(Refusal::NotFound)?.team.clone()),
+            (None, Some(team), _) => Ok(team.parse().map_err(|_| Refusal::NotFound)?),
+            (None, None, Grant::Team { team, .. }) => Ok(team.clone()),
+            (None, None, _) => Err(Failure::invalid("team_required", "say of which team the resource is: `team_id`")),
         }
-    };
-    let action = match (would_do.action.as_str(), model) {
-        ("call", Some(model)) => Action::call(model, environment),
-        ("call", None) => return Err(Failure::invalid("model_required", "`call` names a model: `model_id`")),
-        ("deploy", _) => Action::Deploy,
-        ("export_metrics", model) => Action::export_metrics(model),
-        ("manage", _) => Action::Manage,
-        (name, _) => {
-            let name = name.parse().ok();
-            let action = name.and_then(|name| ACTIONS.find(&name));
-            let action = action.ok_or(Failure::invalid("unknown_action", "this service has no such action"))?;
-            Action::custom(action, environment, resource)
-        }
-    };
-    Ok(Request::new(team, action))
+    }
+
+    fn action(self, would_do: &WouldDo) -> Result<Action, Failure> {
+        Ok(match (would_do.action.as_str(), self.model) {
+            ("call", Some(model)) => Action::call(model, self.environment),
+            ("call", None) => return Err(Failure::invalid("model_required", "`call` names a model: `model_id`")),
+            ("deploy", _) => Action::Deploy,
+            ("export_metrics", model) => Action::export_metrics(model),
+            ("manage", _) => Action::Manage,
+            (name, _) => {
+                let name = name.parse().ok();
+                let action = name.and_then(|name| ACTIONS.find(&name));
+                let action = action.ok_or(Failure::invalid("unknown_action", "this service has no such action"))?;
+                Action::custom(action, self.environment, self.resource)
+            }
+        })
+    }
 }
 
 /// Shows the key that asks

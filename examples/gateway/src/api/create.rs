@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{
         HeaderMap, StatusCode,
         header::{CACHE_CONTROL, HeaderName},
@@ -18,7 +18,7 @@ use super::{
     caller,
     idempotency::{Claim, Claimed},
     key::{self, CreateKey, KeyInfo, KeyType},
-    problem::{Body, Failure, Problem},
+    problem::{Body, Failure, Problem, Segment},
 };
 use crate::app::App;
 
@@ -76,7 +76,7 @@ pub(super) async fn create(
 pub(super) async fn create_for_team(
     State(app): State<Arc<App>>,
     key: AuthenticatedKey,
-    Path(team): Path<String>,
+    Segment(team): Segment,
     headers: HeaderMap,
     Body(new): Body<CreateKey>,
 ) -> Result<ShownOnce<CreatedKey>, Failure> {
@@ -102,8 +102,8 @@ async fn create_in(
                 (Some(team), Some(other)) if team != other => {
                     return Err(Failure::invalid("other_team", "path and body name different teams"));
                 }
-                (Some(team), _) => caller::team_id(team, &snapshot)?,
-                (None, Some(team)) => caller::team_id(team, &snapshot)?,
+                (Some(team), _) => caller::team_id(app, key, team, &snapshot).await?,
+                (None, Some(team)) => caller::team_id(app, key, team, &snapshot).await?,
                 (None, None) => caller::default_team(app, key, &snapshot).await?,
             };
             let permission = new.permission(&team, &snapshot)?;

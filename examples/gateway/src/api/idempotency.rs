@@ -6,7 +6,7 @@
 
 use axum::http::HeaderMap;
 use keygate::{
-    Actor, AuthenticatedKey, KeyId, KeyName, ManageError, Owner,
+    Actor, AuthenticatedKey, KeyId, KeyName, ManageError, Owner, UnixTime,
     store::{KeyFilter, ListQuery, StatusFilter},
 };
 
@@ -94,18 +94,20 @@ impl Claimed {
 
 /// Says what was made under a claim. Where that was not noted, it is the live key of the name: names are unique.
 async fn replayed(app: &App, claim: &Claim) -> Result<Failure, Failure> {
-    let find = "SELECT key_id, owner, name FROM gateway_idempotency WHERE actor = $1 AND idempotency_key = $2";
-    let found: Option<(Option<String>, String, String)> = sql!(&app.database, pool =>
+    let find =
+        "SELECT key_id, owner, name, created_at FROM gateway_idempotency WHERE actor = $1 AND idempotency_key = $2";
+    let found: Option<(Option<String>, String, String, i64)> = sql!(&app.database, pool =>
         sqlx::query_as(find).bind(&claim.actor).bind(&claim.key).fetch_optional(pool))?;
     let id = match found {
-        Some((None, owner, name)) => named(app, &owner, &name).await?,
+        Some((None, owner, name, claimed_at)) => named(app, &owner, &name, UnixTime::from_secs(claimed_at)).await?,
         Some((id, ..)) => id,
         None => None,
     };
     Ok(Failure::Replayed { id })
 }
 
-async fn named(app: &App, owner: &str, name: &str) -> Result<Option<String>, Failure> {
+/// Finds what was made by its name. What is older than the claim was made by another request, and is no orphan.
+async fn named(app: &App, owner: &str, name: &str, claimed_at: UnixTime) -> Result<Option<String>, Failure> {
     let (Ok(owner), Ok(actor)) = (owner.parse::<Owner>(), Actor::system("idempotency")) else { return Ok(None) };
     let mut query = ListQuery::new();
     query.filter = KeyFilter::ALL;
@@ -113,7 +115,9 @@ async fn named(app: &App, owner: &str, name: &str) -> Result<Option<String>, Fai
     loop {
         let page = app.keys.list(&actor, owner.clone(), query).await?;
         if let Some(record) = page.records.iter().find(|record| record.name().as_str() == name) {
-            return Ok(Some(record.id().to_string()));
+            return Ok(Some(record)
+                .filter(|record| record.created_at() >= claimed_at)
+                .map(|record| record.id().to_string()));
         }
         let Some(next) = page.next else { return Ok(None) };
         query.after = Some(next);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Form, Json,
+    Json,
     extract::State,
     http::header::{CACHE_CONTROL, HeaderName},
 };
@@ -14,7 +14,7 @@ use keygate::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::problem::{Failure, Problem};
+use super::problem::{Failure, Fields, Problem};
 use crate::app::{App, INTROSPECT};
 
 #[derive(Deserialize, ToSchema)]
@@ -35,12 +35,12 @@ pub(super) struct Question {
 pub(super) async fn introspect(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    question: Result<Form<Question>, axum::extract::rejection::FormRejection>,
+    question: Result<Fields<Question>, Failure>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Introspection>), Failure> {
     let Grant::Team { team, .. } = caller.grant() else { return Err(Refusal::Closed.into()) };
     let request = Request::new(team.clone(), Action::custom(INTROSPECT, None, None));
     let _allowed = Refusal::unless_allowed(app.gate.authorize(&caller, &request).await?)?;
-    let Form(Question { token }) = question.map_err(|_| Failure::invalid("form", "the body is a form with `token`"))?;
+    let Fields(Question { token }) = question?;
     let answer = match app.gate.authenticate(&token).await {
         Ok(key) => Introspection::active(&key),
         Err(AuthenticateError::Unavailable(_)) => return Err(Refusal::Unavailable.into()),

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use keygate::{
-    Grant, KeyId, KeyRecord, Labels, ModelId, Permission, Scope, Status, TeamId, UnixTime, store::Creator,
+    Grant, KeyId, KeyRecord, Labels, ModelId, Permission, Scope, Status, TeamId, UnixTime,
+    http::Refusal,
+    store::{Creator, KeyStore as _},
     verify::DisplayToken,
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use utoipa::ToSchema;
 
 use super::problem::Failure;
-use crate::platform::Snapshot;
+use crate::{app::App, platform::Snapshot};
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -179,10 +184,31 @@ pub(crate) fn rfc3339(time: UnixTime) -> String {
 
 /// Reads a time of RFC 3339; a part of a second is cut off.
 pub(crate) fn parse_time(text: &str) -> Result<UnixTime, Failure> {
-    let time: Timestamp = text
-        .parse()
-        .map_err(|_| Failure::invalid("time", "a time is written as in RFC 3339, such as 2030-01-31T12:00:00Z"))?;
-    Ok(UnixTime::from_secs(time.as_second()))
+    let time = text.parse::<Timestamp>().ok().filter(|_| is_rfc3339(text));
+    let wrong = || Failure::invalid("time", "a time is written as in RFC 3339, such as 2030-01-31T12:00:00Z");
+    time.map(|time| UnixTime::from_secs(time.as_second())).ok_or_else(wrong)
+}
+
+/// What jiff reads is more: `2030-01-31 12Z`, `20300131T120000Z`, a zone in brackets.
+fn is_rfc3339(text: &str) -> bool {
+    let Some((start, end)) = text.split_at_checked(19) else { return false };
+    let (fraction, zone) = match end.find(['Z', '+', '-']) {
+        Some(place) => end.split_at(place),
+        None => return false,
+    };
+    let is_like = |text: &str, shape: &str| {
+        text.len() == shape.len()
+            && text.bytes().zip(shape.bytes()).all(|(symbol, shape)| match shape {
+                b'0' => symbol.is_ascii_digit(),
+                shape => symbol == shape,
+            })
+    };
+    let digits = fraction.strip_prefix('.').unwrap_or("0");
+    is_like(start, "0000-00-00T00:00:00")
+        && (fraction.is_empty() || fraction.starts_with('.'))
+        && !digits.is_empty()
+        && digits.bytes().all(|symbol| symbol.is_ascii_digit())
+        && ["Z", "+00:00", "-00:00"].iter().any(|shape| is_like(zone, shape))
 }
 
 /// A key that is asked for. Where no models or environments are given, it is restricted to none.
@@ -191,7 +217,7 @@ pub(crate) fn parse_time(text: &str) -> Result<UnixTime, Failure> {
 pub(crate) struct CreateKey {
     /// Unique among the keys of the owner; made up where none is given.
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(pattern = "^[a-z0-9-]{1,64}$")]
     pub(super) name: Option<String>,
     pub(super) r#type: KeyType,
     /// The team, where the path names none; where it does, the same one.
@@ -214,7 +240,8 @@ pub(crate) struct CreateKey {
     #[schema(min_items = 1)]
     resources: Option<Vec<String>>,
     #[serde(default)]
-    pub(super) labels: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub(super) labels: LabelTexts,
     /// When it ends, in RFC 3339; where none is given, it does not.
     #[serde(default)]
     #[schema(format = DateTime)]
@@ -302,8 +329,36 @@ fn scope<T: FromStr<Err: core::fmt::Display> + AsRef<str> + Ord>(
     Scope::only(members).map_err(|error| Failure::invalid("empty_scope", format_args!("`{field}`: {error}")))
 }
 
+/// Labels as they come in. A map would silently take the last one of a name.
+#[derive(Debug, Default)]
+pub(crate) struct LabelTexts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for LabelTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = LabelTexts;
+
+            fn expecting(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                formatter.write_str("an object with texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelTexts, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if texts.insert(name, value).is_some() {
+                        return Err(A::Error::custom("duplicate field"));
+                    }
+                }
+                Ok(LabelTexts(texts))
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
+
 /// Reads labels.
-pub(crate) fn labels(texts: &BTreeMap<String, String>) -> Result<Labels, Failure> {
+pub(crate) fn labels(LabelTexts(texts): &LabelTexts) -> Result<Labels, Failure> {
     let mut labels = Vec::new();
     for (name, value) in texts {
         let wrong = |error| Failure::invalid("labels", format_args!("`labels`: {error}"));
@@ -312,11 +367,12 @@ pub(crate) fn labels(texts: &BTreeMap<String, String>) -> Result<Labels, Failure
     Labels::new(labels).map_err(|error| Failure::invalid("labels", format_args!("`labels`: {error}")))
 }
 
-/// Reads the part of a path that names a key: its id, or the public start of its tokens.
-pub(crate) fn key_id(issuer: keygate::Issuer, text: &str) -> Result<KeyId, Failure> {
-    let not_found = || Failure::Refusal(keygate::http::Refusal::NotFound);
-    let id: KeyId = text.rsplit_once('_').map_or(text, |(_, id)| id).parse().map_err(|_| not_found())?;
-    let kinds = [keygate::KeyKind::Personal, keygate::KeyKind::Team];
-    let is_prefix = kinds.iter().any(|kind| DisplayToken::new(issuer, *kind, id).to_string() == text);
-    if is_prefix || id.as_str() == text { Ok(id) } else { Err(not_found()) }
+/// Reads the part of a path that names a key: its id, or the public start of its tokens, which is of one kind.
+pub(crate) async fn key_id(app: &App, text: &str) -> Result<KeyId, Failure> {
+    let id: KeyId = text.rsplit_once('_').map_or(text, |(_, id)| id).parse().map_err(|_| Refusal::NotFound)?;
+    if id.as_str() == text {
+        return Ok(id);
+    }
+    let record = app.database.find(id).await?;
+    if record.is_some_and(|record| prefix(&record) == text) { Ok(id) } else { Err(Refusal::NotFound.into()) }
 }

@@ -3,10 +3,13 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::{FromRequest as _, Request, State},
+    http::StatusCode,
+};
 use keygate::http::Refusal;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use utoipa::ToSchema;
 
 use super::problem::{Body, Failure, Problem};
@@ -33,13 +36,16 @@ pub(super) struct Found {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>) -> Result<StatusCode, Failure> {
+pub(super) async fn report(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode, Failure> {
+    // Before the body is read: reports that need no key must not take all places of requests that have one.
+    let Ok(_waiting) = app.reports.waiting.try_acquire() else { return Err(Refusal::Unavailable.into()) };
+    let Body(found) = Body::<Found>::from_request(request, &app).await?;
     if found.tokens.is_empty() || found.tokens.len() > MAX_TOKENS {
         return Err(Failure::invalid("tokens", format_args!("there are 1 to {MAX_TOKENS} tokens")));
     }
     // Anybody may ask, so a few at a time, and the others wait for their turn: reports must not take the database away
     // from requests.
-    let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.acquire()).await else {
+    let Ok(Ok(_place)) = timeout(PATIENCE, app.reports.looking.acquire()).await else {
         return Err(Refusal::Unavailable.into());
     };
     let results = app.keys.revoke_leaked(found.tokens.iter().map(String::as_str)).await;
@@ -47,8 +53,21 @@ pub(super) async fn report(State(app): State<Arc<App>>, Body(found): Body<Found>
     if is_done { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::Unavailable.into()) }
 }
 
-/// How many reports are looked at at once.
-pub(crate) const MAX_REPORTS: usize = 2;
+/// Places for reports.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    /// Of those that came, and are read or wait.
+    waiting: Semaphore,
+    /// Of those whose tokens are looked up.
+    looking: Semaphore,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self { waiting: Semaphore::new(16), looking: Semaphore::new(2) }
+    }
+}
+
 const MAX_TOKENS: usize = 1000;
 /// How long a report waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,10 +3,7 @@
 use core::num::NonZeroU16;
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use keygate::{
     Actor, AuthenticatedKey, Owner,
     store::{Creator, Cursor, ListQuery, StatusFilter},
@@ -17,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     caller,
     key::{self, KeyInfo, KeyType},
-    problem::{Failure, Parameters, Problem},
+    problem::{Failure, Parameters, Problem, Segment},
 };
 use crate::app::App;
 
@@ -140,14 +137,17 @@ pub(super) async fn list(
 pub(super) async fn list_of_team(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(team): Path<String>,
+    Segment(team): Segment,
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<KeysPage>, Failure> {
     let snapshot = app.platform.now()?;
-    let team = caller::team_id(&team, &snapshot)?;
+    let team = caller::team_id(&app, &caller, &team, &snapshot).await?;
     let mut query = ListQuery::new();
     query.filter.status = page.status.filter();
-    query.limit = page.limit.unwrap_or(query.limit).min(PAGE);
+    query.limit = page.limit.unwrap_or(query.limit);
+    if query.limit > PAGE {
+        return Err(Failure::invalid("limit", "`limit` is 1 to 1000"));
+    }
     if let Some(cursor) = &page.cursor {
         let cursor: Cursor = cursor.parse().map_err(|_| Failure::invalid("cursor", "that is no place in a list"))?;
         query.after = Some(cursor);
@@ -169,10 +169,10 @@ pub(super) async fn list_of_team(
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     caller: AuthenticatedKey,
-    Path(prefix): Path<String>,
+    Segment(prefix): Segment,
 ) -> Result<Json<KeyInfo>, Failure> {
     let snapshot = app.platform.now()?;
-    let record = app.keys.find(&Actor::from(&caller), key::key_id(app.issuer, &prefix)?).await?;
+    let record = app.keys.find(&Actor::from(&caller), key::key_id(&app, &prefix).await?).await?;
     Ok(Json(KeyInfo::of(&record, &snapshot, app.gate.now())))
 }
 

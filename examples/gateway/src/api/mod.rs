@@ -32,6 +32,7 @@ use crate::app::App;
 #[openapi(
     info(title = "keygate gateway", description = "Manages API keys, and says what each may do.", license(name = "MIT OR Apache-2.0")),
     modifiers(&Bearer),
+    components(schemas(audit_logs::Direction, list::StatusName)),
     security(("bearer" = []))
 )]
 struct Described;

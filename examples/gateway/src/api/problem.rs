@@ -5,8 +5,9 @@ use core::time::Duration;
 use std::sync::{Arc, LazyLock};
 
 use axum::{
+    Form,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -19,7 +20,7 @@ use keygate::{
     http::{InvalidResponses, Refusal, Responses},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::error;
 use utoipa::ToSchema;
@@ -43,8 +44,20 @@ impl Failure {
         Self::Invalid { status: StatusCode::BAD_REQUEST, rule, detail: detail.to_string() }
     }
 
-    fn body(status: StatusCode, rule: &'static str, detail: impl ToString) -> Self {
-        Self::Invalid { status, rule, detail: detail.to_string() }
+    fn content_type(expected: &str) -> Self {
+        let detail = format!("the content type is not {expected}");
+        Self::Invalid { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, rule: "content_type", detail }
+    }
+
+    fn too_large() -> Self {
+        let detail = "the body is too large".into();
+        Self::Invalid { status: StatusCode::PAYLOAD_TOO_LARGE, rule: "too_large", detail }
+    }
+
+    /// The key was looked at before: a body that takes its time must not carry that far into the future.
+    fn late() -> Self {
+        let detail = "the body took too long".into();
+        Self::Invalid { status: StatusCode::REQUEST_TIMEOUT, rule: "late", detail }
     }
 }
 
@@ -171,18 +184,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
         // A web page of somebody else can send any other type without being asked first (CORS).
-        if !is_json(request.headers()) {
-            let detail = "the content type is not application/json";
-            return Err(Failure::body(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail));
+        if !is_of_type(request.headers(), "application/json") {
+            return Err(Failure::content_type("application/json"));
         }
-        // The key was looked at before: a body that takes its time must not carry that far into the future.
-        let Ok(bytes) = timeout(PATIENCE, Bytes::from_request(request, app)).await else {
-            return Err(Failure::body(StatusCode::REQUEST_TIMEOUT, "late", "the body took too long"));
-        };
+        let Ok(bytes) = timeout(PATIENCE, Bytes::from_request(request, app)).await else { return Err(Failure::late()) };
         let bytes = bytes.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Failure::body(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
             _ => Failure::invalid("incomplete", "the body did not arrive whole"),
         })?;
         // A struct would be read from a list as well, its fields by their places.
@@ -191,16 +198,48 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         }
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Failure::invalid(rule_of(&error), place)
+            Failure::invalid(rule_of(&error, &bytes), place)
         })?;
         Ok(Self(value))
     }
 }
 
+/// The fields of a form.
+#[derive(Debug)]
+pub(crate) struct Fields<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Fields<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        let Ok(form) = timeout(PATIENCE, Form::from_request(request, app)).await else { return Err(Failure::late()) };
+        let Form(fields) = form.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::content_type("application/x-www-form-urlencoded"),
+            _ => Failure::invalid("form", "the fields of the form do not fit"),
+        })?;
+        Ok(Self(fields))
+    }
+}
+
+/// The part of a path that names something; what is no text names nothing.
+#[derive(Debug)]
+pub(crate) struct Segment(pub(crate) String);
+
+impl FromRequestParts<Arc<App>> for Segment {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let segment = Path::from_request_parts(parts, app).await;
+        segment.map(|Path(text)| Self(text)).map_err(|_| Refusal::NotFound.into())
+    }
+}
+
 /// The rule that a body breaks, by the beginning of what serde says, which is not from the input.
-fn rule_of(error: &serde_json::Error) -> &'static str {
+fn rule_of(error: &serde_json::Error, body: &[u8]) -> &'static str {
     let text = error.to_string();
-    if error.is_syntax() || error.is_eof() {
+    // Where a text is expected, serde calls any other value a mistake of syntax.
+    if (error.is_syntax() || error.is_eof()) && serde_json::from_slice::<Value>(body).is_err() {
         return "not_json";
     }
     for (start, rule) in [
@@ -230,11 +269,10 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
     }
 }
 
-/// Returns `true` if the content type is that of JSON.
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        kind.to_str().is_ok_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
-    })
+/// Returns `true` if the content type is this one.
+fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind.trim().eq_ignore_ascii_case(expected))
 }
 
 /// How long a body may take to come.

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use keygate::{
     AuthenticatedKey, Owner, System, UserId, UserStatus,
     http::Refusal,
@@ -16,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller,
-    problem::{Failure, Parameters, Problem},
+    problem::{Failure, Parameters, Problem, Segment},
 };
 use crate::app::App;
 
@@ -52,7 +49,7 @@ pub(crate) struct Deprovisioned {
 pub(super) async fn deprovision(
     State(app): State<Arc<App>>,
     key: AuthenticatedKey,
-    Path(user): Path<String>,
+    Segment(user): Segment,
     Parameters(DryRun { dry_run }): Parameters<DryRun>,
 ) -> Result<Json<Deprovisioned>, Failure> {
     let by = caller::user(&key)?;

@@ -3,7 +3,7 @@
 //! A test file takes it with `#[path = "../common/mod.rs"] mod common;`.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
-use core::{fmt::Debug, time::Duration};
+use core::time::Duration;
 use std::{
     env,
     io::{BufRead as _, BufReader, Read as _},
@@ -338,7 +338,7 @@ impl Reply {
 
     /// Expects a problem with this status and rule.
     #[track_caller]
-    pub(crate) fn expect_problem(self, status: u16, reason: impl Into<Option<&'static str>> + Debug) -> Self {
+    pub(crate) fn expect_problem(self, status: u16, reason: impl Into<Option<&'static str>>) -> Self {
         let reply = self.expect(status);
         assert_eq!(reply.field("content-type"), Some("application/problem+json"), "{reply:?}");
         assert_eq!(reply.json().get("status").and_then(Value::as_u64), Some(status.into()), "{reply:?}");
