@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use keygate::{
-    Coverage, Gate, Issuer, KeyKind, KeyManager, OwnAction, OwnActions,
+    Coverage, Gate, Issuer, KeyKind, KeyManager, OwnAction, OwnActions, Validity,
     http::{CredentialSources, Refusal, Responses},
     manage::MintRules,
     sink::ChannelSink,
@@ -59,6 +59,7 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// What may be minted.
     pub(crate) rules: MintRules,
+    longest_life: Option<Duration>,
     pub(crate) answers: Responses,
     pub(crate) database: Database,
     pub(crate) platform: Platform,
@@ -79,7 +80,9 @@ impl App {
         (sink, counts): (ChannelSink, Arc<Counts>),
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn core::error::Error>> {
-        let rules = rules(config);
+        let days = config.max_key_days.map(|days| u64::from(days.get()));
+        let longest_life = days.map(|days| Duration::from_secs(days.saturating_mul(86_400)));
+        let rules = rules(longest_life);
         let keys = KeyManager::new(config.issuer, lookup.store())
             .with_directory(database.clone())
             .with_rules(rules)
@@ -91,6 +94,7 @@ impl App {
             gate: Arc::new(gate),
             keys,
             rules,
+            longest_life,
             answers: Responses::new("models")?,
             platform: Platform::load(&database).await?,
             database,
@@ -101,6 +105,11 @@ impl App {
             sources: if config.x_api_key { sources.with_x_api_key() } else { sources },
             max_requests: config.max_requests,
         })
+    }
+
+    /// Returns the longest validity that may be minted.
+    pub(crate) fn longest_validity(&self) -> Validity {
+        self.longest_life.map_or(Validity::NEVER_EXPIRES, |life| Validity::until(self.gate.now().saturating_add(life)))
     }
 
     /// Waits until the server is about to end.
@@ -114,10 +123,9 @@ impl App {
     }
 }
 
-fn rules(config: &Config) -> MintRules {
+fn rules(longest_life: Option<Duration>) -> MintRules {
     let rules = MintRules::new().with_own_actions(ACTIONS);
-    let Some(days) = config.max_key_days else { return rules };
-    let longest = Duration::from_secs(u64::from(days.get()).saturating_mul(86_400));
+    let Some(longest) = longest_life else { return rules };
     rules.with_max_lifetime(KeyKind::Personal, longest).with_max_lifetime(KeyKind::Team, longest)
 }
 

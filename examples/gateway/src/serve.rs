@@ -100,7 +100,7 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     let app = Arc::new(App::new(config, (database.clone(), lookup.clone()), shared, stopped).await?);
     let address = listener.local_addr()?;
     if let Some(first) = first {
-        let token = setup::first_key(&app.keys).await?;
+        let token = setup::first_key(&app.keys, app.longest_validity()).await?;
         let link = setup::first_link(&database).await?;
         let url = console::link_url(&console::base(config, address), &link);
         tell(&format!("The page for keys; this link signs the administrator in, once, within a day:\n\n  {url}\n"))?;

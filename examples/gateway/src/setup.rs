@@ -95,10 +95,10 @@ pub(crate) async fn seed(database: &Database) -> Result<(), Box<dyn Error>> {
 
 /// Makes the first key of the administrator. Where a start was killed before it printed the key, nobody has its secret: it
 /// gets another one.
-pub(crate) async fn first_key(keys: &Keys) -> Result<Token, Box<dyn Error>> {
+pub(crate) async fn first_key(keys: &Keys, validity: Validity) -> Result<Token, Box<dyn Error>> {
     let actor = Actor::system("first start")?;
     let grant = Grant::personal(ADMINISTRATOR.parse()?);
-    let spec = NewKeySpec::new(grant.clone(), "first-key".parse()?, Validity::NEVER_EXPIRES);
+    let spec = NewKeySpec::new(grant.clone(), "first-key".parse()?, validity);
     match keys.create(&actor, spec).await {
         Ok(issued) => Ok(issued.token),
         Err(ManageError::Conflict(Conflict::NameTaken)) => {

@@ -1,0 +1,186 @@
+//! Forms: nothing means "all", and a secret is shown once.
+
+use std::thread;
+
+use crate::gateway::Gateway;
+
+const INFERENCE: [(&str, &str); 4] =
+    [("for", "team:core"), ("name", "checkout"), ("level", "inference"), ("expiry", "30")];
+
+#[test]
+fn what_is_not_chosen_is_refused() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let all = [("environments", "all"), ("models", "all")];
+    let only = [("environments", "only"), ("environment", "production"), ("models", "only"), ("model", "abcd1234")];
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[], "environments"),
+        (&[("environments", "all")], "models"),
+        (&[("models", "all")], "environments"),
+        (&[("environments", "only"), ("models", "all")], "at least one"),
+        (&[("environments", "only"), ("environment", " "), ("models", "all")], "at least one"),
+        (&[("environments", "all"), ("models", "only")], "at least one"),
+        (&[("environments", "some"), ("models", "all")], "environments"),
+        (&[("environments", "all"), ("models", "only"), ("model", "labs0001")], "no such model"),
+    ];
+    for (number, (fields, text)) in cases.into_iter().enumerate() {
+        let form = number.to_string();
+        let sent = [&INFERENCE[..], fields, &[("form", form.as_str())]].concat();
+        let answer = administrator.create(&sent);
+        assert_eq!((answer.status, answer.secret()), (422, None), "{fields:?}");
+        let (_, alert) = answer.body.split_once("role=\"alert\">").unwrap();
+        assert!(alert.split('<').next().unwrap().contains(text), "{fields:?}");
+    }
+    for missing in ["for", "name", "level", "expiry"] {
+        let kept = INFERENCE.into_iter().filter(|(name, _)| *name != missing);
+        let sent: Vec<_> = kept.chain(all).chain([("form", missing)]).collect();
+        let answer = administrator.create(&sent);
+        assert_eq!((answer.status, answer.secret()), (422, None), "without {missing}");
+    }
+    let custom = [
+        ("form", "c"),
+        ("for", "team:core"),
+        ("name", "c"),
+        ("level", "custom"),
+        ("expiry", "7"),
+        ("environments", "all"),
+        ("resources", "all"),
+    ];
+    assert_eq!(administrator.create(&custom).status, 422, "a custom key lists its actions");
+    assert_eq!(gateway.texts("SELECT name FROM keygate_keys"), ["first-key"]);
+
+    let made = administrator.create(&[&INFERENCE[..], &only, &[("form", "made")]].concat());
+    assert!(made.secret().is_some(), "{}", made.body);
+    let page = administrator.get("/console").body;
+    assert!(page.contains("<small>production</small>") && page.contains("Llama 4 Scout (abcd1234)"));
+}
+
+#[test]
+fn nothing_is_chosen_before_the_person_chooses() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    for query in [
+        "",
+        "?step=2&for=team:core&name=a",
+        "?step=3&for=team:core&name=a&level=inference",
+        "?step=3&for=team:core&name=a&level=custom",
+        "?step=2&for=me&name=a",
+    ] {
+        let page = administrator.get(&format!("/console/keys/new{query}")).body;
+        for radio in
+            page.split("<input").filter(|input| input.contains("type=\"radio\"") || input.contains("type=\"checkbox\""))
+        {
+            let tag = radio.split('>').next().unwrap();
+            let is_asked_before = tag.contains("name=\"for\"") || tag.contains("name=\"level\"");
+            assert!(!tag.contains("checked") || is_asked_before, "{query}: {tag}");
+            assert!(tag.contains("required") || tag.contains("checkbox"), "{query}: {tag}");
+        }
+    }
+}
+
+#[test]
+fn the_secret_is_in_one_answer_and_a_reload_makes_no_other() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let form = [("form", "once"), ("for", "me"), ("name", "mine"), ("expiry", "never")];
+    let made = administrator.create(&form);
+    let secret = made.secret().unwrap();
+    assert_eq!((made.status, made.header("cache-control")), (200, Some("no-store")));
+    let id = secret.split('_').nth(1).unwrap();
+
+    let again = administrator.create(&form);
+    assert_eq!((again.status, again.secret()), (409, None));
+    assert!(again.body.contains(&format!("/console/keys/{id}/rotate")), "it says which key was made");
+
+    let rotate = |form: &str, how: &str| {
+        administrator.post(&format!("/console/keys/{id}/rotate"), &[("form", form), ("how", how), ("overlap", "3600")])
+    };
+    let second = rotate("r", "start").secret().unwrap();
+    assert_ne!(second, secret);
+    assert_eq!((rotate("r", "start").status, rotate("r", "cut-over").status), (409, 409));
+    for page in ["/console", &format!("/console/keys/{id}"), "/console/log", &format!("/console/keys/{id}/revoke")] {
+        let page = administrator.get(page).body;
+        let hidden = |secret: &str| !page.contains(secret.split('_').nth(2).unwrap());
+        assert!(hidden(&secret) && hidden(&second));
+    }
+    let bearer = |secret: &str| {
+        let header = format!("Bearer {secret}");
+        gateway.stranger().send("GET", "/v1/models", &[("authorization", header.as_str())], &[]).status
+    };
+    assert_eq!((bearer(&secret), bearer(&second)), (200, 200), "the old secret stays for a time");
+    assert_eq!(administrator.post(&format!("/console/keys/{id}/end-overlap"), &[]).status, 303);
+    assert_eq!((bearer(&secret), bearer(&second)), (401, 200));
+}
+
+#[test]
+fn a_form_that_is_sent_twice_at_once_makes_one_key() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let send = || administrator.create(&[("form", "once"), ("for", "me"), ("name", "mine"), ("expiry", "7")]).status;
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let tries: Vec<_> = (0..6).map(|_| scope.spawn(send)).collect();
+        tries.into_iter().map(|tried| tried.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 5, "{statuses:?}");
+}
+
+#[test]
+fn what_the_policy_forbids_is_neither_offered_nor_made() {
+    let gateway = Gateway::start(&["--max-key-days", "30"]);
+    let administrator = gateway.administrator();
+    let page = administrator.get("/console/keys/new?step=2&for=me&name=mine").body;
+    let offered: Vec<_> =
+        page.split("name=\"expiry\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(offered, ["7", "30", "date"]);
+    for (number, (expiry, date)) in
+        [("90", ""), ("365", ""), ("never", ""), ("date", "2099-01-01"), ("date", "2001-01-01"), ("date", "x")]
+            .into_iter()
+            .enumerate()
+    {
+        let form = number.to_string();
+        let answer = administrator.create(&[
+            ("form", &form),
+            ("for", "me"),
+            ("name", "mine"),
+            ("expiry", expiry),
+            ("date", date),
+        ]);
+        assert_eq!((answer.status, answer.secret()), (422, None), "{expiry} {date}");
+        assert!(answer.body.contains("role=\"alert\""));
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_can_be_mended_in_place() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    administrator.personal_key("taken");
+    let taken = administrator.create(&[("form", "2"), ("for", "me"), ("name", "taken"), ("expiry", "30")]);
+    assert_eq!(taken.status, 422);
+    assert!(taken.body.contains("Another key of this owner has that name"));
+    let expiry = taken.body.split("value=\"30\"").nth(1).unwrap().split('>').next().unwrap();
+    assert!(expiry.contains("checked"), "what was chosen stays: {expiry}");
+    let form = taken.body.split("name=\"form\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(administrator.create(&[("form", form), ("for", "me"), ("name", "free"), ("expiry", "30")]).status, 200);
+}
+
+#[test]
+fn what_a_person_writes_is_text_on_the_page() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let evil = "<script>alert(1)</script>";
+    administrator.post("/console/users", &[("user", "eve"), ("name", evil), ("team", "core"), ("role", "member")]);
+    let id = administrator.personal_key("mine").split('_').nth(1).unwrap().to_owned();
+    let labels = administrator.post(&format!("/console/keys/{id}/labels"), &[("labels", &format!("note={evil}"))]);
+    assert_eq!(labels.status, 303);
+    for page in [
+        "/console/users",
+        "/console",
+        "/console?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        &format!("/console/keys/{id}"),
+        "/console/log",
+    ] {
+        assert!(!administrator.get(page).body.contains(evil), "{page}");
+    }
+}

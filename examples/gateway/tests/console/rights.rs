@@ -1,0 +1,93 @@
+//! What an admin, a member and a stranger may see and do.
+
+use crate::gateway::Gateway;
+
+const PAGES: [&str; 6] = [
+    "/console",
+    "/console/keys/new",
+    "/console/log",
+    "/console/users",
+    "/console/users/ada/deprovision",
+    "/console/keys/ID",
+];
+
+#[test]
+fn a_stranger_sees_nothing_and_changes_nothing() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    administrator.invite("ada", "core", "member");
+    let id = administrator.personal_key("secret-name").split('_').nth(1).unwrap().to_owned();
+    let stranger = gateway.stranger();
+    for page in PAGES {
+        let answer = stranger.get(&page.replace("ID", &id));
+        assert_eq!(answer.status, 401, "{page}");
+        assert!(!answer.body.contains("secret-name") && !answer.body.contains("Administrator"), "{page}");
+    }
+    for change in ["rename", "labels", "disable", "enable", "revoke", "rotate", "end-overlap"] {
+        assert_eq!(stranger.post(&format!("/console/keys/{id}/{change}"), &[("name", "x")]).status, 401, "{change}");
+    }
+    assert_eq!(stranger.post("/console/keys", &[("form", "1")]).status, 401);
+    assert_eq!(stranger.post("/console/users/ada/deprovision", &[]).status, 401);
+    assert!(administrator.get(&format!("/console/keys/{id}")).body.contains("badge active"));
+}
+
+#[test]
+fn a_member_has_their_own_keys_and_no_others() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let own = administrator.personal_key("of-the-administrator");
+    let team = [
+        ("form", "1"),
+        ("for", "team:core"),
+        ("name", "of-the-team"),
+        ("level", "full"),
+        ("environments", "all"),
+        ("expiry", "never"),
+    ];
+    let team_key = administrator.create(&team).secret().unwrap();
+    let ada = gateway.sign_in(&administrator.invite("ada", "core", "member"));
+    ada.personal_key("of-ada");
+
+    let list = ada.get("/console").body;
+    assert!(list.contains("of-ada") && !list.contains("of-the-administrator") && !list.contains("of-the-team"));
+    assert!(!list.contains("/console/users"));
+    for key in [&own, &team_key] {
+        let id = key.split('_').nth(1).unwrap();
+        assert!([403, 404].contains(&ada.get(&format!("/console/keys/{id}")).status));
+        for change in ["disable", "revoke", "rotate"] {
+            let answer = ada.post(&format!("/console/keys/{id}/{change}"), &[("form", "f"), ("how", "cut-over")]);
+            assert!([403, 404].contains(&answer.status), "{change}: {}", answer.status);
+        }
+        assert!(!ada.get(&format!("/console/log?q={id}")).body.contains("Created as"));
+    }
+    // The form does not offer it, and the manager refuses it.
+    assert!(!ada.get("/console/keys/new").body.contains("team:core"));
+    let refused = ada.create(&team);
+    assert_eq!((refused.status, refused.secret()), (403, None));
+    for page in ["/console/users", "/console/users/admin/deprovision"] {
+        assert_eq!(ada.get(page).status, 403);
+    }
+    assert_eq!(ada.post("/console/users", &[("user", "eve")]).status, 403);
+    assert_eq!(ada.post("/console/users/admin/deprovision", &[]).status, 403);
+    assert_eq!(ada.post("/console/users/admin/link", &[]).status, 403);
+    let log = ada.get("/console/log").body;
+    assert!(log.contains("of-ada") && !log.contains("of-the-team"));
+    assert!(!ada.get("/console/log?owner=team:core").body.contains("of-the-team"));
+}
+
+#[test]
+fn an_admin_of_a_team_has_its_keys_and_not_those_of_its_people() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let own = administrator.personal_key("of-the-administrator");
+    let team = |form: &'static str, team: &'static str, name: &'static str| {
+        [("form", form), ("for", team), ("name", name), ("level", "metrics"), ("models", "all"), ("expiry", "30")]
+    };
+    administrator.create(&team("1", "team:labs", "of-labs"));
+    let bob = gateway.sign_in(&administrator.invite("bob", "core", "admin"));
+    assert_eq!(bob.create(&team("1", "team:core", "of-core")).status, 200);
+    assert!([403, 404].contains(&bob.create(&team("2", "team:labs", "of-labs-2")).status));
+    let list = bob.get("/console").body;
+    assert!(list.contains("of-core") && !list.contains("of-labs") && !list.contains("of-the-administrator"));
+    assert!([403, 404].contains(&bob.get(&format!("/console/keys/{}", own.split('_').nth(1).unwrap())).status));
+}

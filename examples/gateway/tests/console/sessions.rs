@@ -1,0 +1,177 @@
+//! Links, sessions, and how both end.
+
+use std::{process::Command, thread};
+
+use crate::gateway::{BINARY, Gateway, token};
+
+#[test]
+fn a_link_works_once_and_opening_it_uses_nothing_up() {
+    let gateway = Gateway::start(&[]);
+    let path = gateway.link.strip_prefix(&gateway.base).unwrap();
+    for _ in 0..3 {
+        let shown = gateway.stranger().get(path);
+        assert_eq!((shown.status, shown.cookie()), (200, None));
+    }
+    assert!(gateway.administrator().is_signed_in());
+    let again = gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]);
+    assert_eq!((again.status, again.cookie()), (403, None));
+    let wrong = gateway.stranger().post("/console/sign-in", &[("link", "0000")]);
+    assert_eq!((wrong.status, wrong.body == again.body), (403, true), "an unknown link is answered as a used one");
+}
+
+#[test]
+fn of_many_who_use_a_link_at_once_one_is_signed_in() {
+    let gateway = Gateway::start(&[]);
+    let try_it = || gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]).status;
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let tries: Vec<_> = (0..8).map(|_| scope.spawn(try_it)).collect();
+        tries.into_iter().map(|tried| tried.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+}
+
+#[test]
+fn a_link_ends_after_a_day_and_the_next_one_replaces_it() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let first = administrator.invite("ada", "core", "member");
+    let second = administrator.post("/console/users/ada/link", &[]).text_of("link").unwrap();
+    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&first))]).status, 403);
+    let ends = gateway.texts("SELECT CAST(expires_at - unixepoch() AS TEXT) FROM gateway_sign_in_links");
+    let seconds: u64 = ends.first().unwrap().parse().unwrap();
+    assert!((86_340..=86_400).contains(&seconds), "{ends:?}");
+    gateway.execute("UPDATE gateway_sign_in_links SET expires_at = unixepoch()");
+    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&second))]).status, 403);
+}
+
+#[test]
+fn the_cookie_is_for_this_site_and_no_script() {
+    let gateway = Gateway::start(&[]);
+    let signed_in = gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]);
+    let cookie = signed_in.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("keygate="), "{cookie}");
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=3600"), "{cookie}");
+
+    let gateway = Gateway::start(&["--host", "keys.example.com"]);
+    let headers = [("host", "keys.example.com"), ("sec-fetch-site", "same-origin")];
+    assert!(gateway.link.starts_with("https://keys.example.com/console/sign-in?link="), "{}", gateway.link);
+    let form = [("link", token(&gateway.link))];
+    let signed_in = gateway.stranger().send("POST", "/console/sign-in", &headers, &form);
+    let cookie = signed_in.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("__Host-keygate="), "{cookie}");
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=3600"), "{cookie}");
+}
+
+#[test]
+fn signing_in_begins_a_session_that_nobody_named_before() {
+    let gateway = Gateway::start(&[]);
+    let mut planted = gateway.stranger();
+    planted.cookie = "keygate=AAAAAAAAAAAAAAAAAAAAAA".into();
+    let signed_in = planted.post("/console/sign-in", &[("link", token(&gateway.link))]);
+    assert_ne!(signed_in.cookie().unwrap(), planted.cookie);
+    assert!(!planted.is_signed_in());
+    let id = signed_in.cookie().unwrap().split_once('=').unwrap().1.to_owned();
+    let stored = gateway.texts("SELECT digest || data FROM gateway_sessions").concat();
+    assert!(!stored.contains(&id), "what is stored opens no session");
+}
+
+#[test]
+fn a_session_ends_by_signing_out_by_idleness_and_by_age() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    assert_eq!(administrator.post("/console/sign-out", &[]).status, 303);
+    assert!(!administrator.is_signed_in());
+
+    let another = |gateway: &Gateway| {
+        let output = Command::new(BINARY).args(["--sign-in", "admin", "--data"]).arg(gateway.folder.path()).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        text.lines().find(|line| line.contains("?link=")).unwrap().trim().to_owned()
+    };
+    let idle = gateway.sign_in(&another(&gateway));
+    gateway.execute("UPDATE gateway_sessions SET expires_at = unixepoch() - 1");
+    assert!(!idle.is_signed_in());
+
+    let old = gateway.sign_in(&another(&gateway));
+    let begin_ago = |seconds: u32| {
+        gateway.execute(&format!(
+            "UPDATE gateway_sessions SET data = json_set(data, '$.signed_in.began_at', unixepoch() - {seconds})"
+        ));
+    };
+    begin_ago(12 * 3600 - 30);
+    assert!(old.is_signed_in());
+    begin_ago(12 * 3600);
+    assert!(!old.is_signed_in());
+}
+
+#[test]
+fn a_session_that_is_used_goes_on() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    gateway.execute(
+        "UPDATE gateway_sessions SET expires_at = unixepoch() + 60, \
+         data = json_set(data, '$.signed_in.seen_at', unixepoch() - 3540)",
+    );
+    assert!(administrator.is_signed_in());
+    let left = gateway.texts("SELECT CAST(expires_at - unixepoch() AS TEXT) FROM gateway_sessions");
+    assert!(left.first().unwrap().parse::<u32>().unwrap() > 3500, "{left:?}");
+}
+
+#[test]
+fn one_who_is_deprovisioned_loses_sessions_links_and_keys_in_one_act() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let ada = gateway.sign_in(&administrator.invite("ada", "core", "member"));
+    let key = ada.personal_key("ada-key");
+    let bearer = format!("Bearer {key}");
+    let call = || gateway.stranger().send("GET", "/v1/models", &[("authorization", &bearer)], &[]).status;
+    let link = administrator.post("/console/users/ada/link", &[]).text_of("link").unwrap();
+    assert_eq!((ada.is_signed_in(), call()), (true, 200));
+
+    let asked = administrator.get("/console/users/ada/deprovision");
+    assert!(asked.body.contains("ada-key") && asked.body.contains("1 session"), "it says what would end");
+    assert_eq!((ada.is_signed_in(), call()), (true, 200), "asking ends nothing");
+
+    assert_eq!(administrator.post("/console/users/ada/deprovision", &[]).status, 303);
+    assert_eq!((ada.is_signed_in(), call()), (false, 401));
+    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&link))]).status, 403);
+    assert!(gateway.texts("SELECT digest FROM gateway_sessions WHERE user_id = 'ada'").is_empty());
+
+    // One who comes back is somebody else.
+    let back = gateway.sign_in(&administrator.invite("ada", "core", "member"));
+    assert_eq!((back.is_signed_in(), ada.is_signed_in(), call()), (true, false, 401));
+}
+
+/// What the API does ends sessions as well, also where its rows cannot be deleted.
+#[test]
+fn a_session_of_one_who_left_is_refused_by_the_directory() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let ada = gateway.sign_in(&administrator.invite("ada", "core", "admin"));
+    gateway.execute("DELETE FROM keygate_members WHERE user_id = 'ada'");
+    gateway.execute("DELETE FROM keygate_users WHERE id = 'ada'");
+    assert!(!ada.is_signed_in());
+    let bearer = format!("Bearer {}", gateway.key);
+    let bob = gateway.sign_in(&administrator.invite("bob", "core", "admin"));
+    let by_api = [("authorization", bearer.as_str())];
+    let answer = gateway.stranger().send("POST", "/v1/users/bob/deprovision", &by_api, &[]);
+    assert_eq!((answer.status, bob.is_signed_in()), (200, false), "{}", answer.body);
+}
+
+#[test]
+fn attempts_are_throttled() {
+    let gateway = Gateway::start(&[]);
+    let tried = |link: &str| gateway.stranger().post("/console/sign-in", &[("link", link)]).status;
+    let statuses: Vec<_> = (0..25).map(|_| tried("0000")).collect();
+    assert_eq!(statuses.first(), Some(&403));
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(tried(token(&gateway.link)), 429, "also with the right link");
+}
+
+#[test]
+fn a_link_for_a_user_that_is_not_there_is_not_made() {
+    let gateway = Gateway::start(&[]);
+    let output = Command::new(BINARY).args(["--sign-in", "nobody", "--data"]).arg(gateway.folder.path()).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("there is no such user"));
+}
