@@ -63,7 +63,7 @@ impl KeyPage {
 
 /// Finds a key that the person may see, by what a path names it.
 pub(super) async fn find(app: &App, person: &Person, text: &str) -> Result<(KeyId, Arc<KeyRecord>), Stop> {
-    let id = key_id(app.issuer, text)?;
+    let id = key_id(app, text).await?;
     Ok((id, app.keys.find(&person.actor(), id).await?))
 }
 

@@ -46,7 +46,7 @@ impl Gateway {
                 return Self { child, base, link, key, folder };
             }
         }
-        panic!("the server ended");
+        panic!("the server ended: {}", child.wait().unwrap());
     }
 
     pub(crate) fn administrator(&self) -> Person<'_> {
