@@ -3,6 +3,7 @@
 #
 #   .ci/releases.sh              the short form
 #   .ci/releases.sh powerset     every set of features as well
+#   .ci/releases.sh ready        whether a release can be made of what is committed
 #
 # `UPDATE_GOLDEN=1 .ci/releases.sh api` writes the snapshot of the public API again: read the difference before you commit.
 set -euo pipefail
@@ -16,6 +17,7 @@ main() {
     case ${1:-} in
         api) public_api ;;
         powerset) powerset ;;
+        ready) ready ;;
         *)
             package
             dependencies
@@ -29,15 +31,16 @@ main() {
 # Packs the library, and builds what was packed. All that follows looks at this, which is what users get.
 package() {
     # What is not committed yet is packed as well: the check is of this tree.
-    cargo package --quiet --allow-dirty --package keygate --package keygate-sqlx --all-features
-    local stores
-    stores=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-sqlx-*' | sort -V | tail -n 1)
-    packed=$(find "$target/package" -maxdepth 1 -type d -name 'keygate-[0-9]*' | sort -V | tail -n 1)
+    cargo package --quiet --allow-dirty --package keygate --package keygate-sqlx --package keygate-cli --all-features
+    packed=$(newest 'keygate-[0-9]*')
     cp deny.toml "$packed/"
-    for package in "$packed" "$stores"; do
+    local package
+    for package in "$packed" "$(newest 'keygate-sqlx-*')" "$(newest 'keygate-cli-*')"; do
         echo "releases: $(find "$package" -name '*.rs' | wc -l) source files of ${package##*/} packed, and built with all features"
     done
 }
+
+newest() { find "$target/package" -maxdepth 1 -type d -name "$1" | sort -V | tail -n 1; }
 
 # Licences, duplicates and sources. Advisories need a database, which is not here.
 dependencies() {
@@ -128,6 +131,26 @@ powerset() {
         count=$((count + 1))
     done
     echo "releases: builds with each of $count sets of features"
+}
+
+# What only a person can do before a release. Nothing is published here.
+ready() {
+    local missing=() manifest version
+    if grep -qE '^(repository|homepage) = .*\.example' Cargo.toml; then
+        missing+=("Cargo.toml has placeholders for repository and homepage")
+    fi
+    if [ -n "$(git status --porcelain)" ]; then missing+=("not everything is committed"); fi
+    for manifest in Cargo.toml crates/keygate-{sqlx,cli}/Cargo.toml; do
+        version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$manifest" | head -n 1)
+        if ! grep -qE "^## $version - [0-9]{4}-[0-9]{2}-[0-9]{2}$" "$(dirname "$manifest")/CHANGELOG.md"; then
+            missing+=("$(dirname "$manifest")/CHANGELOG.md has no date for $version")
+        fi
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+        printf 'releases: %s\n' "${missing[@]}" >&2
+        return 1
+    fi
+    echo "releases: ready: cargo publish keygate, keygate-sqlx and keygate-cli in this order, and tag the commit"
 }
 
 main "$@"
