@@ -42,6 +42,8 @@ enum StartError {
     Listen(SocketAddr, #[source] io::Error),
     #[error("there is no such user")]
     NoUser,
+    #[error("the first key cannot be printed")]
+    Show(#[source] io::Error),
     #[error("cannot read `{}`", .0.display())]
     Read(PathBuf, #[source] io::Error),
     #[error("cannot use the certificate `{}` and its key `{}`", .0.certificates.display(), .0.key.display())]
@@ -104,7 +106,9 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
         let link = setup::first_link(&database).await?;
         let url = console::link_url(&console::base(config, address), &link);
         tell(&format!("The page for keys; this link signs the administrator in, once, within a day:\n\n  {url}\n"))?;
-        show(&format!("{}://{address}", if tls.is_some() { "https" } else { "http" }), &token)?;
+        let base = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+        // Where nobody can have read it, the first start is not over: the next one makes another secret.
+        show(&base, &token).map_err(StartError::Show)?;
         first.finish(&database, config.issuer).await?;
     }
     let metrics = Arc::new(Metrics::new(Arc::clone(&counts), sink.clone(), lookup, log.lost()));
@@ -119,6 +123,9 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
     servers.spawn(serve(listener, tls, router(&app), handle.clone())?);
     // Not earlier: a supervisor takes this line for "ready".
     info!(%address, "listening");
+    if config.tls.is_none() && !address.ip().is_loopback() {
+        warn!(%address, "listening without TLS: keys travel in the clear, unless a proxy in front ends TLS");
+    }
     tell(&format!("listening on {address}"))?;
 
     tokio::select! {
@@ -195,7 +202,8 @@ fn serve(
 /// Prints the first key, and what to do with it. Nothing else ever prints one.
 fn show(base: &str, token: &Token) -> io::Result<()> {
     let key = token.expose_secret();
-    tell(&format!(
+    writeln!(
+        io::stdout(),
         "The administrator's key, which is shown only now:\n\n  {key}\n\nTry it:\n\n  \
          export KEY={key}\n  \
          curl -H \"Authorization: Bearer $KEY\" {base}/v1/models\n  \
@@ -204,7 +212,7 @@ fn show(base: &str, token: &Token) -> io::Result<()> {
          curl -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n    \
          -d '{{\"name\":\"partner\",\"type\":\"WORKSPACE_INVOKE\",\"model_ids\":[\"abcd1234\"]}}' {base}/v1/teams/core/api_keys\n  \
          curl -H \"Authorization: Bearer $KEY\" {base}/v1/api_keys\n"
-    ))
+    )
 }
 
 /// Where nobody reads, there is nobody to tell: a closed pipe does not end the server.

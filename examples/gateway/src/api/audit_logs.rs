@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use keygate::{
-    Action, Actor, AuthenticatedKey, Grant, Issuer, KeyKind, Owner, Request, TeamRole, UnixTime,
+    Action, Actor, AuthenticatedKey, Grant, Issuer, KeyKind, Owner, Request, TeamId, TeamRole, UnixTime,
     audit::{EventKind, Principal},
     http::Refusal,
     store::Directory as _,
@@ -142,16 +142,25 @@ const fn first_second(millis: i64) -> UnixTime {
 /// Decides whose events the caller may read.
 async fn events_of(app: &App, caller: &AuthenticatedKey, filter: &Filter) -> Result<EventsOf, Failure> {
     let snapshot = app.platform.now()?;
+    let profile = caller.user().and_then(|user| snapshot.user(user));
+    let is_administrator = profile.is_some_and(|profile| profile.is_administrator);
     if let Some(text) = &filter.api_key {
+        if is_administrator {
+            return Ok(EventsOf::Key(key::key_id(app, text).await?));
+        }
         let record = app.keys.find(&Actor::from(caller), key::key_id(app, text).await?).await?;
         return Ok(EventsOf::Key(record.id()));
     }
     let team = match (&filter.team_id, caller.grant()) {
+        (Some(team), _) if is_administrator => {
+            let team: TeamId = team.parse().map_err(|_| Refusal::NotFound)?;
+            snapshot.team_name(&team).ok_or(Refusal::NotFound)?;
+            return Ok(EventsOf::Owner(Owner::Team(team)));
+        }
         (Some(team), _) => caller::team_id(app, caller, team, &snapshot).await?,
         (None, Grant::Team { team, .. }) => team.clone(),
         (None, _) => {
             let user = caller::user(caller)?;
-            let is_administrator = snapshot.user(user).is_some_and(|profile| profile.is_administrator);
             return Ok(if is_administrator { EventsOf::All } else { EventsOf::Owner(Owner::Personal(user.clone())) });
         }
     };

@@ -69,11 +69,13 @@ fn described_open() -> OpenApiRouter<Arc<App>> {
 }
 
 pub(crate) fn closed() -> Router<Arc<App>> {
-    described().into()
+    Router::from(described()).method_not_allowed_fallback(async || problem::Failure::method())
 }
 
 pub(crate) fn open() -> Router<Arc<App>> {
     let mut document = described().into_openapi();
     document.merge(described_open().into_openapi());
-    Router::from(described_open()).route("/openapi.json", get(async move || Json(document.clone())))
+    Router::from(described_open())
+        .route("/openapi.json", get(async move || Json(document.clone())))
+        .method_not_allowed_fallback(async || problem::Failure::method())
 }

@@ -44,6 +44,12 @@ impl Failure {
         Self::Invalid { status: StatusCode::BAD_REQUEST, rule, detail: detail.to_string() }
     }
 
+    /// The path has other methods, which axum names in `Allow`.
+    pub(crate) fn method() -> Self {
+        let detail = "there is no such method here".into();
+        Self::Invalid { status: StatusCode::METHOD_NOT_ALLOWED, rule: "method", detail }
+    }
+
     fn content_type(expected: &str) -> Self {
         let detail = format!("the content type is not {expected}");
         Self::Invalid { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, rule: "content_type", detail }

@@ -304,7 +304,13 @@ impl Drop for Server {
 /// Runs a command that must not start: it ends with code 2, and one line of it says why.
 #[track_caller]
 pub(crate) fn refused(mut command: Command) -> String {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    refused_by(child)
+}
+
+/// As [`refused`], of one that runs already.
+#[track_caller]
+pub(crate) fn refused_by(mut child: Child) -> String {
     let start = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if start.elapsed() > Duration::from_secs(30) {

@@ -174,5 +174,8 @@ fn nothing_without_a_key() {
     }
     let put = world.server.ask(&world.alice, "PUT", "/v1/api_keys", json!({})).expect(405);
     assert!(put.field("allow").is_some_and(|allow| allow.contains("POST")), "{put:?}");
+    put.expect_problem(405, "method");
+    world.server.send("GET", "/v1/leaks", &[], "").expect_problem(405, "method");
+    world.server.send("DELETE", "/openapi.json", &[], "").expect_problem(405, "method");
     world.server.send("GET", "/openapi.json", &[], "").expect(200);
 }

@@ -165,6 +165,16 @@ fn of_ones_own() {
         world.server.get(&world.bob, "/v1/audit_logs?team_id=core").expect_problem(404, None);
         let all = prefixes(&world.administrator, "");
         assert_eq!(all.len(), 8);
-        assert!(all.contains(&in_labs.json()["key"]["prefix"].as_str().unwrap().to_owned()));
+        let in_labs = in_labs.json()["key"]["prefix"].as_str().unwrap().to_owned();
+        assert!(all.contains(&in_labs));
+        // An administrator may pick from it, in whichever team they are.
+        world.place.execute("UPDATE gateway_users SET is_administrator = TRUE WHERE id = 'bob'");
+        std::thread::sleep(core::time::Duration::from_secs(3));
+        assert_eq!(prefixes(&world.bob, "team_id=labs"), [&*in_labs]);
+        assert_eq!(prefixes(&world.bob, &format!("api_key={in_labs}")), [&*in_labs]);
+        assert_eq!(prefixes(&world.bob, "team_id=core"), core);
+        world.server.get(&world.bob, "/v1/audit_logs?team_id=absent").expect_problem(404, None);
+        // But manages nothing by it.
+        world.server.get(&world.bob, &format!("/v1/api_keys/{in_labs}")).expect_problem(404, None);
     }
 }

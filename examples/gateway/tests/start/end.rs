@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{Place, Server};
+use crate::common::{Place, Server, refused_by};
 
 /// No token is in the log, wherever it stood; and what was refused is told with the id that the client was given.
 #[test]
@@ -127,6 +127,73 @@ fn a_first_start_that_was_killed_is_made_up_for() {
         assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "one key: {keys}");
         server.terminate();
         assert_eq!(Server::start(&place).first_key(), None);
+    }
+}
+
+/// A first start whose key nobody can have read does not count.
+#[test]
+fn a_first_key_that_cannot_be_printed_is_made_up_for() {
+    for place in Place::each() {
+        let mut child = place.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let error = refused_by(child);
+        assert!(error.contains("the first key cannot be printed"), "{error}");
+        let server = Server::start(&place);
+        server.get(server.key(), "/v1/whoami").expect(200);
+    }
+}
+
+/// Later, nobody has to read.
+#[test]
+fn a_closed_output_does_not_matter_later() {
+    let place = Place::folder();
+    let first = Server::start(&place);
+    let key = first.key().to_owned();
+    first.terminate();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = place.command();
+    command.args(["--operations", &address.to_string()]).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    let start = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Server::start(&place).get(&key, "/v1/whoami").expect(200);
+}
+
+/// Keys that travel in the clear are told of.
+#[test]
+fn warns_of_listening_to_others_without_tls() {
+    for (address, is_warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let place = Place::folder();
+        let mut command = crate::common::command();
+        command.args(["--listen", address, "--data"]).arg(place.path());
+        let (_, log) = Server::spawn(command).terminate();
+        assert_eq!(log.contains("without TLS"), is_warned, "{log}");
+    }
+}
+
+/// Even where everything is told, by every library.
+#[test]
+fn the_whole_log_has_no_secret() {
+    let place = Place::folder();
+    let mut command = place.command();
+    command.env("RUST_LOG", "trace");
+    let server = Server::spawn(command);
+    let key = server.key().to_owned();
+    let new = json!({"type": "WORKSPACE_INVOKE", "name": "ci"});
+    let token = server.post(&key, "/v1/teams/core/api_keys", new).expect(200).json()["api_key"].clone();
+    let token = token.as_str().unwrap().to_owned();
+    server.post(&token, "/v1/leaks", json!({"tokens": [token.clone()]})).expect(204);
+    let (_, log) = server.terminate();
+    assert!(log.contains("DEBUG"));
+    for secret in [&key, &token] {
+        let (_, secret) = secret.split_at(30);
+        assert!(!log.contains(secret.split_at(20).0), "a secret is in the log");
     }
 }
 
