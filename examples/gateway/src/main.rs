@@ -5,8 +5,8 @@
 //! ```
 //!
 //! starts on the loopback interface, makes a folder `keygate-data` with an SQLite file, an administrator and a key of
-//! theirs, and prints the key once, with commands to try. `--help` lists the options; each is also an environment variable
-//! and a line of a file.
+//! theirs, and prints the key once, with commands to try. The folder has one server at a time; several nodes share a
+//! PostgreSQL. `--help` lists the options; each is also an environment variable and a line of a file.
 //!
 //! | path | what it is |
 //! |---|---|

@@ -38,8 +38,8 @@ impl Place {
         Self::Folder(TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap())
     }
 
-    /// A database of its own on the server that `KEYGATE_TEST_POSTGRES` names. Says where it is skipped; with `CI`, that
-    /// fails.
+    /// A database of its own on the server that `KEYGATE_TEST_POSTGRES` names. Says where it is skipped; with `CI`,
+    /// that fails.
     pub(crate) fn postgres() -> Option<Self> {
         let Ok(of) = env::var("KEYGATE_TEST_POSTGRES") else {
             skipped("PostgreSQL", "run the tests in with_postgres.sh");

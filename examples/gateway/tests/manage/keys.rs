@@ -22,16 +22,16 @@ fn each_type_with_what_it_takes() {
                 json!({"model_ids": null, "environments": ["staging"]}),
             ),
             (
-                json!({"type": "WORKSPACE_INVOKE", "model_ids": ["wxyz5678", "abcd1234"], "environments": ["production"]}),
-                json!({"model_ids": ["abcd1234", "wxyz5678"], "environments": ["production"]}),
+                json!({"type": "WORKSPACE_INVOKE", "model_ids": ["wxyz5678", "abcd1234"], "environments": ["e1"]}),
+                json!({"model_ids": ["abcd1234", "wxyz5678"], "environments": ["e1"]}),
             ),
             (
                 json!({"type": "WORKSPACE_EXPORT_METRICS", "model_ids": ["abcd1234"]}),
                 json!({"model_ids": ["abcd1234"], "environments": null}),
             ),
             (
-                json!({"type": "CUSTOM", "actions": ["audit_logs:read"], "resources": ["p1"], "environments": ["staging"]}),
-                json!({"actions": ["audit_logs:read"], "resources": ["p1"], "environments": ["staging"]}),
+                json!({"type": "CUSTOM", "actions": ["audit_logs:read"], "resources": ["p1"], "environments": ["e1"]}),
+                json!({"actions": ["audit_logs:read"], "resources": ["p1"], "environments": ["e1"]}),
             ),
         ] {
             let reply = world.server.post(&world.alice, "/v1/teams/core/api_keys", new.clone()).expect(200);

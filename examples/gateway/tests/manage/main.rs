@@ -1,5 +1,5 @@
-//! Managing keys over HTTP: what each endpoint lets through, and what it stops. On SQLite, and on PostgreSQL where there is
-//! one.
+//! Managing keys over HTTP: what each endpoint lets through, and what it stops. On SQLite, and on PostgreSQL where
+//! there is one.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "these are tests")]
 
 #[path = "../common/mod.rs"]

@@ -49,7 +49,8 @@ fn a_second_start_touches_nothing() {
         server
             .ask(&key, "PATCH", &format!("/v1/api_keys/{}", &id_of(&server, &key)), json!({"name": "mine"}))
             .expect(200);
-        place.execute("DELETE FROM gateway_environments WHERE name = 'staging'; UPDATE gateway_teams SET name = 'Ours' WHERE id = 'core'");
+        place.execute("DELETE FROM gateway_environments WHERE name = 'staging'");
+        place.execute("UPDATE gateway_teams SET name = 'Ours' WHERE id = 'core'");
         let (status, _) = server.terminate();
         assert_eq!(status.code(), Some(0));
         let server = Server::start(&place);
