@@ -8,7 +8,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Executor, SqliteExecutor, SqlitePool,
+    AssertSqlSafe, Connection, Executor, SqliteExecutor, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -156,7 +156,10 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A connection to a file neither ages nor breaks, so none is asked whether it lives, and none is opened again.
+/// A connection to a file does not age, so none is asked whether it lives.
+///
+/// Where the disk is full or fails, SQLite undoes the transaction by itself, and sqlx counts it still: it would begin no
+/// other one on that connection. So that is given up, and another one is opened.
 fn pool(connections: u32, settings: &Settings) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -164,6 +167,7 @@ fn pool(connections: u32, settings: &Settings) -> SqlitePoolOptions {
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(core::future::ready(Ok(!connection.is_in_transaction()))))
 }
 
 /// Opens the connection that writes. Two that switch a new file to a write-ahead log at once get in each other's way,

@@ -4,13 +4,16 @@
 mod child;
 mod common;
 
-use common::{NOW, open_sqlite, personal, stored};
+use common::{ISSUER, NOW, open_sqlite, personal, stored};
 use core::error::Error;
-use keygate::{TeamRole, store::KeyStore};
+use keygate::{
+    Actor, EnvironmentScope, Grant, KeyManager, NewKeySpec, Permission, TeamRole, Validity, store::KeyStore,
+};
 use keygate_sqlx::{
     LogQuery, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore,
     StoreError,
 };
+use sqlx::Executor;
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -27,6 +30,29 @@ async fn opens_a_new_file_all_at_once() {
             store.await.unwrap().unwrap();
         }
     }
+}
+
+/// SQLite undoes a transaction by itself where the disk is full or fails; here, a trigger has it do so.
+#[tokio::test]
+async fn what_the_database_undid_stops_no_later_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Sqlite::create(directory.path().join("keys.db"), Settings::new()).await.unwrap();
+    database.migrate().await.unwrap();
+    let store = SqliteStore::open(&database).await.unwrap();
+    let keys = KeyManager::new(ISSUER, store.clone());
+    let create = async || {
+        let grant = Grant::team("core".parse().unwrap(), Permission::full(EnvironmentScope::All));
+        let spec = NewKeySpec::new(grant, "key".parse().unwrap(), Validity::NEVER_EXPIRES);
+        keys.create(&Actor::system("test").unwrap(), spec).await
+    };
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON keygate_events BEGIN SELECT RAISE(ROLLBACK, 'no room'); END";
+    database.pool().execute(trigger).await.unwrap();
+    for _ in 0..3 {
+        assert!(create().await.is_err());
+    }
+    database.pool().execute("DROP TRIGGER full").await.unwrap();
+    let _ = create().await.unwrap();
+    assert_eq!(store.events(&LogQuery::new()).await.unwrap().len(), 1);
 }
 
 #[cfg(unix)]
