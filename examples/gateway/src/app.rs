@@ -1,15 +1,12 @@
 //! What handlers share, and how the routes are put behind keygate.
 
-use core::{sync::atomic::Ordering, time::Duration};
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
-    error_handling::HandleErrorLayer,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{StatusCode, header},
-    middleware::{Next, from_fn, from_fn_with_state},
+    extract::State,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use keygate::{
@@ -21,12 +18,6 @@ use keygate::{
     tower::AuthenticateLayer,
 };
 use tokio::sync::watch;
-use tower::{BoxError, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
-use tower_http::{
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
-    trace::TraceLayer,
-};
-use tracing::{Span, debug, info, info_span};
 
 use crate::{
     api,
@@ -36,6 +27,7 @@ use crate::{
     edge, inference,
     metrics::Counts,
     platform::Platform,
+    users::Users,
 };
 
 /// What keys may do beside the built-in actions.
@@ -50,7 +42,7 @@ pub(crate) const READ_LOG: OwnAction = ACTIONS.named("audit_logs:read");
 
 /// Manages keys in any database, with or without a cache in front: which, is chosen when the server starts.
 pub(crate) type Keys = KeyManager<BoxedKeyManagementStore, Database>;
-pub(crate) type AppGate = Gate<Lookup, Database, Remembered>;
+pub(crate) type AppGate = Gate<Lookup, Users, Remembered>;
 
 /// What handlers share.
 pub(crate) struct App {
@@ -62,6 +54,7 @@ pub(crate) struct App {
     longest_life: Option<Duration>,
     pub(crate) answers: Responses,
     pub(crate) database: Database,
+    pub(crate) users: Users,
     pub(crate) platform: Platform,
     pub(crate) counts: Arc<Counts>,
     pub(crate) console: Console,
@@ -70,7 +63,7 @@ pub(crate) struct App {
     /// Becomes true when the server is about to end.
     pub(crate) stop: watch::Receiver<bool>,
     sources: CredentialSources,
-    max_requests: u16,
+    pub(crate) max_requests: u16,
 }
 
 impl App {
@@ -87,7 +80,8 @@ impl App {
             .with_directory(database.clone())
             .with_rules(rules)
             .with_sink(sink.clone());
-        let gate = Gate::new(config.issuer, lookup).with_directory(database.clone()).with_sink(sink);
+        let users = Users::new(database.clone(), config.cache_seconds);
+        let gate = Gate::new(config.issuer, lookup).with_directory(users.clone()).with_sink(sink);
         let sources = CredentialSources::authorization();
         Ok(Self {
             issuer: config.issuer,
@@ -98,6 +92,7 @@ impl App {
             answers: Responses::new("models")?,
             platform: Platform::load(&database).await?,
             database,
+            users,
             counts,
             console: Console::new(config),
             reports: api::leaks::Reports::default(),
@@ -150,61 +145,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .merge(edge::health())
         .merge(api::open())
         .merge(console::routes(app))
-        .fallback_service(closed.with_state(Arc::clone(app)))
-        .with_state(Arc::clone(app))
-        .layer(DefaultBodyLimit::max(MAX_BODY));
-    let routes = Router::new().fallback_service(routes).layer(from_fn(console::welcome));
-    // In front of the routes, since it says which route it is.
-    let routes = Router::new().fallback_service(routes).layer(axum::middleware::map_request(edge::route_by_host));
-    let overloaded = Arc::clone(app);
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(async move |_: BoxError| {
-            overloaded.counts.overloaded.fetch_add(1, Ordering::Relaxed);
-            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "too many requests are in flight")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(app.max_requests.into()));
+        .merge(closed)
+        .with_state(Arc::clone(app));
+    // In front of the routes, since `accept` says which route it is.
     Router::new()
         .fallback_service(routes)
-        .layer(from_fn_with_state(Arc::clone(app), count))
-        .layer(limits)
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(|request: &Request| {
-                    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-                    // The path, and not the target: a query may hold what is nobody's business.
-                    info_span!("request", id, method = %request.method(), path = request.uri().path())
-                })
-                .on_response(told)
-                .on_failure(()),
-        )
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(axum::middleware::map_request(edge::forget_request_id))
+        .layer(from_fn(console::welcome))
+        .layer(from_fn_with_state(Arc::clone(app), edge::accept))
 }
-
-/// Tells how a request was answered, in the span that has its id: those that came through are too many.
-fn told(response: &Response, latency: Duration, _: &Span) {
-    let (status, ms) = (response.status(), latency.as_millis() as u64);
-    if status.is_client_error() || status.is_server_error() {
-        info!(status = status.as_u16(), ms, "answered");
-    } else {
-        debug!(status = status.as_u16(), ms, "answered");
-    }
-}
-
-/// Counts requests, also where the client goes away.
-async fn count(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response {
-    struct InFlight(Arc<Counts>);
-    impl Drop for InFlight {
-        fn drop(&mut self) {
-            self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-    app.counts.requests.fetch_add(1, Ordering::Relaxed);
-    app.counts.in_flight.fetch_add(1, Ordering::Relaxed);
-    let _in_flight = InFlight(Arc::clone(&app.counts));
-    next.run(request).await
-}
-
-const MAX_BODY: usize = 256 * 1024;

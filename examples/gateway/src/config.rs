@@ -50,7 +50,7 @@ struct Options {
     /// How the tokens of this service begin; it cannot change later [default: acme]
     #[arg(long, env = "KEYGATE_ISSUER", value_name = "NAME")]
     issuer: Option<Issuer>,
-    /// For how many seconds a looked-up key may be served without being confirmed; 0 looks up each time [default: 0]
+    /// For how many seconds a looked-up key or user may count without being confirmed; 0 looks up each time [default: 0]
     #[arg(long, env = "KEYGATE_CACHE_SECONDS", value_name = "SECONDS")]
     cache_seconds: Option<u8>,
     /// Takes keys in `X-Api-Key`, too, as Anthropic's clients send them

@@ -54,31 +54,49 @@ macro_rules! users {
     };
 }
 
-/// Runs the same statement in either database, on the pool of its connections.
+/// Runs the same statement in either database, on a connection of its pool, in bounded time.
 macro_rules! sql {
-    ($database:expr, $pool:ident => $call:expr) => {
+    ($database:expr, $connection:ident => $call:expr) => {
         match $database {
             $crate::database::Database::Postgres(store, _) => {
-                let $pool = store.database().pool();
-                $call.await
+                $crate::database::bounded!(store.database().pool(), $connection => $call)
             }
             $crate::database::Database::Sqlite(store, _) => {
-                let $pool = store.database().pool();
-                $call.await
+                $crate::database::bounded!(store.database().pool(), $connection => $call)
             }
         }
     };
 }
+
+/// A connection that does not answer is dropped, and does not go back to its pool: it would be waited for there.
+macro_rules! bounded {
+    ($pool:expr, $connection:ident => $call:expr) => {
+        match $pool.acquire().await {
+            Ok(mut held) => {
+                let answer = {
+                    let $connection = &mut *held;
+                    tokio::time::timeout($crate::database::ANSWER, $call).await
+                };
+                answer.unwrap_or_else(|_| {
+                    drop(held.detach());
+                    Err(sqlx::Error::PoolTimedOut)
+                })
+            }
+            Err(error) => Err(error),
+        }
+    };
+}
+
 /// Runs a statement that changes something, with what is bound to it, and returns how many rows it changed.
 macro_rules! execute {
     ($database:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::database::sql!($database, pool => async {
-            sqlx::query($sql)$(.bind($bind))*.execute(pool).await.map(|done| done.rows_affected())
+        $crate::database::sql!($database, connection => async {
+            sqlx::query($sql)$(.bind($bind))*.execute(connection).await.map(|done| done.rows_affected())
         })
     };
 }
 
-pub(crate) use {execute, sql};
+pub(crate) use {bounded, execute, sql};
 
 /// Why there is no database to start with.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +242,8 @@ impl KeyStore for Database {
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         STORE_LOOK_UPS.fetch_add(1, Ordering::Relaxed);
-        keys!(self, store => store.find(id))
+        // In a box, since it is large, and in the future of each request, also where the cache answers.
+        Box::pin(async { keys!(self, store => store.find(id)) }).await
     }
 }
 
@@ -258,16 +277,16 @@ impl ChangeFeed for Database {
     }
 }
 
-/// Users are in the same database, and never cached.
+/// Users are in the same database, and not cached here.
 impl Directory for Database {
     type Error = StoreError;
 
     async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
-        users!(self, directory => directory.user(user))
+        Box::pin(async { users!(self, directory => directory.user(user)) }).await
     }
 
     async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
-        users!(self, directory => directory.membership(user, team))
+        Box::pin(async { users!(self, directory => directory.membership(user, team)) }).await
     }
 }
 
@@ -321,6 +340,9 @@ impl KeyLookup<Remembered> for Lookup {
         }
     }
 }
+
+/// How long a statement of the gateway's own may take, as those of the stores.
+pub(crate) const ANSWER: Duration = Duration::from_secs(4);
 
 /// How many keys were looked up, from memory or not, since the process began.
 pub(crate) static LOOK_UPS: AtomicU64 = AtomicU64::new(0);

@@ -73,4 +73,4 @@ impl Log {
 }
 
 /// How many lines wait to be written.
-const LINES: usize = 16_384;
+const LINES: usize = 8_192;

@@ -31,9 +31,11 @@ mod inference;
 mod log;
 mod metrics;
 mod platform;
+mod prompt;
 mod restore;
 mod serve;
 mod setup;
+mod users;
 mod work;
 
 use core::{error::Error, time::Duration};

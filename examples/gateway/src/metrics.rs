@@ -12,7 +12,10 @@ use prometheus_client::{
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::database::{LOOK_UPS, Lookup, STORE_LOOK_UPS};
+use crate::{
+    database::{LOOK_UPS, Lookup, STORE_LOOK_UPS},
+    users::{STORE_USER_LOOK_UPS, USER_LOOK_UPS},
+};
 
 /// What is counted here; the rest is counted where it happens, and read when somebody asks.
 #[derive(Debug, Default)]
@@ -92,6 +95,9 @@ impl Collector for Numbers {
 
         counter(&mut encoder, "look_ups", "Keys that were looked up", read(&LOOK_UPS))?;
         counter(&mut encoder, "store_look_ups", "Keys that were looked up in the database", read(&STORE_LOOK_UPS))?;
+        counter(&mut encoder, "user_look_ups", "Users that were looked up", read(&USER_LOOK_UPS))?;
+        let help = "Users that were looked up in the database";
+        counter(&mut encoder, "store_user_look_ups", help, read(&STORE_USER_LOOK_UPS))?;
         counter(&mut encoder, "requests", "Requests that were taken", read(&counts.requests))?;
         counter(&mut encoder, "overloaded", "Requests that found too many others in flight", read(&counts.overloaded))?;
         counter(&mut encoder, "touches", "Last uses of keys that were written", read(&counts.touches))?;

@@ -139,27 +139,26 @@ impl Platform {
 async fn read(database: &Database) -> Result<Snapshot, sqlx::Error> {
     let mut snapshot = Snapshot::default();
     let teams: Vec<(String, String)> =
-        sql!(database, pool => sqlx::query_as("SELECT id, name FROM gateway_teams").fetch_all(pool))?;
+        sql!(database, connection => sqlx::query_as("SELECT id, name FROM gateway_teams").fetch_all(connection))?;
     for (id, name) in teams {
         snapshot.teams.insert(parsed(&id)?, name);
     }
-    let users: Vec<(String, String, Option<String>, bool)> = sql!(database, pool =>
-        sqlx::query_as("SELECT id, name, email, is_administrator FROM gateway_users").fetch_all(pool))?;
+    let users: Vec<(String, String, Option<String>, bool)> = sql!(database, connection =>
+        sqlx::query_as("SELECT id, name, email, is_administrator FROM gateway_users").fetch_all(connection))?;
     for (id, name, email, is_administrator) in users {
         snapshot.users.insert(parsed(&id)?, Profile { name, email, is_administrator });
     }
-    let models: Vec<(String, String, String)> =
-        sql!(database, pool => sqlx::query_as("SELECT id, team_id, name FROM gateway_models").fetch_all(pool))?;
+    let models: Vec<(String, String, String)> = sql!(database, connection => sqlx::query_as("SELECT id, team_id, name FROM gateway_models").fetch_all(connection))?;
     for (id, team, name) in models {
         snapshot.models.insert(parsed(&id)?, Model { team: parsed(&team)?, name });
     }
     // In one statement, so that a promotion is seen whole.
-    let deployments: Vec<(String, String, Option<String>)> = sql!(database, pool =>
+    let deployments: Vec<(String, String, Option<String>)> = sql!(database, connection =>
         sqlx::query_as(
             "SELECT deployments.id, deployments.model_id, environments.name FROM gateway_deployments AS deployments \
              LEFT JOIN gateway_environments AS environments ON environments.deployment_id = deployments.id",
         )
-        .fetch_all(pool))?;
+        .fetch_all(connection))?;
     for (id, model, environment) in deployments {
         let model: ModelId = parsed(&model)?;
         let environment: Option<EnvironmentName> = environment.as_deref().map(parsed).transpose()?;

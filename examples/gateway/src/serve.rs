@@ -30,6 +30,7 @@ use crate::{
     edge,
     log::Log,
     metrics::{Counts, Metrics},
+    prompt::Prompt,
     restore,
     setup::{self, FirstStart},
     work::{self, Work},
@@ -173,7 +174,7 @@ fn serve(
 
     macro_rules! with_limits {
         ($server:expr) => {{
-            let mut server = $server.handle(handle);
+            let mut server = $server.map(|inner| Prompt { inner, limit: HEAD }).handle(handle);
             let builder = server.http_builder();
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).half_close(false);
             builder

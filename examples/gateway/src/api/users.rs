@@ -88,7 +88,7 @@ pub(crate) async fn deprovision_by(
         }
     } else {
         // First the user, from whom on no key of theirs opens anything.
-        app.database.deprovision(user).await?;
+        app.users.deprovision(user).await?;
         app.keys.deprovision(&system, user).await?
     };
     Ok(Deprovisioned { user_id: user.to_string(), key_ids: keys.iter().map(ToString::to_string).collect(), dry_run })

@@ -14,7 +14,7 @@ use axum::{
     http::request::Parts,
     routing::{MethodRouter, get, post},
 };
-use keygate::{Authorization, http::Refusal, tower::AuthorizeLayer};
+use keygate::{Authorization, UnixTime, http::Refusal, tower::AuthorizeLayer};
 
 use self::resolve::{Named, Resource, Rule};
 use crate::app::App;
@@ -58,7 +58,13 @@ impl App {
     ///
     /// The refusal.
     pub(crate) async fn still_allowed(&self, authorization: Authorization) -> Result<Authorization, Refusal> {
-        if self.gate.now() == authorization.decided_at() {
+        let since = authorization.decided_at();
+        self.allowed_since(authorization, since).await
+    }
+
+    /// As [`App::still_allowed`], for a key that was looked up at another time than the decision.
+    async fn allowed_since(&self, authorization: Authorization, since: UnixTime) -> Result<Authorization, Refusal> {
+        if self.gate.now() == since {
             return Ok(authorization);
         }
         Refusal::unless_allowed(self.gate.check_again(&authorization).await?)

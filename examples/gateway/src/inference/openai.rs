@@ -51,8 +51,9 @@ pub(super) async fn completions(
         return Err(Refusal::NotFound.into());
     }
     let decided = Request::new(team, Action::call(model, Some(environment)));
-    // The key is looked up again where the body took its time.
     let authorization = Refusal::unless_allowed(app.gate.authorize(&key, &decided).await?)?;
+    // The key was looked up before its body came, and a decision alone does not look it up again.
+    let authorization = app.allowed_since(authorization, key.judged_at()).await?;
     chat::answer(&app, authorization, request)
 }
 

@@ -75,8 +75,11 @@ impl Resolve for Rule {
 impl Rule {
     async fn async_request(&self, id: &str) -> Result<(String, String), Unresolved> {
         let find = "SELECT deployment_id, output FROM gateway_async_requests WHERE id = $1";
-        let found = sql!(&self.app.database, pool => sqlx::query_as(find).bind(id).fetch_optional(pool));
-        found.map_err(|error| Unresolved::Failed(error.into()))?.ok_or(Unresolved::NotFound)
+        // In a box, since it is large, and in the future of each route.
+        let found = Box::pin(async {
+            sql!(&self.app.database, connection => sqlx::query_as(find).bind(id).fetch_optional(connection))
+        });
+        found.await.map_err(|error| Unresolved::Failed(error.into()))?.ok_or(Unresolved::NotFound)
     }
 }
 
