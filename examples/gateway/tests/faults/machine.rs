@@ -45,6 +45,7 @@ fn what_does_not_come_is_not_waited_for() {
         sockets.push(socket);
     }
     let opened = start.elapsed();
+    let start = Instant::now();
     for _ in 0..20 {
         let start = Instant::now();
         assert_eq!(gateway.predict(&gateway.admin), 200);
@@ -55,7 +56,7 @@ fn what_does_not_come_is_not_waited_for() {
         let mut answer = Vec::new();
         // Some are ended with a reset, since what they sent was not read.
         if socket.read_to_end(&mut answer).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(35), "connection {number} stays open");
+            assert!(start.elapsed() < Duration::from_secs(25), "connection {number} stays open");
         }
         let answer = String::from_utf8_lossy(&answer);
         if number % 4 == 3 && number < 400 {
@@ -63,10 +64,10 @@ fn what_does_not_come_is_not_waited_for() {
         }
     }
     println!(
-        "{count} connections in {opened:.1?}, all ended after {:.1?}; resident {before} kB before, {during} kB with them",
+        "{count} connections in {opened:.1?}, all ended {:.1?} later; resident {before} kB before, {during} kB with them",
         start.elapsed()
     );
-    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(start.elapsed() < Duration::from_secs(25));
     // Far below what a thread each would take.
     assert!((during.saturating_sub(before)) / (count as u64) < 64, "{before} kB before, {during} kB with them");
     assert_eq!(gateway.number("keygate_in_flight"), 0.0);
