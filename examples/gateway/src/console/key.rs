@@ -143,7 +143,7 @@ async fn answer(app: &App, person: &Person, id: KeyId, query: &Fields) -> Result
                 None => "This request would be allowed.".into(),
                 Some(reason) => words::denial(reason),
             },
-            missing: explained.missing,
+            missing: explained.missing.map(|missing| missing.replace('`', "")),
         },
         Err(Stop::Unavailable) => return Err(Stop::Unavailable),
         Err(stop) => Answer { allowed: false, text: stop.text(), missing: None },

@@ -31,6 +31,8 @@ pub(super) struct StatusView {
     /// As the API names it; the stylesheet knows it as well.
     pub(super) name: &'static str,
     pub(super) text: String,
+    /// It ends within two weeks.
+    pub(super) is_soon: bool,
     /// When and why, of a revoked key.
     pub(super) revoked: Option<(Moment, &'static str)>,
 }
@@ -111,5 +113,7 @@ fn status_of(record: &KeyRecord, now: UnixTime) -> StatusView {
         Status::Revoked { at, cause } => Some((Moment::new(at, now), words::cause(cause))),
         _ => None,
     };
-    StatusView { name, text, revoked }
+    let soon = now.saturating_add(words::DAY.saturating_mul(14));
+    let is_soon = name == "active" && record.validity().expires_at().is_some_and(|end| end <= soon);
+    StatusView { name, text, is_soon, revoked }
 }

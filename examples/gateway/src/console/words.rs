@@ -33,7 +33,9 @@ fn near(time: UnixTime, now: UnixTime) -> String {
         0..60 => return "in less than a minute".into(),
         seconds @ 60..3_600 => count(seconds / 60, "minute"),
         seconds @ 3_600..86_400 => count(seconds / 3_600, "hour"),
-        seconds => count(seconds / 86_400, "day"),
+        // An end is rounded to the nearest day: what was made for 90 days just now ends in 90 days.
+        seconds if is_past => count(seconds / 86_400, "day"),
+        seconds => count(seconds.saturating_add(43_200) / 86_400, "day"),
     };
     if is_past { format!("{span} ago") } else { format!("in {span}") }
 }
