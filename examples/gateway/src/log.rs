@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Write as _},
+    sync::Arc,
     thread,
 };
 
@@ -19,6 +20,8 @@ use serde_json::json;
 use tracing::warn;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+use crate::console::refusals::Refusals;
 
 /// Where lines go.
 #[derive(Clone, Debug)]
@@ -50,11 +53,16 @@ impl Log {
 
     /// Writes what the sink is told, each queue by a thread of its own, so that none holds up another. They end with the
     /// sink.
-    pub(crate) fn follow(&self, receivers: SinkReceivers) -> io::Result<Touches> {
+    pub(crate) fn follow(&self, receivers: SinkReceivers, refusals: Arc<Refusals>) -> io::Result<Touches> {
         let SinkReceivers { events, strangers, failures, touches, .. } = receivers;
         let thread = |name: &str| thread::Builder::new().name(name.into());
         let (mut to_events, mut to_strangers) = (self.clone(), self.clone());
-        thread("log events").spawn(move || events.iter().for_each(|event| to_events.write(&event)))?;
+        thread("log events").spawn(move || {
+            events.iter().for_each(|event| {
+                refusals.note(&event);
+                to_events.write(&event);
+            });
+        })?;
         thread("log strangers").spawn(move || strangers.iter().for_each(|event| to_strangers.write(&event)))?;
         thread("log failures").spawn(move || failures.iter().for_each(|failed| warn!(target: "keygate", failed)))?;
         Ok(touches)

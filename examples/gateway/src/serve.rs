@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use crate::{
     app::{App, router},
     config::{Config, Task, Tls},
-    console,
+    console::{self, refusals::Refusals},
     database::{self, Database, Lookup},
     edge,
     log::Log,
@@ -95,7 +95,8 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
         setup::seed(&database).await?;
     }
     let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
-    let touches = Arc::new(log.follow(receivers)?);
+    let refusals = Arc::new(Refusals::default());
+    let touches = Arc::new(log.follow(receivers, Arc::clone(&refusals))?);
     let lookup = Lookup::new(database.clone(), config.cache_seconds);
     let counts = Arc::new(Counts::default());
     let (stop, stopped) = watch::channel(false);
@@ -113,7 +114,7 @@ pub(crate) async fn run(config: &Config, log: &Log) -> Result<(), Box<dyn Error>
         first.finish(&database, config.issuer).await?;
     }
     let metrics = Arc::new(Metrics::new(Arc::clone(&counts), sink.clone(), lookup, log.lost()));
-    let background = work::start(Work { app: Arc::clone(&app), touches, sink: sink.clone() });
+    let background = work::start(Work { app: Arc::clone(&app), touches, refusals, sink: sink.clone() });
 
     let handle = Handle::new();
     let mut servers = JoinSet::new();

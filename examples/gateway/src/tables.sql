@@ -80,3 +80,13 @@ CREATE TABLE IF NOT EXISTS gateway_forms (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, token)
 );
+
+-- The last refusals of each key, counted by what was asked; a bounded number for each.
+CREATE TABLE IF NOT EXISTS gateway_refusals (
+    key_id TEXT NOT NULL,
+    what TEXT NOT NULL,
+    times BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (key_id, what)
+);

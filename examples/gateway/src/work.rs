@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::{
     app::App,
+    console::refusals::{self, Refusals},
     database::{Database, Lookup, execute},
     platform::REFRESH,
 };
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Work {
     pub(crate) app: Arc<App>,
     pub(crate) touches: Arc<Touches>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) sink: ChannelSink,
 }
 
@@ -39,6 +41,11 @@ pub(crate) fn start(work: Work) -> Running {
     tasks.spawn(every(TOUCH, Arc::clone(&work), |work| async move { work.write_touches().await }));
     tasks.spawn(every(REFRESH, Arc::clone(&work), |work| async move {
         if let Err(error) = work.app.platform.refresh(&work.app.database).await {
+            work.sink.tell(Message::Failed(&error));
+        }
+    }));
+    tasks.spawn(every(TOUCH, Arc::clone(&work), |work| async move {
+        if let Err(error) = work.refusals.write(&work.app.database).await {
             work.sink.tell(Message::Failed(&error));
         }
     }));
@@ -153,7 +160,7 @@ async fn forget_old(database: &Database) -> Result<(), sqlx::Error> {
     ] {
         execute!(database, statement, before)?;
     }
-    Ok(())
+    refusals::forget_old(database, UnixTime::now()).await
 }
 
 /// How often the changes of other nodes are read.

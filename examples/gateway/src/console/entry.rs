@@ -5,7 +5,6 @@ use keygate::{
     audit::{Attempt, Event, EventKind, Principal},
     verify::DisplayToken,
 };
-use keygate_sqlx::LoggedEvent;
 
 use super::{
     person::Person,
@@ -24,8 +23,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(app: &App, logged: &LoggedEvent, person: &Person) -> Self {
-        let event = &logged.event;
+    pub(super) fn of(app: &App, event: &Event, person: &Person) -> Self {
         let kind = match event.owner {
             Some(Owner::Personal(_)) => KeyKind::Personal,
             _ => KeyKind::Team,

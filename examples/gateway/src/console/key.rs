@@ -19,7 +19,7 @@ use super::{
     list,
     page::{Frame, Stop, render},
     person::Person,
-    spec, words,
+    refusals, spec, words,
 };
 use crate::{
     api::{check, key::key_id},
@@ -35,6 +35,8 @@ pub(super) struct KeyPage {
     notice: Option<&'static str>,
     wrong: Option<(&'static str, String)>,
     entries: Vec<Entry>,
+    /// What was refused lately, and how often.
+    refused: Vec<(Entry, String)>,
     older: Option<u64>,
     actions: Vec<(String, &'static str)>,
     environments: Vec<String>,
@@ -87,6 +89,7 @@ pub(super) async fn show_with(
     let (id, record) = find(app, person, id).await?;
     let snapshot = &person.snapshot;
     let (entries, older) = history(app, person, id, &query).await?;
+    let refused = refusals::of(&app.database, id).await?;
     let key = KeyView::of(&record, person);
     let labels: Vec<_> = key.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let teams = snapshot.teams();
@@ -100,6 +103,10 @@ pub(super) async fn show_with(
         notice: list::notice(&query),
         wrong,
         entries,
+        refused: refused
+            .iter()
+            .map(|(event, times)| (Entry::of(app, event, person), words::count(*times, "time")))
+            .collect(),
         older,
         actions: spec::action_names(),
         environments: environments.into_iter().collect(),
@@ -122,7 +129,7 @@ async fn history(app: &App, person: &Person, id: KeyId, query: &Fields) -> Resul
     let has_more = events.len() > usize::from(HISTORY);
     events.truncate(HISTORY.into());
     let older = events.last().filter(|_| has_more).map(|last| last.sequence);
-    Ok((events.iter().map(|event| Entry::of(app, event, person)).collect(), older))
+    Ok((events.iter().map(|logged| Entry::of(app, &logged.event, person)).collect(), older))
 }
 
 /// Asks for the decision that a request would get. It is the same function that decides requests.

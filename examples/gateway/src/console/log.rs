@@ -68,7 +68,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, person: Person, Query(quer
     });
     Ok(ok(&LogPage {
         frame: person.frame("Audit log", "log"),
-        entries: events.iter().map(|event| Entry::of(&app, event, &person)).collect(),
+        entries: events.iter().map(|logged| Entry::of(&app, &logged.event, &person)).collect(),
         owners: owner_options(&owners, &query, &person),
         kinds: kinds(&query),
         is_first: log.after.is_none(),

@@ -14,6 +14,7 @@ mod list;
 mod log;
 mod page;
 mod person;
+pub(crate) mod refusals;
 mod reveal;
 mod session;
 mod sign_in;

@@ -184,3 +184,24 @@ fn what_a_person_writes_is_text_on_the_page() {
         assert!(!administrator.get(page).body.contains(evil), "{page}");
     }
 }
+
+#[test]
+fn the_page_of_a_key_tells_what_was_refused_lately() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let form = [("form", "1"), ("environments", "all"), ("models", "only"), ("model", "wxyz5678")];
+    let token = administrator.create(&[&INFERENCE[..], &form].concat()).secret().unwrap();
+    let bearer = format!("Bearer {token}");
+    let path = "/models/abcd1234/environments/production/predict";
+    for _ in 0..3 {
+        let answer = gateway.stranger().send("POST", path, &[("authorization", &bearer)], &[]);
+        assert_eq!(answer.status, 404);
+    }
+    let page = || administrator.get(&format!("/console/keys/{}", token.split('_').nth(1).unwrap())).body;
+    let start = std::time::Instant::now();
+    while !page().contains("Refused: call model abcd1234 in production. The key is restricted to other models.") {
+        assert!(start.elapsed().as_secs() < 20, "{}", page());
+        thread::sleep(core::time::Duration::from_millis(250));
+    }
+    assert!(page().contains("<small>3 times, last "), "{}", page());
+}

@@ -46,7 +46,7 @@ impl Gateway {
                 return Self { child, base, link, key, folder };
             }
         }
-        panic!("the server ended: {}", child.wait().unwrap());
+        panic!("the server ended: {:?}", child.wait());
     }
 
     pub(crate) fn administrator(&self) -> Person<'_> {
