@@ -63,7 +63,7 @@ struct Options {
     #[arg(long, env = "KEYGATE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Name under which browsers reach the console with HTTPS, here or at a proxy; loopback names always count
-    #[arg(long, env = "KEYGATE_HOST", value_name = "NAME")]
+    #[arg(long, env = "KEYGATE_HOST", value_name = "NAME[:PORT]")]
     host: Option<String>,
     /// Longest life of a new key in days, and no key without an end; 0 sets no bound [default: 0]
     #[arg(long, env = "KEYGATE_MAX_KEY_DAYS", value_name = "DAYS")]

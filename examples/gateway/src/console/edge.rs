@@ -47,7 +47,9 @@ pub(super) async fn known_host(State(app): State<Arc<App>>, mut request: Request
 fn is_known(authority: &str, configured: Option<&str>) -> bool {
     let Ok(url) = Url::parse(&format!("http://{authority}/")) else { return false };
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || Some(name) == configured,
+        Some(Host::Domain(name)) => {
+            name == "localhost" || Some(name) == configured.and_then(|host| host.split(':').next())
+        }
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,

@@ -78,8 +78,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, person: Person, Query(quer
     }))
 }
 
-/// Decides whose events the person reads: an administrator everything, others of their own keys and of the teams of which
-/// they are an admin.
+/// Decides whose events the person reads: an administrator everything, others of their own keys and of the teams of
+/// which they are an admin.
 async fn events_of(app: &App, person: &Person, query: &Fields, owners: &[Owner]) -> Result<EventsOf, Stop> {
     if let Some(text) = query.text("q") {
         // A key is the person's to see as the manager says.

@@ -1,7 +1,7 @@
 //! What keys were refused lately, for the people whose keys they are.
 //!
-//! The log of changes has no refusals, and must not: one who holds a key could fill it. Here are the last ones of each key,
-//! counted by what was asked, and bounded in memory and in the database. They are written off the requests' path.
+//! The log of changes has no refusals, and must not: one who holds a key could fill it. Here are the last ones of each
+//! key, counted by what was asked, and bounded in memory and in the database. They are written off the requests' path.
 
 use std::{
     collections::BTreeMap,

@@ -150,6 +150,7 @@ pub(super) async fn sign_in(
         let text = "This link was used before, or it is more than a day old. Ask an administrator for another one.";
         return Err(Stop::wrong(StatusCode::FORBIDDEN, text));
     };
+    tracing::info!(%user, "signed in");
     Person::begin(&session, user, incarnation, now).await?;
     Ok(Redirect::to("/console").into_response())
 }

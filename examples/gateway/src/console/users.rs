@@ -169,6 +169,7 @@ async fn show_link(app: &App, person: &Person, user: &UserId, name: &str) -> Res
         Stop::Unavailable
     })?;
     let url = link_url(&person.base, &link.ok_or(Stop::NotFound)?);
+    tracing::info!(by = %person.user, %user, "a link to sign in was made");
     Ok(ok(&LinkPage { frame: person.frame("A link to sign in", "users"), name: name.into(), url }))
 }
 
@@ -218,5 +219,6 @@ pub(super) async fn deprovision(
     person.administrator()?;
     let user: UserId = user.parse().map_err(|_| Stop::NotFound)?;
     deprovision_by(&app, &person.user, &user, false).await?;
+    tracing::info!(by = %person.user, %user, "a user was deprovisioned");
     Ok(Redirect::to("/console/users?done=deprovisioned").into_response())
 }

@@ -4,7 +4,8 @@ use std::{env, path::PathBuf, process::Command};
 
 use crate::gateway::{BINARY, Gateway};
 
-const HOW: &str = "install chromium and node, npm install playwright-core axe-core, and set KEYGATE_TEST_NODE_MODULES to the node_modules";
+const HOW: &str = "install chromium and node, npm install playwright-core axe-core, and set KEYGATE_TEST_NODE_MODULES to \
+                   the node_modules";
 
 /// The folder with the modules, if everything is there; says what is skipped otherwise.
 fn modules() -> Option<String> {

@@ -24,9 +24,19 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(None, arguments)
+    }
+
+    /// Starts on the database of a URL, or else on a file of its own.
+    pub(crate) fn start_on(database: Option<&str>, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(BINARY)
-            .args(["--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()])
+        let mut command = Command::new(BINARY);
+        match database {
+            Some(url) => command.env("KEYGATE_DATABASE", url),
+            None => command.arg("--data").arg(folder.path()),
+        };
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,6 +9,7 @@
 mod browser;
 mod forms;
 mod gateway;
+mod postgres;
 mod rights;
 mod sessions;
 mod sites;
