@@ -1,4 +1,4 @@
-//! What a request asks for, in resolved ids.
+//! The action that a request asks for, in resolved ids.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -63,7 +63,7 @@ pub enum Action {
         action: Arc<OwnAction>,
         /// The environment that it takes place in, if it takes place in one.
         environment: Option<EnvironmentName>,
-        /// What it is done to, if it is done to one thing.
+        /// The resource of the action, if it has exactly one.
         resource: Option<ResourceId>,
     },
     /// Push, promote or change deployments.

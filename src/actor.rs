@@ -1,4 +1,4 @@
-//! Who wants to manage keys.
+//! The actor of an operation on keys.
 
 use crate::{
     audit::{Principal, SystemReason},
@@ -8,7 +8,7 @@ use crate::{
     verify::MatchedKey,
 };
 
-/// Who wants to manage keys: the service itself, a signed-in user, or a key.
+/// The actor of an operation on keys: the service itself, a signed-in user, or a key.
 ///
 /// ```
 /// use keygate::Actor;

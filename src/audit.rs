@@ -7,23 +7,22 @@
 //! # Format
 //!
 //! With feature `serde` an event is a flat map, in any self-describing format. It begins with its `version`. A reader
-//! keeps what it does not know, so an event of a later version can be read and written again without loss: a kind or an
-//! actor that it cannot name is [`EventKind::Unknown`] or [`Principal::Unknown`], an id, a key or an owner that it cannot
-//! read is none. In an event of version 1 those are errors, so whatever adds a kind, an actor or a reason is another
-//! version.
+//! keeps unknown parts, so an event of a later version can be read and written again without loss: a kind or an
+//! actor that it cannot name is [`EventKind::Unknown`] or [`Principal::Unknown`], and an id, a key or an owner that it
+//! cannot read is `None`. In an event of version 1 those are errors, so adding a kind, an actor or a reason makes
+//! another version.
 //!
-//! Names are texts, none is there twice, and none begins with `$`. Values are texts, numbers of at most 64 bits, booleans,
-//! nothing, lists and maps. What else a format has, such as bytes or a date, is an error, since another format would change
-//! it.
+//! Names are texts, each occurs once, and none begins with `$`. Values are texts, numbers of at most 64 bits, booleans,
+//! nothing, lists and maps. Any other type, such as bytes or a date, is an error, since another format would change it.
 //!
 //! | field | what it is |
 //! |---|---|
 //! | `version`, `id`, `at` | 1; of a change, 32 hexadecimal digits, then `-` and a number for all but the first key that one call ends; Unix seconds |
 //! | `actor` | `key`, `system`, `unverified` or `user`; `unknown` where one was set that had no name |
-//! | `actor_key`, `actor_slot`, `actor_user`, `actor_reason` | what names the actor: of a personal key the user as well |
+//! | `actor_key`, `actor_slot`, `actor_user`, `actor_reason` | the actor's names: for a personal key also the user |
 //! | `key`, `owner` | the target |
-//! | `event` | what happened |
-//! | the rest | what the [kind](EventKind) says |
+//! | `event` | the name of the kind |
+//! | the rest | the fields of the [kind](EventKind) |
 
 use alloc::string::String;
 use core::{fmt, str::FromStr};
@@ -48,7 +47,7 @@ mod serialized;
 
 pub use refusal::{RefusalReason, UnknownRefusal};
 
-/// Something that happened to a key, or was refused.
+/// An event for the audit log: a change of a key, its use, or a refusal.
 ///
 /// ```
 /// use keygate::{
@@ -79,7 +78,7 @@ pub struct Event {
     pub at: UnixTime,
     /// Who.
     pub by: Principal,
-    /// The key that it happened to, where there is one.
+    /// The key that it is about, if there is one.
     pub key: Option<KeyId>,
     /// The owner of that key, or of the keys that were asked for.
     pub owner: Option<Owner>,
@@ -90,9 +89,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Makes the event for a refusal; `target` is the key that it was about, and whose it is.
+    /// Makes the event for a refusal; `target` is the key that it is about, and that key's owner.
     ///
-    /// A gate and a manager make their own. This one is for rules of the service, such as a rate limit.
+    /// A gate and a manager make their own. Use this one for rules of the service, such as a rate limit.
     ///
     /// ```
     /// use keygate::{AuthenticatedKey, UnixTime, audit::{Event, RefusalReason}};
@@ -211,7 +210,7 @@ text_serde!(EventId);
 #[non_exhaustive]
 pub struct InvalidEventId;
 
-/// What is known of an event before its change: who, when, and its id. The store's transaction completes it.
+/// An event before its change: it has an id, an actor and a time. The store's transaction completes it.
 ///
 /// A manager makes it, and a store only passes it on: see [`KeyChange::apply`](crate::store::KeyChange::apply).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -232,13 +231,13 @@ impl EventDraft {
         self.id
     }
 
-    /// Returns when the change was asked for.
+    /// Returns the time of the request for the change.
     #[must_use]
     pub const fn at(&self) -> UnixTime {
         self.at
     }
 
-    /// Returns who asked for it.
+    /// Returns the actor.
     #[must_use]
     pub const fn by(&self) -> &Principal {
         &self.by
@@ -251,7 +250,7 @@ impl EventDraft {
     }
 }
 
-/// Who did something, or tried to.
+/// The actor of an event: who did something, or tried to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Principal {
@@ -273,7 +272,7 @@ pub enum Principal {
     },
     /// An actor that this version of the crate does not know.
     Unknown,
-    /// Somebody whose credential opened nothing.
+    /// A caller without a valid credential.
     #[non_exhaustive]
     Unverified {
         /// The id that the credential claimed, which need not exist.
@@ -288,7 +287,7 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Somebody whose credential opened nothing, for the event of a server that refuses credentials itself.
+    /// A caller without a valid credential, for the event of a server that refuses credentials itself.
     ///
     /// ```
     /// use keygate::{UnixTime, Unauthenticated, audit::{Event, Principal}, sink::Message};
@@ -315,7 +314,7 @@ impl Principal {
     }
 }
 
-/// What happened.
+/// The kind of an event, with its details.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -360,7 +359,7 @@ pub enum EventKind {
     /// A request or an operation was refused.
     #[non_exhaustive]
     Refused {
-        /// What was attempted; nothing where the credential itself was refused.
+        /// The attempted request or operation; `None` if the credential itself was refused.
         attempt: Option<Attempt>,
         /// Why.
         reason: RefusalReason,
@@ -385,7 +384,7 @@ pub enum EventKind {
         /// When the previous secret ends, if there is one.
         previous_ends_at: Option<UnixTime>,
     },
-    /// Something that this version of the crate does not know.
+    /// A kind that this version of the crate does not know.
     Unknown,
     /// The digest of a legacy secret was replaced by one of its text; the secret stayed.
     Upgraded,
@@ -440,7 +439,7 @@ impl EventKind {
     }
 }
 
-/// What was attempted where it was refused.
+/// A request or an operation that was refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Attempt {
@@ -463,7 +462,7 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// Takes what a request asked for.
+    /// Takes the action and the target of a request.
     #[must_use]
     pub fn request(request: &Request) -> Self {
         let Request { team, action } = request;

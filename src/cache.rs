@@ -1,4 +1,4 @@
-//! A cache in front of a store: records, never verdicts, and never older than it says.
+//! A cache in front of a store: records, never verdicts, and never older than its bound.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -34,7 +34,7 @@ mod settings;
 use generations::Generations;
 pub use settings::CacheSettings;
 
-/// Remembers what a store answered, for a limited time. Clones share what they remember.
+/// Remembers a store's answers for a limited time. Clones share them.
 ///
 /// # Contract
 ///
@@ -42,14 +42,14 @@ pub use settings::CacheSettings;
 ///   of its look-up, and the start of the last successful [tick](CachedStore::tick). A look-up that takes longer is not
 ///   served either. So a revoked key and an old secret keep opening for at most that long: this is the bound to state to
 ///   your users. The clock is monotonic.
-/// - **Tick.** [`CachedStore::tick`] asks the store's [feed](ChangeFeed) what changed. What changed is forgotten, and
-///   all else is confirmed as of before the question. Call it on a timer of yours, such as four times in a lease.
-/// - **Forgetting** voids the look-ups under way: what they find neither fills the cache nor answers, and their callers
-///   look up again. The changes that go through [`CachedStore::write_through`] are forgotten, also where the caller stops
+/// - **Tick.** [`CachedStore::tick`] asks the store's [feed](ChangeFeed) for the changed keys. These are forgotten, and
+///   all other records are confirmed as of the start of the tick. Call it on a timer, such as four times in a lease.
+/// - **Forgetting** voids the look-ups under way: their results neither fill the cache nor answer, and their callers
+///   look up again. A key that is changed through [`CachedStore::write_through`] is forgotten, also if the caller stops
 ///   waiting.
 /// - **New secrets.** A secret that does not match a remembered record is compared once more with the record itself, at
 ///   most once a second for an id, and callers at the same time share that look. So a new secret works within a second.
-/// - Ids that do not exist are remembered as well, in a bound of their own, so that guesses push out no record.
+/// - Ids that do not exist are remembered too, within a bound of their own, so that guesses push out no record.
 /// - Many requests for one id wait for one look-up. One that fails is not remembered: the waiting requests then query
 ///   the store themselves, concurrently.
 ///
@@ -82,7 +82,7 @@ struct Shared<S> {
     generations: Generations,
     max_staleness: Duration,
     clock: Arc<dyn Fn() -> Instant + Send + Sync>,
-    /// What `confirmed` counts from.
+    /// The moment that `confirmed` counts from.
     epoch: Instant,
     /// Nanoseconds from `epoch` to the start of the last successful tick, and one; 0 before the first.
     confirmed: AtomicU64,
@@ -108,7 +108,7 @@ struct Ticket {
 /// How an attempt to look something up ended.
 enum Attempt<T> {
     Answered(T),
-    /// What was found was forgotten before it could be answered.
+    /// The record was forgotten before it could be returned.
     Void,
 }
 
@@ -134,7 +134,7 @@ impl<S> CachedStore<S> {
         }))
     }
 
-    /// Returns the largest time by which an answer lags behind the store.
+    /// Returns how far an answer may lag behind the store at most.
     #[must_use]
     pub fn max_staleness(&self) -> Duration {
         self.0.max_staleness
@@ -152,7 +152,7 @@ impl<S> CachedStore<S> {
         self.0.confirmed().map(|confirmed| self.0.elapsed(confirmed))
     }
 
-    /// Forgets what is known of `id`, as when the database announces a change.
+    /// Forgets `id`, as when the database announces a change.
     pub fn forget(&self, id: KeyId) {
         self.0.forget(id);
     }
@@ -162,7 +162,7 @@ impl<S> CachedStore<S> {
         self.0.forget_everything();
     }
 
-    /// Returns the store behind the cache: what is changed through it is forgotten here. A manager takes this one.
+    /// Returns the store behind the cache: the cache forgets each key that is changed through it. Give it to a manager.
     #[must_use]
     pub fn write_through(&self) -> WriteThrough<S> {
         WriteThrough(Arc::clone(&self.0))
@@ -445,10 +445,10 @@ impl<S> fmt::Debug for CachedStore<S> {
     }
 }
 
-/// The store behind a cache, for those who change keys: what it answers is current, and what is changed through it is
-/// forgotten by the cache when the change ends, also where it fails or its caller stops waiting.
+/// The store behind a cache, for code that changes keys: its answers are current, and the cache forgets each key that
+/// is changed through it when the change ends, also if it fails or its caller stops waiting.
 ///
-/// Where the caller stops waiting and the database commits later still, a look-up in between may remember what was before,
+/// If the caller stops waiting and the database commits later still, a look-up in between may remember the old record,
 /// for at most the maximum staleness.
 ///
 /// See [`CachedStore::write_through`].
@@ -557,7 +557,7 @@ pub enum CacheError<E: Error + 'static> {
     Store(#[source] E),
 }
 
-/// How often a look-up is tried again whose answer was void.
+/// How often a look-up is repeated if its answer was void.
 const MAX_ATTEMPTS: usize = 8;
 /// A wrong secret asks the store for an id at most once in this time, and a new one works after it.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

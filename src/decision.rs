@@ -1,4 +1,4 @@
-//! What a decision gives: proofs that only the policy makes, and denials that say why.
+//! The results of a decision: proofs that only the policy makes, and denials with their reason.
 
 use core::fmt;
 
@@ -103,7 +103,7 @@ impl AuthenticatedKey {
     }
 }
 
-/// What was decided.
+/// The result of a decision.
 ///
 /// ```
 /// use keygate::{Action, Request, UnixTime, policy::decide, verify::MatchedKey};
@@ -177,7 +177,7 @@ impl<'a> Allow<'a> {
         self.request
     }
 
-    /// Returns to whom the request is attributed.
+    /// Returns the user or the team that the request is attributed to.
     #[must_use]
     pub fn attribution(&self) -> Attribution<'a> {
         attribution(self.key)
@@ -193,7 +193,7 @@ impl<'a> Allow<'a> {
     }
 }
 
-/// That a request was allowed, and when: what is left of an [`Allow`] when its key is moved.
+/// The rest of an [`Allow`] when its key is moved: that a request was allowed, and when.
 #[derive(Clone, Copy)]
 pub(crate) struct Decided(UnixTime);
 
@@ -241,13 +241,13 @@ impl Authorization {
         &self.request
     }
 
-    /// Returns when it was decided.
+    /// Returns the time of the decision.
     #[must_use]
     pub const fn decided_at(&self) -> UnixTime {
         self.key.judged_at
     }
 
-    /// Returns to whom the request is attributed.
+    /// Returns the user or the team that the request is attributed to.
     #[must_use]
     pub fn attribution(&self) -> Attribution<'_> {
         attribution(self.key.matched())
@@ -261,7 +261,7 @@ fn attribution(key: &MatchedKey) -> Attribution<'_> {
     }
 }
 
-/// To whom an allowed request is attributed.
+/// The user or the team that an allowed request is attributed to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Attribution<'a> {
@@ -271,7 +271,7 @@ pub enum Attribution<'a> {
     User(&'a UserId),
 }
 
-/// Why a request was denied: small, and nothing of the request in it.
+/// Why a request was denied: small, without any part of the request.
 ///
 /// ```
 /// use keygate::{Denial, DenialClass};
@@ -308,13 +308,13 @@ impl Denial {
         self.reason
     }
 
-    /// Returns what was asked for.
+    /// Returns the action that was asked for.
     #[must_use]
     pub const fn action(&self) -> ActionKind {
         self.action
     }
 
-    /// Returns what the denial says about the one who asks.
+    /// Returns the class of the denial.
     #[must_use]
     pub const fn class(&self) -> DenialClass {
         self.reason.class()
@@ -323,13 +323,13 @@ impl Denial {
     /// Returns `true` if an answer of 403 would show something that the key must not see: a resource of another team, or
     /// a model or resource that the key's restriction leaves out, whatever rule refused first.
     ///
-    /// A service that hides what exists answers its own 404 then.
+    /// A service that hides existing resources then answers its own 404.
     #[must_use]
     pub const fn reveals_existence(&self) -> bool {
         self.reveals
     }
 
-    /// Returns the levels that cover the action without a list of it: none, if it is an explicit one.
+    /// Returns the levels that cover the action without listing it: none if the action is explicit.
     #[must_use]
     pub const fn sufficient_levels(&self) -> &'static [PermissionLevel] {
         match self.action {
@@ -340,7 +340,7 @@ impl Denial {
         }
     }
 
-    /// Returns what would have sufficed, borrowed from the key and the request that were decided.
+    /// Returns the grant that would have sufficed, borrowed from the key and the request that were decided.
     #[must_use]
     pub fn requirement<'a>(&self, record: &'a KeyRecord, request: &'a Request) -> Option<Requirement<'a>> {
         let permission = record.grant().permission();
@@ -368,8 +368,8 @@ pub(crate) fn requested_resource(request: &Request) -> Option<&str> {
     action.resource().map(ResourceId::as_str).or(action.model().map(ModelId::as_str))
 }
 
-/// What would have sufficed where a request was denied; show it only to the owner, because it names what the key was
-/// granted.
+/// The grant that would have sufficed for a denied request; show it only to the owner, because it names what the key
+/// was granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Requirement<'a> {

@@ -1,4 +1,4 @@
-//! What is stored of a secret: enough to recognise it, not enough to present it.
+//! The stored digest of a secret: enough to recognise the secret, not enough to present it.
 
 use core::{fmt, hint::black_box, str::FromStr};
 

@@ -26,7 +26,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 /// Authenticates and authorizes requests: accepts the tokens of one issuer and, optionally, legacy keys.
 ///
 /// It owns the store, the directory, the clock and the sink. Each time is read after the look-up that it judges, and
-/// every refusal, use and failure is told to the sink.
+/// the sink receives every refusal, use and failure.
 ///
 /// ```
 /// use keygate::{
@@ -95,13 +95,13 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Self { sink: Arc::new(sink), ..self }
     }
 
-    /// Accepts the tokens of these issuers as well, so that a prefix can change.
+    /// Also accepts the tokens of these issuers, so that a prefix can change.
     #[must_use]
     pub fn with_issuers(self, issuers: &'static [Issuer]) -> Self {
         Self { keys: self.keys.with_issuers(issuers), ..self }
     }
 
-    /// Accepts legacy keys of these formats as well.
+    /// Also accepts legacy keys of these formats.
     #[must_use]
     pub fn with_legacy(self, formats: &'static [LegacyFormat]) -> Self {
         Self { keys: self.keys.with_legacy(formats), ..self }
@@ -297,7 +297,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Some(Verdict::Unauthenticated(unauthenticated))
     }
 
-    /// First stage: parses a credential; a stranger's is told to the sink.
+    /// First stage: parses a credential, and reports an invalid one to the sink.
     pub(crate) fn parse(&self, credential: &str) -> Result<PresentedKey, Unauthenticated> {
         self.keys.parse(credential).inspect_err(|unauthenticated| self.stranger(unauthenticated))
     }
@@ -423,16 +423,16 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         self.stranger_refused(unauthenticated.claimed(), unauthenticated.refusal());
     }
 
-    /// Tells the sink that an authenticated key was refused by something else than the policy: a route without a rule, a
+    /// Reports to the sink that an authenticated key was refused, but not by the policy: by a route without a rule, a
     /// resource that does not exist, or a rule of the service.
     pub fn key_refused(&self, key: &AuthenticatedKey, reason: RefusalReason) {
         self.refused(key.matched(), None, reason, DenialClass::NotAllowed, self.now());
     }
 
-    /// Tells the sink that somebody was refused whose credential was not looked up: there is none, or it stands where it
-    /// does not count. `claimed` is the id that it claims, which need not exist.
+    /// Reports to the sink a refused caller without a look-up: the credential is missing, or stands where it does not
+    /// count. `claimed` is the id that it claims, which need not exist.
     ///
-    /// What [`Gate::authenticate`] and [`Gate::check`] refuse, they tell themselves.
+    /// [`Gate::authenticate`] and [`Gate::check`] report their own refusals.
     pub fn stranger_refused(&self, claimed: Option<KeyId>, reason: RefusalReason) {
         let event = Event::refused(self.now(), stranger(claimed), None, None, reason);
         self.sink.tell(Message::Stranger(event));

@@ -1,4 +1,4 @@
-//! What a key is granted: its owner, its permission, and when it is valid. Immutable once minted.
+//! The grant of a key: its owner, its permission, and when it is valid. Immutable once minted.
 
 use core::{fmt, str::FromStr};
 
@@ -13,7 +13,7 @@ use crate::{
     time::UnixTime,
 };
 
-/// What a team key may do: a level, with the restrictions that the level takes and no others.
+/// The permission of a team key: a level, with the restrictions that the level takes and no others.
 ///
 /// ```
 /// use keygate::{EnvironmentScope, ModelScope, Permission, PermissionLevel};
@@ -164,9 +164,9 @@ impl Permission {
     }
 }
 
-/// A permission as plain data, for stores: what its level takes is there, and nothing else.
+/// A permission as plain data, for stores: it has the restrictions that its level takes, and nothing else.
 ///
-/// It becomes a [`Permission`] by `TryFrom`, which checks that.
+/// It becomes a [`Permission`] by `TryFrom`, which checks this.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(remote = "Self", deny_unknown_fields))]
@@ -245,7 +245,7 @@ impl TryFrom<PermissionParts> for Permission {
 #[non_exhaustive]
 pub struct InvalidPermission;
 
-/// Whose a key is; as text, `personal:` and a user id, or `team:` and a team id.
+/// The owner of a key; as text, `personal:` and a user id, or `team:` and a team id.
 ///
 /// ```
 /// use keygate::{KeyKind, Owner};
@@ -256,7 +256,7 @@ pub struct InvalidPermission;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Owner {
-    /// A user: what the key does is attributed to them, and it ends with them.
+    /// A user: the key's actions are attributed to them, and it ends with them.
     Personal(UserId),
     /// A team and no user.
     Team(TeamId),
@@ -321,15 +321,15 @@ pub enum Grant {
     /// All that the user may do.
     #[non_exhaustive]
     Personal {
-        /// The user as whom the key acts.
+        /// The user that the key acts as.
         user: UserId,
     },
     /// A permission in one team.
     #[non_exhaustive]
     Team {
-        /// The team to which the key is confined.
+        /// The team that the key is confined to.
         team: TeamId,
-        /// What it may do there.
+        /// The key's permission there.
         permission: Permission,
     },
 }
@@ -491,7 +491,7 @@ pub struct InvalidValidity;
 mod fields {
     //! The serialized form of a grant: `kind` is a text, and decides which other fields are there.
     //!
-    //! What serde derives for an enum with a tag also takes the number of a variant for its name, and 0 would be `Full`.
+    //! The derived code for an enum with a tag also takes a variant's number for its name, and 0 would be `Full`.
 
     use super::{Grant, Permission};
     use crate::{

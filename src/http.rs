@@ -1,7 +1,7 @@
 //! HTTP: the credential in, the answer out. Types of the `http` crate, no server, no I/O.
 //!
-//! [`take_credential`] finds what was presented and takes it out, [`Responses`] says what to reply. Between the two stands the
-//! [`Gate`](crate::Gate). What is refused is a value, [`Refusal`], so that a service can answer in its own way.
+//! [`take_credential`] finds the credential and takes it out, [`Responses`] builds the replies. In between stands the
+//! [`Gate`](crate::Gate). A refusal is a value, [`Refusal`], so that a service can answer in its own way.
 //!
 //! # The format of answers
 //!
@@ -16,8 +16,8 @@
 //! | the transport is not encrypted | 403 | no challenge | `plaintext` | |
 //! | there is no such resource, or it is hidden | 404 | no challenge | `not_found` | |
 //! | the route has no such method | 405, with `Allow` | no challenge | `method_not_allowed` | |
-//! | the key that is to be made may not be made | 400 | no challenge | `invalid_change` | a [`RefusalReason`](crate::audit::RefusalReason) |
-//! | what is stored does not allow the change | 409 | no challenge | `conflict` | a [`RefusalReason`](crate::audit::RefusalReason) |
+//! | the requested key breaks a rule of minting | 400 | no challenge | `invalid_change` | a [`RefusalReason`](crate::audit::RefusalReason) |
+//! | the stored record does not allow the change | 409 | no challenge | `conflict` | a [`RefusalReason`](crate::audit::RefusalReason) |
 //! | a look-up failed | 503 | no challenge | `unavailable` | |
 //!
 //! Where there is a challenge there are two lines: `Bearer` (RFC 6750), and then `Api-Key`.
@@ -41,7 +41,7 @@
 //! | `sufficient_levels` | where the reason is `level_insufficient` for a request: the levels that would suffice |
 //! | `error` | `message`: the title, and the reason in parentheses; `type`: the `kind`; `code`: the reason, or else the `kind` |
 //!
-//! All other members are free to come. The names in the table are stable, and so is the order of the challenges.
+//! Other members may be added. The names in the table are stable, and so is the order of the challenges.
 
 mod answer;
 mod credential;

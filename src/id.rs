@@ -1,4 +1,4 @@
-//! Who and what: key ids, the ids of the embedding service, and the kind of a key.
+//! Ids: those of keys, those of the embedding service, and the kind of a key.
 
 use core::str::FromStr;
 
@@ -66,7 +66,7 @@ impl FromStr for KeyId {
 
 text_conversions!(KeyId);
 
-/// Whose key it is: written into the token, immutable, and equal to the kind of the stored record.
+/// Whether a user or a team owns a key: written into the token, immutable, and equal to the kind of the stored record.
 ///
 /// ```
 /// use keygate::KeyKind;
@@ -154,14 +154,14 @@ text_type! {
 }
 
 text_type! {
-    /// Whatever is called, a model or the entry point of a chain: 1 to 128 visible ASCII symbols.
+    /// The id of a model, or of the entry point of a chain: 1 to 128 visible ASCII symbols.
     ///
     /// Resolve it from your own routing: a piece of a raw URL is not an id.
     ModelId, "m1aaaaaa", opaque("a model id")
 }
 
 text_type! {
-    /// What an own action is done to, as the embedding service names it: 1 to 128 visible ASCII symbols.
+    /// The resource of an own action, as the embedding service names it: 1 to 128 visible ASCII symbols.
     ///
     /// For a custom key the model of a call is its resource.
     ResourceId, "project-7", opaque("a resource id")

@@ -1,4 +1,4 @@
-//! What minting takes and gives.
+//! The arguments and results of minting.
 
 use core::time::Duration;
 
@@ -53,14 +53,14 @@ impl NewKeySpec {
 ///
 /// # Security
 ///
-/// The token is shown once, to the one who gets the key; what is stored cannot give it back.
+/// The token is shown once, to the person who gets the key; the stored digest cannot be turned back into it.
 #[derive(Debug)]
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
 pub struct Issued {
     /// What the holder of the key presents.
     pub token: Token,
-    /// The record as it is stored, to show beside the token.
+    /// The stored record, to show beside the token.
     pub record: KeyRecord,
 }
 
@@ -75,11 +75,11 @@ pub struct Issued {
 pub struct Minted {
     /// What the holder of the key presents.
     pub token: Token,
-    /// What a store inserts, with the event.
+    /// The key for a store to insert, with its event.
     pub key: NewKey,
 }
 
-/// How to change a key's secret without an outage.
+/// The ways to replace a key's secret without an outage.
 ///
 /// ```
 /// use core::time::Duration;
@@ -92,9 +92,9 @@ pub struct Minted {
 pub enum Rotation {
     /// Only the new secret lives, at once: for a secret that leaked.
     CutOver,
-    /// As `Start`; but where a previous secret is live, it stays, with its end, and the current one is replaced.
+    /// Like `Start`, but a live previous secret stays, with its end, and the current one is replaced.
     ///
-    /// For when the answer to a `Start` was lost: the undelivered secret is replaced, and the deployed one keeps working.
+    /// For a `Start` whose answer was lost: the undelivered secret is replaced, and the deployed one keeps working.
     Retry {
         /// As in `Start`.
         overlap: Duration,
@@ -132,7 +132,7 @@ pub struct RotatedKey {
 pub struct MintedSecret {
     /// What the holder of the key presents from now on.
     pub token: Token,
-    /// What a store is asked to change, with the draft of the event.
+    /// The change for a store to make, with the draft of its event.
     pub change: KeyChange,
     /// When the previous secret ends, if there is one.
     pub previous_ends_at: Option<UnixTime>,

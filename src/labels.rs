@@ -1,4 +1,4 @@
-//! Labels: what the people who own a key note on it. They decide nothing.
+//! Labels: notes that the owners of a key write on it. They decide nothing.
 
 use alloc::vec::Vec;
 
@@ -32,7 +32,7 @@ text_type! {
     }
 }
 
-/// Up to 16 labels, each name once; they stand in lists, in events and in what is allowed.
+/// Up to 16 labels, each name once; they stand in lists, in events and in authorizations.
 ///
 /// ```
 /// use keygate::{InvalidLabels, Labels};
@@ -47,7 +47,7 @@ text_type! {
 /// ```
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Labels(
-    /// By name. Not a map: what drops a record must not be able to panic.
+    /// By name. Not a map: dropping a record must not be able to panic.
     Vec<(LabelName, LabelValue)>,
 );
 
@@ -108,7 +108,7 @@ impl Labels {
     }
 }
 
-/// Why labels are not the labels of a key.
+/// Why labels are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLabels {

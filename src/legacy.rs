@@ -1,12 +1,12 @@
 //! Imported keys: a service that has keys already moves here without asking its users to change them.
 //!
-//! A [`LegacyFormat`] says how another system's keys look and what that system stored of them. With it, rows of the old
+//! A [`LegacyFormat`] describes another system's keys and the hashes that it stored of them. With it, rows of the old
 //! system become records ([`LegacyFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
 //! [`Gate`](crate::Gate) that [accepts](crate::Gate::with_legacy) it takes those keys beside its own tokens. An imported
 //! key is a key like any other: it lives in the same store and obeys the same policy, and it is listed, renamed,
 //! disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
 //!
-//! The whole way, with what to do about slow hashes, is in [`docs::migration`](crate::docs::migration).
+//! The whole migration, slow hashes included, is described in [`docs::migration`](crate::docs::migration).
 //!
 //! ```
 //! use keygate::{
@@ -31,7 +31,7 @@
 //! let import = Import::new(key, grant, "laptop".parse()?, UnixTime::from_secs(1_600_000_000));
 //! keys.import(&System::new("import of the old keys")?, import).await?;
 //!
-//! // What its holder has been sending all along.
+//! // The key that its holder has been sending all along.
 //! let key = gate.authenticate("Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK").await?;
 //! assert_eq!(key.name().as_str(), "laptop");
 //! # Ok::<(), Box<dyn core::error::Error>>(())
@@ -41,13 +41,13 @@
 //!
 //! # How it is stored
 //!
-//! What a record holds is a hash of this crate over what the old system stored, so that a record is as small as any
-//! other, and a [`SecretDigest`](crate::store::SecretDigest) says of which algorithm it is. Two digests of different algorithms
+//! A record holds a hash by this crate over the old system's hash, so that the record is as small as any other, and a
+//! [`SecretDigest`](crate::store::SecretDigest) names its algorithm. Two digests of different algorithms
 //! are never equal: no token opens by an imported digest, and no legacy key by a token's.
 //!
-//! The [`KeyId`](crate::KeyId) is derived from the format and the key's *handle*: the public part by which the old system
-//! finds a row, or, where there is none, the hash of the whole key. It is a one-way function with 95 bits, so ids of
-//! imported keys look like any other, may be logged, and collide no sooner. The same row always has the same id: importing
+//! The [`KeyId`](crate::KeyId) is derived from the format and the key's *handle*: the public part that the old system
+//! finds a row by, or, without such a part, the hash of the whole key. It is a one-way function with 95 bits, so ids of
+//! imported keys look like any other, may be logged, and collide no sooner. A row always has the same id: importing
 //! it again is refused with [`Conflict::IdTaken`](crate::store::Conflict::IdTaken), whatever happened to the key since.
 //!
 //! # Security
@@ -70,7 +70,7 @@ mod legacy_key;
 pub use hash::{InvalidHash, StoredHash};
 pub use legacy_key::{LegacyKey, UnverifiedLegacyKey};
 
-/// How the keys of another system look, and what that system stored of them.
+/// The shape of another system's keys, and the hashes that it stored of them.
 ///
 /// A text belongs to a format if it has its exact shape. Where several formats read a text, the first in the list
 /// counts, so give each a shape of its own.
@@ -97,7 +97,7 @@ enum Shape {
 }
 
 impl LegacyFormat {
-    /// The largest number of bytes of a key; what is longer belongs to no format.
+    /// The largest number of bytes of a key; a longer text belongs to no format.
     pub const MAX_LENGTH: usize = 1024;
 
     /// The smallest number of bytes of a key: fewer than 18 visible ASCII symbols have no room for 112 bits.
@@ -149,7 +149,7 @@ impl LegacyFormat {
     /// Keys of any other shape, or stored in another way.
     ///
     /// `parse` is asked for texts of [`LegacyFormat::MIN_LENGTH`] to [`LegacyFormat::MAX_LENGTH`] visible ASCII
-    /// symbols and says whether one is of this format, by which handle its row is found, and what the old system stored of it.
+    /// symbols. For a text of this format it returns the handle of its row and the hash that the old system stored.
     /// `name` goes into the ids of the keys, so it must never change, and be another for each custom format.
     ///
     /// One key must have one text: if several texts have one hash, as where case does not count, whichever is presented
@@ -182,8 +182,8 @@ impl LegacyFormat {
     ///
     /// # Security
     ///
-    /// `parse` is called with what anybody sent, for each request that is no token: it must be total and quick, and must
-    /// take nothing for a key that is shorter than the keys are. Compare nothing with a secret in it.
+    /// `parse` gets the text of any request that holds no token: it must be total and quick, and must refuse texts that
+    /// are shorter than the keys. Compare nothing with a secret in it.
     #[must_use]
     #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
     pub const fn custom(name: &'static str, parse: fn(&str) -> Option<LegacyParts<'_>>) -> Self {
@@ -193,16 +193,16 @@ impl LegacyFormat {
         Self(Shape::Custom { name, parse })
     }
 
-    /// Reads what somebody presented, allocating nothing.
+    /// Parses a presented text, allocating nothing.
     ///
     /// # Errors
     ///
-    /// [`InvalidLegacyKey::Text`] if it is no key of this format.
+    /// [`InvalidLegacyKey::Text`] if it is not a key of this format.
     ///
     /// # Security
     ///
-    /// As with tokens, what comes out holds an id and digests, and nothing of the text. All hashes are made here, before
-    /// anything is looked up, so what follows costs the same whether the key exists or not.
+    /// As with tokens, the result holds an id and digests, and nothing of the text. All hashes are made before any
+    /// look-up, so the following steps cost the same whether the key exists or not.
     pub fn parse(&self, text: &str) -> Result<UnverifiedLegacyKey, InvalidLegacyKey> {
         let bytes = text.as_bytes();
         if !(Self::MIN_LENGTH..=Self::MAX_LENGTH).contains(&bytes.len()) {
@@ -216,14 +216,15 @@ impl LegacyFormat {
         UnverifiedLegacyKey::new(self, text, &parts).ok_or(InvalidLegacyKey::Text)
     }
 
-    /// Takes what the old system stored of a key: the handle by which it finds the row, if there is one, and the hash.
+    /// Takes a row of the old system: the handle that it finds the row by, if there is one, and the hash.
     ///
-    /// Where the text of a key is at hand, use [`UnverifiedLegacyKey::legacy_key`] instead.
+    /// If you have the text of a key, use [`UnverifiedLegacyKey::legacy_key`] instead.
     ///
     /// # Errors
     ///
-    /// - [`InvalidLegacyKey::Handle`] if the format has handles and this is none, or has none and there is one. Of a custom
-    ///   format this is not known: give what its `parse` gives, or the record is never found.
+    /// - [`InvalidLegacyKey::Handle`] if the format has handles and the handle is missing or malformed, or if it has no
+    ///   handles and one is given. A custom format is not checked: give the handle that its `parse` returns, or the
+    ///   record is never found.
     /// - [`InvalidLegacyKey::Hash`] if the hash has another length than those of the format.
     pub fn stored(&self, handle: Option<&str>, hash: StoredHash) -> Result<LegacyKey, InvalidLegacyKey> {
         let is_handle = match self.0 {
@@ -278,14 +279,14 @@ impl fmt::Debug for LegacyFormat {
     }
 }
 
-/// What the old system knows of a key: what a custom format makes of a text.
+/// A key as the old system knows it, which a custom format reads from a text.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a custom format must fill each field")]
 pub struct LegacyParts<'a> {
-    /// The public part by which its row is found: 1 to 128 bytes, unique, and never a part of the secret. Without one,
+    /// The public part that its row is found by: 1 to 128 bytes, unique, and never a part of the secret. Without one,
     /// the hash takes its place.
     pub handle: Option<&'a str>,
-    /// What is stored of the secret.
+    /// The stored hash of the secret.
     pub hash: StoredHash,
 }
 
@@ -317,7 +318,7 @@ impl LegacyHash {
     }
 }
 
-/// The symbols of which the random part of a key is made.
+/// The symbols that the random part of a key consists of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "any other is a custom format's")]
 pub enum Symbols {
@@ -357,17 +358,17 @@ impl Symbols {
     }
 }
 
-/// Why something is no key of a format; it holds nothing of it.
+/// Why a text or a row is not a key of a format; it holds no part of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLegacyKey {
-    /// The format has handles and this is none, or it has none.
+    /// The format has handles and this is not one, or it has none.
     #[error("the handle does not fit the format")]
     Handle,
     /// The hash has another length than those of the format.
     #[error("the stored hash has another length than the hashes of the format")]
     Hash,
-    /// The text has not the shape of the format.
+    /// The text does not have the shape of the format.
     #[error("the text is not a key of the format")]
     Text,
 }

@@ -13,8 +13,8 @@
 //! | M7 | target owned by a team: only an admin of that team; an outsider, then a member, is refused | `OtherTeam`, `LevelInsufficient` |
 //! | M8 | create, rotate or enable by a key that expires: the target must expire too, and not after the acting key | `OutlivesActor` |
 //!
-//! What may be done is a [`Permit`] for one operation on one target. It carries the target, so there is no way to use it
-//! on another one; it is used up by its use, is bound to its issuer, and is refused after a minute.
+//! The result is a [`Permit`] for one operation on one target. It carries the target, so it cannot be used on another
+//! one; using it consumes it, it is bound to its issuer, and it is refused after a minute.
 //! [`KeyManager`](crate::KeyManager) does all of this in one call.
 
 use alloc::sync::Arc;
@@ -46,10 +46,10 @@ pub use import::{Import, ImportError, Upgrade};
 pub use mint::{MintError, MintRules};
 pub use rotation::RotateError;
 
-/// Decides whether somebody may carry out `operation`.
+/// Decides whether the actor may carry out `operation`.
 ///
 /// `membership` is the acting user's in the target's team (for a target owned by a user: of any team, or none), read
-/// now. The system needs none, but to create a personal key: then it is that of the owner, whose incarnation the key
+/// now. The system needs it only to create a personal key: then it is that of the owner, whose incarnation the key
 /// gets. Team keys need none.
 ///
 /// # Errors
@@ -86,7 +86,7 @@ pub fn authorize_operation<O: Operation>(
     authorize_among(&|accepted| accepted == issuer, issuer, acting, operation, membership, now)
 }
 
-/// As [`authorize_operation`], where the acting key may be of any issuer that is accepted.
+/// Like [`authorize_operation`], but the acting key may be of any accepted issuer.
 pub(crate) fn authorize_among<O: Operation>(
     accepts: &dyn Fn(Issuer) -> bool,
     issuer: Issuer,
@@ -111,11 +111,11 @@ pub(crate) fn authorize_among<O: Operation>(
     }
 }
 
-/// Returns `true` if a 403 would show that there is a key of others.
+/// Returns `true` if a 403 would show that another owner's key exists.
 fn reveals(acting: Acting<'_>, target: &Owner, reason: Reason) -> bool {
     match (reason, acting) {
         (Reason::OtherIssuer | Reason::OtherTeam | Reason::OtherUser, _) => true,
-        // Rule M5 comes before whose the target is.
+        // Rule M5 comes before the rules about the target's owner.
         (Reason::LevelInsufficient, Acting::Key(key)) => key.user().is_none() && key.owner() != *target,
         _ => false,
     }
@@ -185,7 +185,7 @@ fn check<O: Operation>(
     }
 }
 
-/// Who acts, as the pure core takes it: a key that was looked up and matched just now.
+/// The actor, as the pure core takes it: a key was looked up and matched just now.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Acting<'a> {
@@ -227,9 +227,9 @@ mod sealed {
     pub trait Operation {
         const KIND: OperationKind;
         fn owner(&self) -> Owner;
-        /// The record that is changed; nothing where there is none yet, or no single one.
+        /// The record to change; `None` for a new key, and for an operation on many keys.
         fn record(&self) -> Option<&KeyRecord>;
-        /// When the key expires that is created or changed.
+        /// The expiry of the key that is created or changed.
         fn expires_at(&self) -> Option<UnixTime> {
             self.record().and_then(|record| record.validity.expires_at())
         }
@@ -347,7 +347,7 @@ pub struct Permit<O> {
     incarnation: Option<Incarnation>,
 }
 
-/// Who used up a permit, and when.
+/// The use of a permit: by whom, and when.
 struct Use {
     by: Principal,
     at: UnixTime,
@@ -442,10 +442,10 @@ impl Permit<EndOverlap> {
 }
 
 impl Permit<Revoke> {
-    /// Revokes a key whose secret was seen where it should not be, in whatever state the key is.
+    /// Revokes a key whose secret has leaked, in any state of the key.
     ///
-    /// The secret is the authority: who holds it could have used the key already. A store answers
-    /// [`Conflict::Changed`](crate::store::Conflict::Changed) if it is a secret of the key no more.
+    /// The secret is the authority: anyone who holds it could have used the key already. A store answers
+    /// [`Conflict::Changed`](crate::store::Conflict::Changed) if it is no longer a secret of the key.
     ///
     /// # Errors
     ///
@@ -476,7 +476,7 @@ pub enum PermitError {
 }
 
 impl PermitError {
-    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
+    /// Returns the name used in logs, which is stable; `None` for a failure that refused nothing.
     #[must_use]
     pub const fn as_str(self) -> Option<&'static str> {
         match self {
@@ -487,7 +487,7 @@ impl PermitError {
     }
 }
 
-/// Why an operation is refused: small, and nothing of the target in it.
+/// Why an operation is refused: small, without any part of the target.
 ///
 /// ```
 /// use keygate::{
@@ -523,13 +523,13 @@ impl ManageDenial {
         self.reason
     }
 
-    /// Returns what was asked for.
+    /// Returns the operation that was asked for.
     #[must_use]
     pub const fn operation(&self) -> OperationKind {
         self.operation
     }
 
-    /// Returns what the denial says about the one who asks.
+    /// Returns the class of the denial.
     #[must_use]
     pub const fn class(&self) -> DenialClass {
         self.reason.class()

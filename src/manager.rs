@@ -42,7 +42,7 @@ pub use error::ManageError;
 /// It owns the store, the directory, the clock, the generator and the sink. Each call finds the target past every cache,
 /// asks the directory, looks the acting key up again past every cache and matches it again by what was presented,
 /// decides by the rules of [`manage`](crate::manage), and changes the store, which writes the event in the same
-/// transaction. What remains is the time from that look-up to the commit. Refusals go to the sink.
+/// transaction. Only the time from that look-up to the commit remains. Refusals go to the sink.
 ///
 /// Behind a cache, give it [`CachedStore::write_through`](crate::CachedStore::write_through).
 ///
@@ -91,7 +91,7 @@ impl<S: KeyManagementStore> KeyManager<S> {
         Self::with_parts(issuer, store, UnixTime::now, crate::randomness::SystemRandomness)
     }
 
-    /// As `new`, with another clock and generator than the system's.
+    /// Like `new`, with a clock and a generator of your own.
     #[must_use]
     pub fn with_parts(
         issuer: Issuer,
@@ -125,7 +125,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Self { sink: Arc::new(sink), ..self }
     }
 
-    /// Sets what may be minted.
+    /// Sets the rules for new keys.
     #[must_use]
     pub fn with_rules(self, rules: MintRules) -> Self {
         Self { rules, ..self }
@@ -137,13 +137,13 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Self { rules: self.rules.with_own_actions(actions), ..self }
     }
 
-    /// Manages the keys of these issuers as well, so that a prefix can change; what it creates is of the first.
+    /// Also manages the keys of these issuers, so that a prefix can change; new keys are of the first.
     #[must_use]
     pub fn with_issuers(self, issuers: &'static [Issuer]) -> Self {
         Self { keys: self.keys.with_issuers(issuers), ..self }
     }
 
-    /// Knows legacy keys of these formats, where a leaked one is to be revoked.
+    /// Recognises legacy keys of these formats, so that a leaked one can be revoked.
     #[must_use]
     pub fn with_legacy(self, formats: &'static [LegacyFormat]) -> Self {
         Self { keys: self.keys.with_legacy(formats), ..self }
@@ -154,7 +154,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         &self.store
     }
 
-    /// Creates a key; where its random id is taken, it draws another.
+    /// Creates a key; if its random id is taken, it draws another.
     ///
     /// # Errors
     ///
@@ -353,7 +353,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         result
     }
 
-    /// Lists keys of any owner: all, or those that somebody created.
+    /// Lists keys of any owner: all, or those of one creator.
     ///
     /// # Errors
     ///
@@ -372,7 +372,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// - [`ManageError::Denied`] if it is a personal key and its user is deprovisioned.
     /// - [`ManageError::Conflict`] with [`Conflict::IdTaken`] if it was imported before, whatever happened to it since, or
     ///   with [`Conflict::NameTaken`] if another key of the owner has the name.
-    /// - [`ManageError::Store`] if the store failed. Whether the key exists then, importing it again tells.
+    /// - [`ManageError::Store`] if the store failed. Import it again to learn whether the key exists.
     pub async fn import(&self, system: &System, import: Import) -> Result<KeyId, Failure<S, D>> {
         let (owner, id, actor) = (import.grant.owner(), import.key.id(), Actor::System(system.clone()));
         let result = self.try_import(&actor, import).await;
@@ -389,14 +389,14 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Ok(id)
     }
 
-    /// Saves the [better digest](Upgrade) of an imported secret that was presented, if that is due, and returns `true` if
-    /// it did.
+    /// Saves the [better digest](Upgrade) of a presented imported secret if that is due, and returns `true` if it was
+    /// saved.
     ///
     /// Call it off the request's path, and never fail a request because of it. If somebody upgraded or rotated the key in
     /// the meantime, theirs stays.
     ///
-    /// Of a [custom format](crate::legacy::LegacyFormat::custom) that gives several texts one hash, only the text that was
-    /// presented opens the key afterwards.
+    /// If a [custom format](crate::legacy::LegacyFormat::custom) gives several texts one hash, only the presented text
+    /// opens the key afterwards.
     ///
     /// # Errors
     ///
@@ -404,7 +404,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// - [`ManageError::Store`] if the store failed; the next use of the key offers it again.
     pub async fn upgrade(&self, key: &MatchedKey) -> Result<bool, Failure<S, D>> {
         let result = self.try_upgrade(key).await;
-        // Nobody asked for it, so only a failure is told.
+        // Nobody asked for it, so only a failure is reported.
         if let Err(error) = &result {
             if error.refusal().is_none() {
                 self.sink.tell(Message::Failed(error));
@@ -430,7 +430,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         (self.clock)()
     }
 
-    /// Carries out one of the changes that need no more than a permit.
+    /// Carries out one of the changes that need only a permit.
     async fn change<O: Operation>(
         &self,
         actor: &Actor,
@@ -459,7 +459,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         self.carry_out(change).await
     }
 
-    /// Finds the record to change, and says whose it is.
+    /// Finds the record to change, and its owner.
     async fn target(&self, id: KeyId, owner: &mut Option<Owner>) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let found = self.store.find(id).await.map_err(ManageError::Store)?;
         // A store that answers with another record than was asked for has none; keys of another issuer are not managed here.
@@ -469,7 +469,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Ok(record)
     }
 
-    /// Decides whether the actor may, by what the directory and the store say now. The acting key comes last, so that
+    /// Decides whether the actor may, by the present state of directory and store. The acting key comes last, so that
     /// nothing but the change itself lies between its look-up and the commit.
     async fn permit<O: Operation>(&self, actor: &Actor, operation: O) -> Result<Permit<O>, Failure<S, D>> {
         let owner = operation.owner();
@@ -551,7 +551,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         receipt.into_unlogged().into_iter().for_each(|event| self.sink.tell(Message::Event(event)));
     }
 
-    /// Tells the sink what was refused, and what failed.
+    /// Reports refusals and failures to the sink.
     fn report<T>(
         &self,
         by: impl FnOnce() -> Principal,
@@ -595,13 +595,13 @@ impl<S, D> fmt::Debug for KeyManager<S, D> {
     }
 }
 
-/// How a change ended that was not refused.
+/// The outcome of a change that was not refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Done {
-    /// It is stored, with its event.
+    /// The change is stored, with its event.
     Changed,
-    /// There was nothing to change: what is stored.
+    /// There was nothing to change: the stored record.
     Unchanged(Arc<KeyRecord>),
 }
 

@@ -1,6 +1,6 @@
-//! What a directory says of a user.
+//! The answers of a directory about a user.
 
-/// What a user is in a team, as the service knows it now.
+/// A user's membership in a team, as the service knows it now.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TeamRole {
@@ -55,7 +55,7 @@ impl<'de> serde::Deserialize<'de> for Incarnation {
     }
 }
 
-/// What a directory says of a user and a team: the role, and the user's present incarnation if there is one.
+/// A directory's answer about a user and a team: the role, and the user's present incarnation if there is one.
 ///
 /// ```
 /// use keygate::{Incarnation, Membership, TeamRole};
@@ -70,13 +70,13 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Says which incarnation of the user this is.
+    /// Sets the user's present incarnation.
     #[must_use]
     pub const fn with_incarnation(self, incarnation: Incarnation) -> Self {
         Self { role: self.role, incarnation: Some(incarnation) }
     }
 
-    /// Returns what the user is in the team.
+    /// Returns the user's role in the team.
     #[must_use]
     pub const fn role(self) -> TeamRole {
         self.role
@@ -103,7 +103,7 @@ impl From<TeamRole> for Membership {
     }
 }
 
-/// What a directory says of a user alone.
+/// A directory's answer about a user alone.
 ///
 /// ```
 /// use keygate::{Incarnation, UserStatus};

@@ -26,7 +26,7 @@ impl Issuer {
     /// The largest number of symbols.
     pub const MAX_LENGTH: usize = 10;
 
-    /// Texts that fit the grammar and are refused all the same, since scanners and people take them for others' keys.
+    /// Texts that fit the grammar but are refused, since scanners and people take them for other systems' keys.
     pub const RESERVED: &'static [&'static str] = &[
         "sk", "pk", "rk", "gh", "ghp", "gho", "ghu", "ghs", "ghr", "github", "glpat", "npm", "hf", "hvs", "hvb",
         "xoxb", "xoxp", "akia", "asia", "sntrys", "dop", "gsk", "xai", "pplx", "r8", "tskey", "pypi", "shpat", "whsec",
@@ -105,7 +105,7 @@ impl FromStr for Issuer {
 text_conversions!(Issuer);
 
 text_type! {
-    /// What people call a key: `[a-z0-9-]{1,64}`, unique among the keys of one owner that are not revoked.
+    /// The name of a key, for people: `[a-z0-9-]{1,64}`, unique among the keys of one owner that are not revoked.
     KeyName, "nightly-batch", Grammar {
         what: "a key name",
         min: 1,

@@ -1,4 +1,4 @@
-//! A service's own actions: their names, and the one declaration that says which there are.
+//! A service's own actions: their names, and the one declaration that lists them.
 
 use alloc::sync::Arc;
 use core::str::FromStr;
@@ -109,7 +109,7 @@ const fn check_own(text: &str) -> Result<(), InvalidText> {
 pub enum Coverage {
     /// Only a custom key that lists it: for what must not come with the keys of yesterday.
     Explicit,
-    /// Full access and personal keys as well.
+    /// Also keys with full access, and personal keys.
     Ordinary,
 }
 
@@ -178,7 +178,7 @@ impl OwnAction {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// A name that is not declared, or twice, or that is none, does not compile:
+/// A name that is undeclared, declared twice or malformed does not compile:
 ///
 /// ```compile_fail
 /// use keygate::{Coverage, OwnAction, OwnActions};

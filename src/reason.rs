@@ -31,7 +31,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// Returns what the refusal says about the one who asks.
+            /// Returns the class of the refusal.
             #[must_use]
             pub const fn class(self) -> DenialClass {
                 match self {
@@ -55,9 +55,9 @@ reasons! {
     EnvironmentScoped = "environment_scoped": NotAllowed;
     /// The key has expired.
     Expired = "expired": NotAuthenticated;
-    /// The level, or the user's role in the team, does not cover it.
+    /// The level, or the user's role in the team, does not cover the action.
     LevelInsufficient = "level_insufficient": NotAllowed;
-    /// The key is personal, and nothing was given of its user: ask the directory and decide again.
+    /// The key is personal, and its user's membership was not given: ask the directory and decide again.
     MembershipRequired = "membership_required": Undecided;
     /// The key is restricted to models, and the request names one that is not among them.
     ModelNotInScope = "model_not_in_scope": NotAllowed;
@@ -67,11 +67,11 @@ reasons! {
     NotYetValid = "not_yet_valid": NotAuthenticated;
     /// The key or the record is of another issuer.
     OtherIssuer = "other_issuer": NotAuthenticated;
-    /// It belongs to another team, or the user is not in the team.
+    /// The target belongs to another team, or the user is not in the team.
     OtherTeam = "other_team": NotAllowed;
-    /// It belongs to another user.
+    /// The target belongs to another user.
     OtherUser = "other_user": NotAllowed;
-    /// It would outlive the key that asks for it.
+    /// The target would outlive the acting key.
     OutlivesActor = "outlives_actor": NotAllowed;
     /// The user is deprovisioned, or came back as another incarnation; the key is due to be revoked.
     OwnerDeprovisioned = "owner_deprovisioned": NotAuthenticated;
@@ -81,7 +81,7 @@ reasons! {
     ResourceRequired = "resource_required": NotAllowed;
     /// The key is revoked.
     Revoked = "revoked": NotAuthenticated;
-    /// Only a signed-in user can do it, not a key.
+    /// Only a signed-in user can do this, not a key.
     SessionRequired = "session_required": NotAllowed;
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a refusal says about the one who asks.
+/// The class of a refusal: what it says about the caller.
 ///
 /// ```
 /// use keygate::{DenialClass, Reason};
@@ -104,8 +104,8 @@ impl fmt::Display for Reason {
 pub enum DenialClass {
     /// Known, and not allowed: 403 in HTTP.
     NotAllowed,
-    /// Not, or no longer, a key that opens anything: 401 in HTTP.
+    /// Not a usable key, or no longer one: 401 in HTTP.
     NotAuthenticated,
-    /// Neither: something that decides was not given, so nothing is allowed: 503 in HTTP.
+    /// Neither: an input of the decision is missing, so nothing is allowed: 503 in HTTP.
     Undecided,
 }

@@ -1,4 +1,4 @@
-//! What is stored of a key.
+//! The stored record of a key.
 
 use core::{fmt, str::FromStr};
 
@@ -21,7 +21,7 @@ mod serialized;
 /// A record is made from the [`RecordParts`](crate::store::RecordParts) that a store holds, which are checked against
 /// each other, or under a permit. There are no setters: a store changes a record only by the narrow operations of
 /// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes, for stores: the digests are
-/// in it, so show a holder the fields that they need.
+/// in it, so show a holder only the fields that they need.
 ///
 /// ```
 /// use keygate::{Grant, Issuer, KeyRecord, Labels, Status, UnixTime, Validity, store::{Creator, RecordParts}};
@@ -124,7 +124,7 @@ impl KeyRecord {
         self.validity
     }
 
-    /// Returns the last use that was written, which lags behind the last use by up to the touch interval.
+    /// Returns the last written use, which lags behind the real one by up to the touch interval.
     #[must_use]
     pub const fn last_used_at(&self) -> Option<UnixTime> {
         self.last_used_at
@@ -272,7 +272,7 @@ pub struct RecordParts {
     pub not_before: Option<UnixTime>,
     /// The first second in which it is no longer valid.
     pub expires_at: Option<UnixTime>,
-    /// The last use that was written, by either secret.
+    /// The last written use, by either secret.
     pub last_used_at: Option<UnixTime>,
     /// Active, disabled or revoked.
     pub status: Status,
@@ -282,7 +282,7 @@ pub struct RecordParts {
     pub previous: Option<PreviousSecret>,
 }
 
-/// The secret that a rotation replaced, and when it stops to open the key.
+/// The secret that a rotation replaced, and when it stops opening the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "a store must fill each column")]
 pub struct PreviousSecret {
@@ -290,7 +290,7 @@ pub struct PreviousSecret {
     pub digest: SecretDigest,
     /// The first second in which it is a wrong secret; never after the key expires.
     pub ends_at: UnixTime,
-    /// Its last use that was written since it was replaced; nothing says that nobody needs it any more.
+    /// Its last written use since it was replaced; an absent or old one does not prove that nobody needs it any more.
     pub last_used_at: Option<UnixTime>,
 }
 
@@ -419,13 +419,13 @@ pub struct InvalidStatus;
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum RevocationCause {
-    /// Its secret was seen where it should not be.
+    /// Its secret has leaked.
     Leaked,
     /// The user or team that owned it is gone.
     OwnerDeprovisioned,
     /// Another key took its place.
     Replaced,
-    /// Somebody who may revoke it asked for it.
+    /// An actor who may revoke it asked for it.
     Requested,
     /// Nobody used it.
     Unused,
@@ -465,7 +465,7 @@ text_fmt!(RevocationCause);
 #[non_exhaustive]
 pub struct UnknownCause;
 
-/// Who created a key; as text, `system`, or `user:` and a user id.
+/// The creator of a key; as text, `system`, or `user:` and a user id.
 ///
 /// ```
 /// use keygate::store::Creator;

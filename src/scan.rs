@@ -1,21 +1,21 @@
 //! Tokens in other people's text: found in leaked files, and kept out of logs.
 //!
-//! Finding and redacting answer different questions, and so differ in what they take for a token:
+//! Finding and redacting answer different questions, so they take different texts for tokens:
 //!
 //! | | finds | for |
 //! |---|---|---|
 //! | [`Scanner::find`] | whole tokens of version 1 whose checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
 //! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version | logs, where leaking a secret is worse than over-redacting |
 //!
-//! Neither asks what is beside a token: the letter of an escape, as in `\nkgt1_...`, a colour of a terminal, or another
-//! token. Text need not be UTF-8 to be searched.
+//! Neither looks at the text beside a token: the letter of an escape, as in `\nkgt1_...`, a colour of a terminal, or
+//! another token. Text need not be UTF-8 to be searched.
 //!
 //! Both take time in proportion to the text, whatever it is. There is one search for all issuers; each place that looks
-//! like a token is then held against each of them.
+//! like a token is then compared with each of them.
 //!
-//! What is encoded is not seen: a token in Base64 or UTF-16, wrapped over two lines, or with a `_` that is written as
+//! Encoded tokens are not found: in Base64 or UTF-16, wrapped over two lines, or with a `_` that is written as
 //! `%5F`. Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole, and has
-//! the list of what is not found.
+//! the full list.
 
 mod pattern;
 mod redact;

@@ -1,4 +1,4 @@
-//! What a team key is restricted to: everything, spelled out, or a set that cannot be empty.
+//! The restrictions of a team key: everything, spelled out, or a set that cannot be empty.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::{fmt, slice};

@@ -1,7 +1,7 @@
-//! Where a gate, a manager and the layers send what happened: refusals, touches, failures and uses.
+//! Receives refusals, touches, failures and uses from a gate, a manager and the layers.
 //!
 //! Changes are not among them: a store that keeps a log has their events already. [`ChannelSink`] is a bounded sink that
-//! waits for nobody.
+//! never waits.
 
 use alloc::{collections::BTreeMap, sync::Arc};
 use core::error::Error;
@@ -46,7 +46,7 @@ pub trait AuditSink: Send + Sync {
     fn tell(&self, message: Message<'_>);
 }
 
-/// What happened.
+/// A message to a sink.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Message<'a> {
@@ -56,10 +56,10 @@ pub enum Message<'a> {
     Event(Event),
     /// A look-up failed, and the request was answered with 503.
     Failed(&'a (dyn Error + 'static)),
-    /// Somebody without a valid key was refused: their credential opens nothing, or a key that is revoked, disabled or
-    /// outside its time, or whose user is deprovisioned. There may be very many of these.
+    /// A caller without a valid key was refused: the credential is not a valid key, or the key is revoked, disabled or
+    /// outside its time, or its user is deprovisioned. There may be very many of these.
     Stranger(Event),
-    /// The stored last use of a key is due to be moved.
+    /// A touch of a key's stored last use is due.
     Touch(Touch),
 }
 

@@ -1,6 +1,6 @@
-//! From a credential to a decision in stages without I/O: what to look up, and what to do with the answer.
+//! From a credential to a decision, in stages without I/O: each returns the question to look up, or the result.
 //!
-//! [`Gate`](crate::Gate) carries the questions to stores and the answers back. Servers that look up in another way, and
+//! [`Gate`](crate::Gate) does the I/O between them. Servers that look up in another way, and
 //! servers that block, use the stages themselves:
 //!
 //! ```text
@@ -34,7 +34,7 @@ use crate::{
     verify::{Claims, InvalidKey, MatchedKey, match_record},
 };
 
-/// Which credentials are read as keys: the tokens of one issuer, and what else a service accepts.
+/// The credentials that are read as keys: the tokens of one issuer, and the legacy keys that a service accepts.
 ///
 /// ```
 /// use keygate::{Issuer, legacy::{LegacyFormat, LegacyHash}, stages::AcceptedKeys};
@@ -59,13 +59,13 @@ impl AcceptedKeys {
         Self { issuer, former: &[], formats: &[] }
     }
 
-    /// Accepts the tokens of these issuers as well, so that a prefix can change.
+    /// Also accepts the tokens of these issuers, so that a prefix can change.
     #[must_use]
     pub const fn with_issuers(self, issuers: &'static [Issuer]) -> Self {
         Self { former: issuers, ..self }
     }
 
-    /// Accepts keys of these formats as well, whose records are of any accepted issuer.
+    /// Also accepts keys of these formats, with records of any accepted issuer.
     ///
     /// A text that begins as a token of an accepted issuer is a token, good or bad. Any other is read by the first format
     /// whose shape it has.
@@ -107,7 +107,7 @@ impl AcceptedKeys {
         iter::once(&self.issuer).chain(self.former)
     }
 
-    /// First stage: parses what was presented, and says which id to look up.
+    /// First stage: parses the credential, and returns the id to look up.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl AcceptedKeys {
         }
     }
 
-    /// All stages, where the look-ups block: from what was presented to a verdict.
+    /// All stages with blocking look-ups: from the credential to a verdict.
     ///
     /// `clock` is read after each look-up, so that nothing is judged by a time from before it. Where the look-up of a
     /// membership took too long for the key to be [fresh](MatchedKey::is_fresh), the key is looked up again.
@@ -227,7 +227,7 @@ impl PresentedKey {
         self.id
     }
 
-    /// Returns `true` if it is no token: nothing in its text tells that it is a key.
+    /// Returns `true` if it is not a token: nothing in its text shows that it is a key.
     #[cfg(feature = "http")]
     pub(crate) const fn is_legacy(&self) -> bool {
         self.kind.is_none()
@@ -273,7 +273,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// The question what the user of a personal key is in the request's team.
+/// The question about the user's membership in the request's team, for a personal key.
 #[derive(Debug)]
 #[must_use = "nothing is decided until the membership is known"]
 pub struct MembershipQuery<'a> {
@@ -301,7 +301,7 @@ impl<'a> MembershipQuery<'a> {
     }
 }
 
-/// A key that was matched before, matched again by what was presented.
+/// A key that was matched before, matched again by the presented secret's digest.
 pub(crate) fn match_again(
     key: &MatchedKey,
     record: Option<Arc<KeyRecord>>,
@@ -310,7 +310,7 @@ pub(crate) fn match_again(
     key.match_again(record, now).map_err(|InvalidKey| Unauthenticated::InvalidKey { claimed: key.id() })
 }
 
-/// Somebody whose credential opened nothing.
+/// A caller without a valid key.
 pub(crate) const fn stranger(claimed: Option<KeyId>) -> Principal {
     Principal::Unverified { claimed }
 }

@@ -1,4 +1,4 @@
-//! What a store of keys promises.
+//! The contract of a store of keys.
 //!
 //! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`KeyManagementStore`] as well, personal keys
 //! need a [`Directory`], and caches on several nodes follow a [`ChangeFeed`]. A store never sees a token: nothing here can
@@ -54,7 +54,7 @@ pub use crate::{
 ///
 /// - Ids are compared byte by byte; a collation that ignores case is a defect.
 /// - `Ok(None)` is absence. A failure is an `Err`, never `Ok(None)`: the gate answers them differently.
-/// - What is found is current: a find that starts after a change was acknowledged sees the change. A store that answers
+/// - A found record is current: a find that starts after an acknowledged change sees the change. A store that answers
 ///   from memory cannot promise this; it implements [`KeyLookup<Remembered>`](KeyLookup) instead.
 ///
 /// # Wrappers
@@ -117,8 +117,9 @@ pub trait KeyStore: Send + Sync {
 /// | touch | nothing changes | changed | changed | nothing changes |
 ///
 /// - **A change and its event are one.** A store that keeps a log writes both in one transaction: wherever the caller
-///   stops waiting, the process is killed or the answer is lost, either both are there or neither is. What changes
-///   nothing has no event. A store that keeps none says so by [`KeyManagementStore::Receipt`], and hands the events back.
+///   stops waiting, the process is killed or the answer is lost, either both are there or neither is. A call
+///   that changes nothing has no event. A store without a log hands the events back, as its
+///   [`KeyManagementStore::Receipt`] says.
 /// - An acknowledged change survives a crash of the service.
 pub trait KeyManagementStore: KeyStore {
     /// [`Logged`] if the store keeps the events, [`NotLogged`] if it does not.
@@ -127,7 +128,7 @@ pub trait KeyManagementStore: KeyStore {
     /// Stores a new key and its event.
     ///
     /// Answers [`Conflict::IdTaken`] if the id exists, and [`Conflict::NameTaken`] if a key of the same owner that is
-    /// not revoked has the name; where both are so, the id comes first. It never replaces a record.
+    /// not revoked has the name; if both apply, the id comes first. It never replaces a record.
     ///
     /// # Errors
     ///
@@ -145,8 +146,8 @@ pub trait KeyManagementStore: KeyStore {
 
     /// Moves the last uses of keys forward, as [`Touch::applied_to`] says: never backwards, never past `now`.
     ///
-    /// Not an answer to anybody, so an absent or revoked key is no refusal. It moves no revision of a feed, and has no
-    /// event.
+    /// Nobody waits for its answer, so an absent or revoked key is no refusal. It moves no revision of a feed, and has
+    /// no event.
     ///
     /// # Errors
     ///
@@ -171,13 +172,13 @@ pub trait KeyManagementStore: KeyStore {
     fn revoke_all(&self, revoke: RevokeAll) -> impl Future<Output = Result<Batch<Self::Receipt>, Self::Error>> + Send;
 }
 
-/// Knows who is a user, and what users are in teams; asked only for personal keys, and for managing.
+/// Knows the users and their teams; asked only for personal keys, and for managing.
 ///
 /// # Contract
 ///
-/// The answer is current. A cache in front of it bounds how long a removed user keeps access. A user who is not known is
-/// deprovisioned, which is not an error: in every team, also in one that does not exist. A failure is answered with 503,
-/// never with access.
+/// The answer is current. A cache in front of it bounds how long a removed user keeps access. An unknown user is
+/// deprovisioned, which is not an error: in every team, including teams that do not exist. A failure is answered with
+/// 503, never with access.
 ///
 /// A directory that counts [incarnations](crate::Incarnation) gives a user who comes back another one, so that no old
 /// key of theirs opens.

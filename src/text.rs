@@ -1,4 +1,4 @@
-//! What every name and id has in common: one grammar for `FromStr`, `Display` and serde, and an error that names the
+//! The base of every name and id: one grammar for `FromStr`, `Display` and serde, and an error that names the
 //! rule broken and never the input.
 
 use core::fmt;

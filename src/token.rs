@@ -1,4 +1,4 @@
-//! The token: what is shown once to the one who gets the key, and what they present with each request.
+//! The token: shown once to the person who gets the key, and presented with each request.
 
 mod skeleton;
 
@@ -21,7 +21,7 @@ pub(crate) use skeleton::{SECOND, skeleton};
 /// # Security
 ///
 /// The text leaves by [`Token::expose_secret`] only: no `Display`, `Clone` or `Serialize`, and `Debug` prints the
-/// public part. Dropping it wipes the text. What is stored is the [`SecretDigest`], which cannot give it back.
+/// public part. Dropping it wipes the text. The stored [`SecretDigest`] cannot be turned back into it.
 ///
 /// ```
 /// use keygate::{Issuer, KeyKind, SystemRandomness, Token};
@@ -171,7 +171,7 @@ impl UnverifiedToken {
         Ok(Self { issuer, kind, id, digest })
     }
 
-    /// Returns the public id, by which a store finds the record.
+    /// Returns the public id that a store finds the record by.
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
@@ -278,7 +278,7 @@ fn split(rest: &[u8]) -> Option<(KeyId, u32)> {
     Some((KeyId::from_checked(*id), read_word(checksum.first_chunk()?)?))
 }
 
-/// What lists and logs show of a token: `issuer kind version "_" id`.
+/// The part of a token that lists and logs show: `issuer kind version "_" id`.
 ///
 /// ```
 /// use keygate::{Issuer, KeyKind, verify::DisplayToken};

@@ -35,9 +35,9 @@ use crate::{
 #[must_use = "a verdict that nobody looks at protects nothing"]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The key may do it.
+    /// The key may do what the request asks for.
     Allowed(Authorization),
-    /// The secret matched, and the key may not do it.
+    /// The secret matched, but the key may not do what the request asks for.
     #[non_exhaustive]
     Denied {
         /// Why not.
@@ -45,12 +45,12 @@ pub enum Verdict {
         /// The key.
         key: DeniedKey,
     },
-    /// What was presented opens no key.
+    /// The credential is not a valid key.
     Unauthenticated(Unauthenticated),
 }
 
 impl Verdict {
-    /// Takes what was decided about this key and this request.
+    /// Takes the decision about this key and this request.
     pub(crate) fn of(key: MatchedKey, request: &Request, decided: Result<Decided, Denial>, now: UnixTime) -> Self {
         match decided {
             Ok(decided) => Self::Allowed(decided.authorize(key, request)),
@@ -122,7 +122,7 @@ impl DeniedKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unauthenticated {
-    /// A well-formed token, or legacy key, of a key that does not exist, or whose secret is another.
+    /// A well-formed token or legacy key, but no such key exists, or its secret is another.
     #[error("the key is not valid")]
     #[non_exhaustive]
     InvalidKey {

@@ -26,7 +26,7 @@ pub use crate::token::{DisplayToken, GenerateError, ParseTokenError, UnverifiedT
 /// How long a stored last use may lag behind before [`MatchedKey::touch_due`] asks for a write: one minute.
 pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Compares a presented token with the record that was found by its id, if one was.
+/// Compares a presented token with the record that was found by its id, if any.
 ///
 /// `now` decides whether a previous secret is still live.
 ///
@@ -58,7 +58,7 @@ pub fn verify(
     match_record(claims, presented.digest_ref(), None, record, now)
 }
 
-/// Compares a legacy key with the record that was found by its id, if one was; `issuer` is that of the record.
+/// Compares a legacy key with the record that was found by its id, if any; `issuer` is that of the record.
 ///
 /// The text of a legacy key does not say its kind, so the record's counts.
 ///
@@ -90,7 +90,7 @@ pub fn verify_legacy(
     match_record(Claims { issuer: &issuer, id: &presented.id(), kind: None }, &digest, Some(&of_text), record, now)
 }
 
-/// What a record must be to be the one that was asked for; a legacy key claims no kind.
+/// The id, issuer and kind that a record must have; a legacy key claims no kind.
 #[derive(Clone, Copy)]
 pub(crate) struct Claims<'a> {
     pub(crate) issuer: &'a Issuer,
@@ -332,7 +332,7 @@ impl fmt::Debug for MatchedKey {
     }
 }
 
-/// The presented secret opens no key; there is nothing more to know from outside.
+/// The presented secret opens no key; the outside learns nothing more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the key is not valid")]
 #[expect(clippy::exhaustive_structs, reason = "detail would be an oracle, so there will never be a field")]

@@ -1,13 +1,13 @@
-//! Why something was refused.
+//! The reasons of refusals.
 
 use core::str::FromStr;
 
 use crate::{reason::Reason, text::text_fmt};
 
-/// Why something was refused: one of a closed list, so that a counter can begin at 0 for each.
+/// The reason of a refusal: one of a closed list, so that a counter can begin at 0 for each.
 ///
-/// The list has the names of every [`Reason`] of the policy, of what a store or a rule about keys refuses, of what is
-/// wrong with a credential, and of the rules of the edge.
+/// The list has the name of every [`Reason`] of the policy, of every refusal by a store or a rule about keys, of every
+/// error of a credential, and of the rules of the edge.
 ///
 /// ```
 /// use keygate::{Reason, audit::RefusalReason};

@@ -19,7 +19,7 @@ use crate::{
     time::UnixTime,
 };
 
-/// What a reader found and does not know: kept, and written again.
+/// The unknown fields that a reader found: kept, and written again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Unknown {
     version: i64,
@@ -140,7 +140,7 @@ impl Serialize for Event {
         if *kind != EventKind::Unknown || !unknown.fields.contains_key("event") {
             write_kind(kind, &mut fields);
         }
-        // Who reads an event and changes a part of it means the part, and not what it did not know before.
+        // Code that reads an event and changes a part of it means that part, and not the part that it did not know.
         let was_unknown = |part: &str| unknown.fields.contains_key(part);
         let is_other_actor = was_unknown("actor") && *by != Principal::Unknown;
         let is_other_kind = was_unknown("event") && *kind != EventKind::Unknown;
@@ -272,7 +272,7 @@ impl<'de> Deserialize<'de> for NamedFields {
     }
 }
 
-/// What is wrong with an event, without a part of it.
+/// The error of a malformed event, which holds no part of it.
 type Wrong = &'static str;
 
 fn read(mut fields: Fields) -> Result<Event, Wrong> {

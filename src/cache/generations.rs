@@ -1,4 +1,4 @@
-//! What was forgotten while it was looked up.
+//! Marks the ids that were forgotten while they were looked up.
 
 use alloc::vec::Vec;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! How long a cache serves, and how much it remembers.
+//! The settings of a cache: how long it serves a record, and how many it remembers.
 
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Clock;
 
-/// How long a cache may serve what it remembers, and how much it remembers.
+/// How long a cache may serve a record, and how many it remembers.
 ///
 /// ```
 /// use core::time::Duration;
@@ -46,7 +46,7 @@ impl CacheSettings {
         Self { max_absent: max, ..self }
     }
 
-    /// Takes another monotonic clock than [`Instant::now`].
+    /// Sets a monotonic clock in place of [`Instant::now`].
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self { clock: Arc::new(clock), ..self }

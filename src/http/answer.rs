@@ -1,4 +1,4 @@
-//! What to reply: one answer for each class of outcome.
+//! The replies: one answer for each class of outcome.
 
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 

@@ -1,4 +1,4 @@
-//! What was presented, found in the header fields.
+//! Finds the credential in the header fields.
 
 use core::iter;
 
@@ -22,7 +22,7 @@ pub const MAX_FIELD_LENGTH: usize = 8192;
 ///
 /// `Authorization: Api-Key K` and `Authorization: Bearer K` are interchangeable, whatever the case of the scheme. The
 /// grammar is RFC 9110, section 11.4, and nothing is trimmed or guessed. An `Authorization` with the scheme of another
-/// system is none of ours. Fields that hold the same credential count as one, since there are clients that send it
+/// system does not count. Fields that hold the same credential count as one, since there are clients that send it
 /// twice.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub const MAX_FIELD_LENGTH: usize = 8192;
 /// The first that applies:
 ///
 /// - [`CredentialError::Multiple`] if a field that counts has more than one line, even if they are equal.
-/// - [`CredentialError::Malformed`] if a field is not a scheme, spaces and one token68, or what else its grammar is, or
+/// - [`CredentialError::Malformed`] if a field does not fit its grammar (such as a scheme, spaces and one token68), or
 ///   has more than [`MAX_FIELD_LENGTH`] bytes.
 /// - [`CredentialError::Multiple`] if two fields hold different credentials.
 /// - [`CredentialError::Misplaced`] if there is no credential, and `Authorization`, `X-Api-Key`, `Api-Key` or
@@ -62,7 +62,7 @@ pub fn extract_credential<'h>(
     })
 }
 
-/// As [`extract_credential`], for a service that lets another system's credential stand beside ours: where fields hold
+/// Like [`extract_credential`], for a service that allows another system's credential beside ours: where fields hold
 /// different ones, the only one of ours counts.
 #[cfg(feature = "tower")]
 pub(crate) fn extract_beside_foreign<'h>(
@@ -98,7 +98,7 @@ fn find<'h>(
             Ok(text) if counts(text) => is_multiple |= *found.get_or_insert(text) != text,
             Ok(_) | Err(CredentialError::Misplaced | CredentialError::Missing) => {}
             Err(CredentialError::Malformed) => is_malformed = true,
-            // Whatever the other fields say.
+            // Regardless of the other fields.
             Err(CredentialError::Multiple) => return Err(CredentialError::Multiple),
         }
     }
@@ -157,7 +157,7 @@ fn whole(value: &[u8], grammar: Grammar) -> Result<&str, CredentialError> {
     }
 }
 
-/// What follows the prefix in the one member that begins with it (RFC 6455, section 11.3.4: the lines are one list).
+/// The text after the prefix in the one member that begins with it (RFC 6455, section 11.3.4: the lines are one list).
 fn subprotocol<'h>(headers: &'h HeaderMap, prefix: &[u8]) -> Result<&'h str, CredentialError> {
     let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().map(HeaderValue::as_bytes);
     let members =

@@ -1,4 +1,4 @@
-//! What a key is, for gateways that ask in the way of RFC 7662.
+//! Token introspection (RFC 7662), for gateways in front of a service.
 
 use alloc::{string::String, vec::Vec};
 
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Security
 ///
-/// The endpoint lets its callers try tokens, and shows whose a good one is: authenticate the caller (RFC 7662, section
+/// The endpoint lets its callers try tokens, and names a good one's owner: authenticate the caller (RFC 7662, section
 /// 2.1), and answer [`INACTIVE`](Introspection::INACTIVE) for every cause but a failed look-up, which is a 503.
 ///
 /// ```
@@ -96,7 +96,7 @@ impl Introspection {
         Self { active: true, key: Some(key) }
     }
 
-    /// Lists a service's own actions as well, the ordinary ones, in the scope of a key with full access.
+    /// Also lists a service's own ordinary actions in the scope of a key with full access.
     ///
     /// Without it such a scope has the built-in actions only. [`OwnActions::EVERY_ORDINARY`] names none, so it adds none.
     #[must_use]

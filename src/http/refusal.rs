@@ -1,4 +1,4 @@
-//! What is refused, as one value.
+//! Every refusal, as one value.
 
 use core::error::Error;
 
@@ -16,7 +16,7 @@ use crate::{
     verdict::{Unavailable, Verdict},
 };
 
-/// Everything that is refused at the edge, so that a service can answer it in its own way.
+/// Every kind of refusal at the edge, so that a service can answer it in its own way.
 ///
 /// [`Responses::answer`](super::Responses::answer) is the answer of this crate. Errors of earlier stages become a refusal
 /// by `?`:
@@ -48,13 +48,13 @@ use crate::{
 pub enum Refusal {
     /// There is no rule for the route, so no key may use it: 403.
     Closed,
-    /// What is stored does not allow the change: 409.
+    /// The stored record does not allow the change: 409.
     Conflict(RefusalReason),
-    /// There is not one credential: 401 where there is none, or else 400.
+    /// The request does not hold exactly one credential: 401 without any, or else 400.
     Credential(CredentialError),
     /// The key may not do it: 403.
     Denied(Denial),
-    /// The key that is to be made is none that may be made: 400.
+    /// The requested key breaks a rule of minting: 400.
     InvalidChange(RefusalReason),
     /// The credential opens no key: 401, the same for every cause.
     InvalidKey,
@@ -130,11 +130,11 @@ impl Refusal {
         }
     }
 
-    /// Returns the name of the rule that refused, where the answer may tell it.
+    /// Returns the name of the rule that refused, if the answer may contain it.
     ///
     /// # Security
     ///
-    /// It is told only to those who have the secret of a key, or whose credential was not looked at.
+    /// Only a caller with the secret of a key gets it, or one whose credential was not looked at.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
         match self {
@@ -153,7 +153,7 @@ impl Refusal {
         }
     }
 
-    /// A denial by its class: nothing was decided, the key is none, or it may not.
+    /// A denial by its class: nothing was decided, the key is not usable, or it may not.
     fn of_class(reason: Reason, not_allowed: Self) -> Self {
         match reason.class() {
             DenialClass::NotAllowed => not_allowed,

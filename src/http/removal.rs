@@ -1,4 +1,4 @@
-//! What no handler sees: a credential, wherever it stands in the fields of a request.
+//! Removes credentials from a request, wherever they stand in its fields, so that no handler sees one.
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
@@ -24,12 +24,12 @@ use crate::{id::KeyId, stages::AcceptedKeys};
 ///
 /// # Errors
 ///
-/// As [`extract_credential`]; and [`CredentialError::Misplaced`] as well if a token is in the target, or in a field that
+/// As for [`extract_credential`]; also [`CredentialError::Misplaced`] if a token is in the target, or in a field that
 /// frames the message and cannot be removed. After an error the fields are as they came: pass nothing on.
 ///
 /// # Security
 ///
-/// As for the layer: what is encoded is not seen, nor are bodies and trailers.
+/// As for the layer: encoded tokens are not found, and bodies and trailers are not read.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue, Uri};
@@ -69,11 +69,11 @@ pub fn take_credential(
     credential
 }
 
-/// Returns the id that a misplaced token claims, for the event that tells of it
+/// Returns the id that a misplaced token claims, for the event of the refusal
 /// ([`Gate::stranger_refused`](crate::Gate::stranger_refused)), if its checksum holds.
 ///
 /// The target and the header fields are those for which there was [`CredentialError::Misplaced`]. Nobody looked the id up:
-/// it need not exist, and it is no reason to end a key. Who has the token itself asks
+/// it need not exist, and it is no reason to end a key. With the token itself, call
 /// [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked).
 ///
 /// ```
@@ -93,7 +93,7 @@ pub fn misplaced_id(target: &Uri, headers: &HeaderMap, keys: AcceptedKeys) -> Op
     keys.id_in(places.find(|place| keys.have_token_in(place))?)
 }
 
-/// What of a target may hold a token.
+/// The parts of a target that may hold a token.
 fn parts(target: &Uri) -> impl Iterator<Item = &[u8]> {
     let parts = [target.authority().map(Authority::as_str), target.path_and_query().map(PathAndQuery::as_str)];
     parts.into_iter().flatten().map(str::as_bytes)

@@ -15,7 +15,7 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The header fields that may hold a credential. The query never does.
 ///
-/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. What else counts, a service says, because it
+/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service names what else counts, because it
 /// has clients that exist; which client needs what is in [`docs::clients`](crate::docs::clients).
 ///
 /// ```
@@ -62,13 +62,13 @@ impl CredentialSources {
     ///
     /// # Errors
     ///
-    /// [`InvalidSource::Field`] if the name is none, or belongs to a field that frames the message or has a grammar of
+    /// [`InvalidSource::Field`] if it is no field name, or of a field that frames the message or has a grammar of
     /// its own: `Authorization`, `Cookie`, `Proxy-Authorization`, `Sec-WebSocket-Protocol`.
     pub fn with_field(self, name: &str) -> Result<Self, InvalidSource> {
         Ok(self.counting(field(name)?, Grammar::Token68))
     }
 
-    /// Counts a field for keys that were made elsewhere: its whole value is the credential, of any visible ASCII
+    /// Counts a field for keys of another system: its whole value is the credential, of any visible ASCII
     /// characters, where other fields take only those of a token68.
     ///
     /// ```
@@ -180,13 +180,13 @@ pub(super) fn is_tchar(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSource {
-    /// The name is none, or the field frames the message or has a grammar of its own.
+    /// The name is not a field name, or the field frames the message or has a grammar of its own.
     #[error("no field of this name can be a credential")]
     Field,
-    /// The scheme is none.
+    /// The scheme is not a valid scheme.
     #[error("a scheme has 1 to 64 symbols of a token")]
     Scheme,
-    /// The prefix is none.
+    /// The prefix is not a valid prefix.
     #[error("the prefix of a subprotocol has 1 to 64 symbols of a token")]
     Subprotocol,
 }

@@ -1,4 +1,4 @@
-//! What another system stored of a secret: its hash, in the text forms in which such hashes are stored.
+//! The hash of a secret that another system stored, in the text forms in which such hashes are stored.
 
 use core::{fmt, str::FromStr};
 
@@ -21,7 +21,7 @@ use crate::encoding::read_word;
 ///
 /// # Security
 ///
-/// There is no `Display` and no `==`, and `Debug` prints none of it.
+/// There is no `Display` and no `==`, and `Debug` prints no part of it.
 #[derive(Clone, Copy)]
 pub struct StoredHash {
     // INVARIANT: zero after `length`, which is at most 64.
@@ -88,7 +88,7 @@ impl FromStr for StoredHash {
     }
 }
 
-/// What follows the first `$` of Django's form is the salt, which random keys have none of, and another `$`.
+/// In Django's form, the first `$` is followed by the salt, which random keys lack, and another `$`.
 fn unsalted(rest: &str) -> Result<&str, InvalidHash> {
     rest.strip_prefix('$').ok_or(InvalidHash::Salted)
 }
@@ -99,26 +99,26 @@ impl fmt::Debug for StoredHash {
     }
 }
 
-/// Why a text or bytes are no hash that can be imported; it holds nothing of them.
+/// Why a text or bytes are not an importable hash; it holds no part of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHash {
-    /// A symbol is no lower-case hexadecimal digit.
+    /// A symbol is not a lower-case hexadecimal digit.
     #[error("a stored hash has lower-case hexadecimal digits")]
     Digits,
-    /// It is shorter or longer than the hash that it should be.
+    /// It is shorter or longer than its algorithm's hash.
     #[error("a stored hash has the length of its algorithm: 16 to 64 bytes, two digits for each")]
     Length,
-    /// It is salted, so that nobody can compute it from what is presented alone.
+    /// It is salted, so it cannot be computed from the presented key alone.
     ///
     /// Do as for [`InvalidHash::Slow`].
     #[error("a salted hash tells nothing of a key alone: import the key when it is presented, or replace it")]
     Salted,
-    /// It is one that was made to be slow, or an old form of one.
+    /// The algorithm is deliberately slow, or an old form of such an algorithm.
     ///
-    /// Slowness protects what people choose, and a random key does not need it. Here it would be computed for every
-    /// request, valid or not, which is a way to overload the service; and what is looked up by such a hash cannot be
-    /// found, since each has a salt. See [what to do instead](crate::docs::migration#slow-hashes).
+    /// Slowness protects passwords that people choose, and a random key does not need it. Here it would be computed for
+    /// every request, valid or not, which is a way to overload the service; and a row cannot be looked up by such a
+    /// hash, since each has a salt. See [what to do instead](crate::docs::migration#slow-hashes).
     #[error("a slow hash would be computed for each request: import the key when it is presented, or replace it")]
     Slow,
     /// The algorithm tag is not recognized.

@@ -1,4 +1,4 @@
-//! What a legacy key is here: an id that follows from its handle, and a digest that follows from its hash.
+//! A legacy key: an id that follows from its handle, and a digest that follows from its hash.
 //!
 //! Every input of a hash says first what it is for, and each part follows its length, so that no two inputs are ever
 //! the same bytes. `tests/vectors/legacy-v1.json` was made by another implementation, from these rules:
@@ -92,7 +92,7 @@ impl UnverifiedLegacyKey {
         Some(Self { stored: LegacyKey::new(format, parts)?, text: SecretDigest::truncated(digest, algorithm) })
     }
 
-    /// Returns the id, by which a store finds the record.
+    /// Returns the id that a store finds the record by.
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.stored.id

@@ -29,14 +29,14 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Import {
-    /// Its id and its digest, of what the old system [stored](crate::legacy::LegacyFormat::stored), or of the
+    /// Its id and its digest: of the hash that the old system [stored](crate::legacy::LegacyFormat::stored), or of the
     /// [text](crate::legacy::UnverifiedLegacyKey::legacy_key).
     pub key: LegacyKey,
     /// Its owner, and what it may do.
     pub grant: Grant,
     /// Its name here.
     pub name: KeyName,
-    /// When it is valid. An old system's keys are often without end: importing is a good time to give them one.
+    /// When it is valid. An old system's keys often never expire: importing is a good time to give them an expiry.
     pub validity: Validity,
     /// When the old system made it, or now if that is not known.
     pub created_at: UnixTime,
@@ -51,7 +51,7 @@ impl Import {
         Self { key, grant, name, validity: Validity::NEVER_EXPIRES, created_at, labels: Labels::NONE }
     }
 
-    /// Says when it is valid.
+    /// Sets when the key is valid.
     #[must_use]
     pub fn with_validity(self, validity: Validity) -> Self {
         Self { validity, ..self }
@@ -85,7 +85,7 @@ impl super::sealed::Operation for Import {
 impl Permit<Import> {
     /// Imports the legacy key: makes a record to [insert](crate::store::KeyManagementStore::insert).
     ///
-    /// Of the rules, only those about dates hold: the key exists already.
+    /// Only the rules about dates apply, since the key exists already.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ pub enum ImportError {
     /// A date breaks a rule of the service.
     #[error("a date of the key cannot be taken over")]
     Date(#[source] MintError),
-    /// The key has expired, or a number that means "never" was taken for a time.
+    /// The key has expired, or a number that means "never" was read as a time.
     #[error(
         "`expires_at` is not after now: if the old table means \"never\" by 0 or -1, import the key without an expiry"
     )]
@@ -132,7 +132,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
+    /// Returns the name used in logs, which is stable; `None` for a failure that refused nothing.
     ///
     /// ```
     /// assert_eq!(keygate::manage::ImportError::CreatedInFuture.as_str(), Some("created_in_future"));
@@ -150,8 +150,8 @@ impl ImportError {
 
 /// Saves a better digest of a secret that was imported by its hash and has been presented since.
 ///
-/// What is saved is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and all else:
-/// nobody notices. After it, nothing rests on the old hash any more, be it SHA-512 or the MD5 of a custom format.
+/// The new digest is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and all
+/// else: nobody notices. Afterwards nothing depends on the old hash any more, such as the MD5 of a custom format.
 ///
 /// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a matched key gives it.
 ///
@@ -164,10 +164,10 @@ impl ImportError {
 pub struct Upgrade;
 
 impl Upgrade {
-    /// Returns the change that is due, if one is.
+    /// Returns the change that is due, if any.
     ///
-    /// None is due for a token, for a key that was upgraded already, for a previous secret, and for a key that may not be
-    /// used.
+    /// No change is due for a token, for a key that was upgraded already, for a previous secret, and for an unusable
+    /// key.
     ///
     /// # Errors
     ///

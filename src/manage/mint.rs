@@ -20,9 +20,9 @@ use crate::{
     token::{GenerateError, Token},
 };
 
-/// What a service lets be minted, set once and holding for every actor, the system too.
+/// The rules of a service for new keys, set once. They hold for every actor, the system too.
 ///
-/// What exceeds a bound is refused, never shortened.
+/// A value that exceeds a bound is refused, never shortened.
 ///
 /// ```
 /// use core::time::Duration;
@@ -92,13 +92,13 @@ impl MintRules {
         self.with(kind, rules)
     }
 
-    /// Bounds how long a previous secret lives on.
+    /// Sets how long a previous secret may live on at most.
     #[must_use]
     pub const fn with_max_overlap(self, max: Duration) -> Self {
         Self { max_overlap: max, ..self }
     }
 
-    /// Bounds how many environments, models, resources or actions a key may name.
+    /// Sets how many environments, models, resources or actions a key may name at most.
     #[must_use]
     pub const fn with_max_scope_members(self, max: usize) -> Self {
         Self { max_scope_members: max, ..self }
@@ -165,7 +165,7 @@ impl MintRules {
         Ok(())
     }
 
-    /// Checks the dates alone, which is what bounds an import.
+    /// Checks the dates alone: only these rules apply to an import.
     pub(super) fn check_dates(&self, kind: KeyKind, validity: Validity, now: UnixTime) -> Result<(), MintError> {
         let KindRules { is_expiry_required, max_lifetime, .. } = self.of(kind);
         let (start, end) = (validity.not_before(), validity.expires_at());
@@ -187,7 +187,7 @@ impl Default for MintRules {
     }
 }
 
-/// 9999-12-31T23:59:59Z. What is later was meant in milliseconds.
+/// 9999-12-31T23:59:59Z. A later time was meant in milliseconds.
 const END_OF_9999: UnixTime = UnixTime::from_secs(253_402_300_799);
 
 impl Permit<Create> {
@@ -197,7 +197,7 @@ impl Permit<Create> {
     ///
     /// # Errors
     ///
-    /// [`MintError`] with the rule that is broken, or what failed.
+    /// [`MintError`] with the broken rule, or the failure.
     pub fn issue(
         self,
         issuer: Issuer,
@@ -209,7 +209,7 @@ impl Permit<Create> {
         self.minting(issuer, (name, labels), rules, now)?.mint(randomness)
     }
 
-    /// Uses the permit up, and makes the key as often as its random id is taken.
+    /// Uses the permit up, and makes the key again each time that its random id is taken.
     pub(crate) fn minting(
         self,
         issuer: Issuer,
@@ -298,7 +298,7 @@ pub enum MintError {
     /// A listed action is neither built in nor declared by the service.
     #[error("an action of the key is not declared by the service")]
     ActionNotDeclared,
-    /// The key would expire at once, or has.
+    /// The key would expire at once, or has expired already.
     #[error("`expires_at` must be after now")]
     ExpiresInPast,
     /// The service requires an expiry of keys of this kind.
@@ -331,7 +331,7 @@ impl From<RandomnessError> for MintError {
 }
 
 impl MintError {
-    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
+    /// Returns the name used in logs, which is stable; `None` for a failure that refused nothing.
     ///
     /// ```
     /// assert_eq!(keygate::manage::MintError::ExpiresInPast.as_str(), Some("expires_in_past"));

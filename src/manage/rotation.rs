@@ -17,7 +17,7 @@ impl Permit<Rotate> {
     /// Makes the key's next secret: a token to show once, and a [change](crate::store::KeyManagementStore::change) for a
     /// store.
     ///
-    /// Grant and expiry stay.
+    /// Grant and expiry stay the same.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ fn previous_after(
         Rotation::CutOver => return Ok(PreviousChange::Clear),
         Rotation::Retry { overlap } | Rotation::Start { overlap } => overlap,
     };
-    // Up, since down would make a short overlap none.
+    // Up, since rounding down would remove a short overlap.
     let overlap = Duration::from_secs(overlap.as_secs().saturating_add(u64::from(overlap.subsec_nanos() > 0)));
     if overlap > rules.max_overlap() {
         return Err(RotateError::OverlapTooLong);
@@ -110,7 +110,7 @@ pub enum RotateError {
 }
 
 impl RotateError {
-    /// Returns the name used in logs, which is stable; nothing where nothing was refused, but something failed.
+    /// Returns the name used in logs, which is stable; `None` for a failure that refused nothing.
     ///
     /// ```
     /// assert_eq!(keygate::manage::RotateError::InProgress.as_str(), Some("rotation_in_progress"));

@@ -20,15 +20,15 @@ use crate::{
 };
 
 impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
-    /// Revokes the keys whose tokens were found where they should not be: the secret is the authority.
+    /// Revokes the keys whose tokens have leaked: the secret is the authority.
     ///
     /// There is a result for each key that one of the texts opens, and for each that could not be looked up or revoked.
-    /// Texts that open no key, and keys that were revoked before, give none. Answer the one who reported them the same in
-    /// every case but a failure, after which the report has to be made again.
+    /// Texts that open no key, and keys that were revoked before, have no result. Give the reporter the same answer in
+    /// every case except a failure, after which the report must be repeated.
     ///
     /// # Security
     ///
-    /// Only a matching secret revokes a key, so nobody can end one of which they know just the public id. Each id is
+    /// Only a matching secret revokes a key, so knowing its public id is not enough to end it. Each id is
     /// looked up once, however often it is among the texts, and past every cache.
     ///
     /// ```
@@ -57,7 +57,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         results
     }
 
-    /// Revokes the key that one of the texts opens. Where a rotation comes between, they may open it no more, so it is
+    /// Revokes the key that one of the texts opens. If a rotation comes between, they may no longer open it, so it is
     /// looked up again.
     async fn try_revoke_leaked(
         &self,
@@ -82,12 +82,12 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
 
     /// Revokes all keys of a user who is deprovisioned in the directory, and returns their ids.
     ///
-    /// Set the directory first: from then on no key of the user opens. A call that failed, or whose caller stopped waiting,
-    /// is repeated: it goes on with the keys that are left.
+    /// Set the directory first: from then on no key of the user opens. Repeat a call that failed or was dropped: it
+    /// goes on with the keys that are left.
     ///
     /// # Errors
     ///
-    /// [`ManageError::UserNotDeprovisioned`] if the directory says that the user is one, and [`ManageError::Directory`] or
+    /// [`ManageError::UserNotDeprovisioned`] if the user is active in the directory, and [`ManageError::Directory`] or
     /// [`ManageError::Store`] if a look-up or the store failed: keys may be left then.
     pub async fn deprovision(&self, system: &System, user: &UserId) -> Result<Vec<KeyId>, Failure<S, D>> {
         let owner = Owner::Personal(user.clone());
@@ -110,7 +110,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
 
     /// Revokes all keys of an owner, such as a team that is dissolved, in batches, and returns their ids.
     ///
-    /// A call that failed is repeated: it goes on with the keys that are left. What it would revoke is listed with
+    /// Repeat a call that failed: it goes on with the keys that are left. For a dry run, list the keys with
     /// [`StatusFilter::NotRevoked`](crate::store::StatusFilter::NotRevoked).
     ///
     /// # Errors

@@ -83,5 +83,5 @@ pub(super) fn bytes_of(pieces: impl Iterator<Item = Piece>, text: &[u8]) -> Vec<
     redacted
 }
 
-/// What stands in the place of a secret.
+/// The text in the place of a secret.
 const MARK: &str = "[redacted]";

@@ -1,4 +1,4 @@
-//! What looks like a token, wherever it stands: the one search behind finding and redacting.
+//! Finds every text in the shape of a token, wherever it stands: the one search that finding and redacting share.
 
 use core::ops::Range;
 

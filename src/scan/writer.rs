@@ -14,15 +14,15 @@ use super::{
 };
 use crate::name::Issuer;
 
-/// A writer that leaves out the secrets of tokens, wherever the pieces are cut that it is given.
+/// A writer that leaves out the secrets of tokens, wherever its input is cut into pieces.
 ///
 /// It is a [`fmt::Write`] where the inner writer is one, and a `std::io::Write` likewise (feature `std`). The output is
 /// that of [`Scanner::redact_bytes`] for all pieces together.
 ///
 /// Nothing waits in it: whether a byte is seen depends on the 70 before it and on none after it. So each write goes
 /// through at once, an interactive prompt shows, and there is nothing to finish: dropping it, or
-/// [`RedactingWriter::into_inner`], loses nothing. Of a token that the end cuts off, the part of the secret that came
-/// is left out too. Those 70 bytes are all that it keeps.
+/// [`RedactingWriter::into_inner`], loses nothing. If the end cuts a token off, the part of the secret that
+/// came is left out too. Those 70 bytes are all that it keeps.
 ///
 /// Each write reaches the inner writer in one write, also where something is left out of it: an event that a logger
 /// writes at once stays whole, whatever other threads write to the same place. An inner writer that takes less gets the
@@ -43,9 +43,9 @@ use crate::name::Issuer;
 ///
 /// # Security
 ///
-/// What it keeps may hold a part of a secret, and is wiped on drop. `std::io::Write::write` takes less than it is given
-/// where the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. Whether
-/// what failed is tried again or given up, nobody can tell: after a failure, the rest of the word that goes on is left out.
+/// The kept text may hold a part of a secret, and is wiped on drop. `std::io::Write::write` takes less than it is given
+/// where the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. A
+/// failed write may be repeated or given up, so after a failure the rest of the word that goes on is left out.
 pub struct RedactingWriter<W> {
     scanner: Scanner,
     inner: W,

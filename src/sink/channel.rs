@@ -24,10 +24,10 @@ use crate::{
     store::Touch,
 };
 
-/// A bounded [`AuditSink`]: a queue for each kind of message, so that none pushes out another, and counts of what does
-/// not fit.
+/// A bounded [`AuditSink`]: a queue for each kind of message, so that none pushes out another, and counts of lost
+/// messages.
 ///
-/// Whatever reads the other ends may be slow, stuck or gone: the requests go on, and what is lost is counted. Strangers
+/// The readers at the other ends may be slow, stuck or gone: requests go on, and lost messages are counted. Strangers
 /// have a queue of their own, and are counted by reason. Touches are kept by key and secret, the latest of each.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! What a store is asked to change, and the one table of outcomes.
+//! The changes that a store is asked for, and the one table of outcomes.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -76,12 +76,12 @@ pub struct KeyChange {
     draft: EventDraft,
 }
 
-/// What is to be done; each arm of [`KeyChange::apply`] is a row of the contract's table.
+/// The operation of a change; each arm of [`KeyChange::apply`] is a row of the contract's table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
     Disable,
     Enable,
-    /// Of the previous secret that there was when it was asked for.
+    /// The digest of the previous secret at the time of the request.
     EndOverlap(Option<SecretDigest>),
     Rename(KeyName),
     Revoke(RevocationCause),
@@ -109,7 +109,7 @@ impl KeyChange {
         &self.draft
     }
 
-    /// Returns the new name, if this is a rename: the one change that another key can stand in the way of.
+    /// Returns the new name, if this is a rename: the only change that another key can prevent.
     #[must_use]
     pub const fn new_name(&self) -> Option<&KeyName> {
         match &self.operation {
@@ -118,12 +118,12 @@ impl KeyChange {
         }
     }
 
-    /// Returns what the change does to a record as it is in the store now, `None` if there is none.
+    /// Returns the effect of the change on the record that the store holds now, `None` if it holds none.
     ///
-    /// Whether a new name is taken is for the store to find out, by its unique index, and to answer with
+    /// The store itself finds out by its unique index whether a new name is taken, and answers
     /// [`Conflict::NameTaken`].
     pub fn apply(&self, before: Option<&KeyRecord>) -> Step {
-        // Another key than the one that was asked for is none.
+        // A record of another key counts as absent.
         let Some(before) = before.filter(|before| before.id == self.id) else {
             return Step::Refused(Conflict::Absent);
         };
@@ -172,7 +172,7 @@ impl KeyChange {
                     (PreviousChange::Set(previous), _) | (PreviousChange::Keep, Some(previous)) => {
                         Some(previous.ends_at)
                     }
-                    // It was to stay, and somebody ended it.
+                    // It was meant to stay, but somebody ended it.
                     (PreviousChange::Keep, None) => return Step::Refused(Conflict::Changed),
                 };
                 change(RecordUpdate::Secrets(*secrets), EventKind::Rotated { previous_ends_at })
@@ -184,7 +184,7 @@ impl KeyChange {
     }
 }
 
-/// What a store does about a [`KeyChange`].
+/// The step by which a store carries out a [`KeyChange`].
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
@@ -197,9 +197,9 @@ pub enum Step {
         /// The event to write with them.
         event: Event,
     },
-    /// It changes nothing, logs nothing, and answers so.
+    /// It changes nothing, logs nothing, and answers with the conflict.
     Refused(Conflict),
-    /// It changes nothing, logs nothing, and answers with what is stored.
+    /// It changes nothing, logs nothing, and answers with the stored record.
     Unchanged(Arc<KeyRecord>),
 }
 
@@ -250,7 +250,7 @@ pub struct SecretChange {
     pub expected: SecretDigest,
     /// The digest that becomes the current one.
     pub current: SecretDigest,
-    /// What is done to the previous secret.
+    /// The change of the previous secret.
     pub previous: PreviousChange,
 }
 
@@ -260,11 +260,11 @@ impl SecretChange {
     }
 }
 
-/// What a rotation does to the stored previous secret.
+/// The effect of a rotation on the stored previous secret.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must carry out each")]
 pub enum PreviousChange {
-    /// There is none any more.
+    /// The record has none any more.
     Clear,
     /// It stays as it is in the store, with its end. Not as a caller read it: it may have been ended since.
     Keep,
@@ -282,14 +282,14 @@ pub struct RevokeAll {
 }
 
 impl RevokeAll {
-    /// The largest number of keys that one step revokes: a transaction of any store ends with so many.
+    /// The largest number of keys that one step revokes, which a transaction of any store can hold.
     pub const MAX: u16 = 1_000;
 
     pub(crate) const fn new(owner: Owner, cause: RevocationCause, draft: EventDraft) -> Self {
         Self { owner, cause, limit: Self::MAX, draft }
     }
 
-    /// Asks for smaller steps than of [`RevokeAll::MAX`] keys; never for larger ones, nor for steps of none.
+    /// Asks for steps of fewer than [`RevokeAll::MAX`] keys; never for larger steps, nor for empty ones.
     #[must_use]
     pub fn with_limit(self, limit: u16) -> Self {
         Self { limit: limit.clamp(1, Self::MAX), ..self }
@@ -326,7 +326,7 @@ impl RevokeAll {
     }
 }
 
-/// What one step of a [`RevokeAll`] did.
+/// The result of one step of a [`RevokeAll`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 #[must_use = "there may be more keys to revoke"]
@@ -335,7 +335,7 @@ pub struct Batch<R> {
     pub ids: Vec<KeyId>,
     /// Whether keys of the owner were left.
     pub has_more: bool,
-    /// What the store says about their events.
+    /// The store's receipt for their events.
     pub receipt: R,
 }
 
@@ -348,8 +348,8 @@ impl<R> Batch<R> {
 
 /// A use of a key that is due to be written.
 ///
-/// It names the secret by its slot. One that is written only after the next rotation moves the last use of the secret
-/// that is the previous one then: so a previous secret may look used that is not, and never the other way round.
+/// It names the secret by its slot. If it is written after the next rotation, it moves the last use of the secret that
+/// is the previous one then: so an unused previous secret may look used, but never the other way round.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct Touch {
@@ -387,23 +387,23 @@ impl Touch {
     }
 }
 
-/// What a store answers to a [`KeyChange`].
+/// A store's answer to a [`KeyChange`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a caller must handle each")]
 #[must_use = "the change may have been refused"]
 pub enum Answer<R> {
     /// The change and its event are stored.
     Changed(R),
-    /// Nothing is changed, and there is no event.
+    /// Nothing changed, and there is no event.
     Refused(Conflict),
-    /// There was nothing to change, and there is no event: what is stored. Of a revoked key it has the first time and
+    /// There was nothing to change, and there is no event: the stored record. A revoked key has its first time and
     /// cause.
     Unchanged(Arc<KeyRecord>),
 }
 
-/// What a store says about the events of a change that it committed: [`Logged`] or [`NotLogged`].
+/// A store's receipt for the events of a change that it committed: [`Logged`] or [`NotLogged`].
 pub trait Receipt: sealed::Sealed + Send + Sync + 'static {
-    /// Returns the events that the store did not keep, so that somebody else can.
+    /// Returns the events that the store did not keep, so that another log can.
     fn into_unlogged(self) -> Vec<Event>;
 }
 

@@ -67,9 +67,9 @@
 //! keeps a log has the change and its event then, or neither. A killed process is more than a dropped future, so kill the
 //! service in a test of your own.
 //!
-//! # What it cannot tell
+//! # Limits
 //!
-//! Whether a change survives a crash, and whether a race that was not lost could have been: it is tried often enough to
+//! The suite cannot show that a change survives a crash, nor that a store has no race: it tries each often enough to
 //! catch a store that reads, then writes, but a test never proves the absence of a race. The suite asks only for what
 //! [`NewKey`](crate::store::NewKey) and [`KeyChange`](crate::store::KeyChange) can hold in production. Its ids and digests
 //! come from a fixed sequence: they are no secrets and open nothing.

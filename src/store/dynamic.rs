@@ -1,4 +1,4 @@
-//! Stores without type parameters, for those who choose one at run time.
+//! Stores without type parameters, for services that choose one at run time.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, future::Future, pin::Pin};
@@ -51,7 +51,7 @@ macro_rules! boxed {
 }
 
 boxed! {
-    /// Any [`KeyStore`], its type hidden.
+    /// Any [`KeyStore`], with its type hidden.
     ///
     /// ```
     /// use keygate::{MemoryStore, store::{BoxedKeyStore, KeyStore}};
@@ -83,7 +83,7 @@ impl KeyStore for BoxedKeyStore {
 }
 
 boxed! {
-    /// Any [`KeyManagementStore`], its type hidden, and with it whether it keeps a log.
+    /// Any [`KeyManagementStore`], with its type hidden, and thereby also whether it keeps a log.
     ///
     /// ```
     /// use keygate::{MemoryStore, store::{BoxedKeyManagementStore, KeyManagementStore, KeysOf, ListQuery}};
@@ -171,7 +171,7 @@ impl KeyManagementStore for BoxedKeyManagementStore {
 }
 
 boxed! {
-    /// Any [`Directory`], its type hidden.
+    /// Any [`Directory`], with its type hidden.
     ///
     /// ```
     /// use keygate::{MemoryDirectory, UserStatus, store::{BoxedDirectory, Directory}};

@@ -1,4 +1,4 @@
-//! What changed since a revision, so that caches on other nodes can follow.
+//! The ids that changed since a revision, so that caches on other nodes can follow.
 
 use alloc::vec::Vec;
 use core::{fmt, future::Future};
@@ -6,16 +6,16 @@ use core::{fmt, future::Future};
 use super::KeyStore;
 use crate::{encoding::write_hex, id::KeyId};
 
-/// Says what changed since a revision.
+/// Lists the keys that changed since a revision.
 ///
 /// # Contract
 ///
 /// - The revision grows with each change of a key, and is written in the change's own transaction. Touches do not move
 ///   it.
-/// - The list misses no change: one that commits late, after one that began later, is in the answer to a revision from
+/// - The list misses no change: a change that commits after one that began later is in the answer to a revision from
 ///   before its commit. A counter row that each change locks does this, and so does reading by the transaction horizon;
 ///   an auto-increment does not.
-/// - What is answered was so at some moment after the call began.
+/// - The answer is the state at some moment after the call began.
 /// - A store that is restored from a backup draws another [`Revision::life`]. It answers [`Changes::Everything`] to a
 ///   revision of another life, of the future, or too old for its list, and whenever a list would be too long.
 ///
@@ -31,7 +31,7 @@ use crate::{encoding::write_hex, id::KeyId};
 /// # Ok::<(), core::convert::Infallible>(())
 /// ```
 pub trait ChangeFeed: KeyStore {
-    /// Returns the keys that changed after `since`; everything, if nothing is known yet.
+    /// Returns the keys that changed after `since`; everything, if `since` is `None`.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Revision {
         self.number
     }
 
-    /// Returns `true` if this can be told from `known` by a list of changes: of the same life, and not before it.
+    /// Returns `true` if a list of changes leads from `known` to this: of the same life, and not before it.
     #[must_use]
     pub fn follows(self, known: Self) -> bool {
         self.life == known.life && self.number >= known.number
@@ -84,11 +84,11 @@ impl fmt::Display for Revision {
     }
 }
 
-/// What changed since a revision.
+/// The ids that changed since a revision.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a cache must heed each")]
 pub enum Changes {
-    /// It is not known what did: everything may have.
+    /// The changed keys are not known: any may have changed.
     Everything {
         /// The revision now.
         revision: Revision,
@@ -103,7 +103,7 @@ pub enum Changes {
 }
 
 impl Changes {
-    /// Returns the revision up to which this says what changed.
+    /// Returns the revision that this answer reaches up to.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         match self {

@@ -12,7 +12,7 @@ use crate::{
     time::UnixTime,
 };
 
-/// Which of somebody's keys to list, and which part of the list to return.
+/// The keys to list, and the part of the list to return.
 ///
 /// ```
 /// use keygate::{MemoryStore, Owner, store::{KeyManagementStore, KeysOf, ListQuery}};
@@ -38,7 +38,7 @@ use crate::{
 pub struct ListQuery {
     /// Which keys.
     pub filter: KeyFilter,
-    /// Where the last page ended; nothing for the first.
+    /// Where the last page ended; `None` for the first.
     pub after: Option<Cursor>,
     /// The largest number of records to return.
     pub limit: NonZeroU16,
@@ -69,15 +69,15 @@ impl Default for ListQuery {
     }
 }
 
-/// Whose keys to list.
+/// The owner or creator of the keys to list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum KeysOf {
     /// All keys.
     All,
-    /// The keys that somebody created.
+    /// The keys of one creator.
     Creator(Creator),
-    /// The keys that somebody owns.
+    /// The keys of one owner.
     Owner(Owner),
 }
 
@@ -110,7 +110,7 @@ pub struct KeyFilter {
     pub status: Option<StatusFilter>,
     /// No use was ever written.
     pub never_used: bool,
-    /// No use was written at this time or later; keys that were never used among them.
+    /// No use was written at this time or later; includes keys that were never used.
     pub not_used_since: Option<UnixTime>,
     /// The key expires before this time; keys that never expire do not.
     pub ends_before: Option<UnixTime>,
@@ -151,7 +151,7 @@ impl KeyFilter {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StatusFilter {
-    /// Active keys, expired ones among them.
+    /// Active keys, including expired ones.
     Active,
     /// Disabled keys.
     Disabled,
@@ -222,12 +222,12 @@ pub struct InvalidCursor;
 pub struct Page {
     /// The records.
     pub records: Vec<Arc<KeyRecord>>,
-    /// Where the next page begins; nothing if this was the last.
+    /// Where the next page begins; `None` if this was the last.
     pub next: Option<Cursor>,
 }
 
 impl Page {
-    /// Makes a page of `records`, which a store read with one more than the limit, to see whether more follow.
+    /// Makes a page of `records`: a store reads one more than the limit, which shows whether more follow.
     #[must_use]
     pub fn new(mut records: Vec<Arc<KeyRecord>>, limit: NonZeroU16) -> Self {
         let limit = usize::from(limit.get());

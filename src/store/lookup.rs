@@ -1,4 +1,4 @@
-//! Looking keys up, in a store or in what remembers one.
+//! Looking keys up, in a store or in a cache.
 
 use alloc::{boxed::Box, sync::Arc};
 use core::future::Future;
@@ -8,9 +8,9 @@ use crate::{id::KeyId, record::KeyRecord};
 
 /// Looks keys up for a gate: a [`KeyStore`], or a cache in front of one.
 ///
-/// Every [`KeyStore`] is one for free, as `KeyLookup<Current>`. Whatever answers from memory implements
-/// `KeyLookup<Remembered>` instead, and says by that what it cannot promise. So a plain store stays one method, a cache
-/// is no `KeyStore`, and what must not read from memory asks for a `KeyStore` by type. The parameter is inferred.
+/// Every [`KeyStore`] is one for free, as `KeyLookup<Current>`. A cache implements `KeyLookup<Remembered>` instead,
+/// because it cannot promise current answers. So a plain store stays one method, a cache is no `KeyStore`, and code
+/// that must not read from a cache asks for a `KeyStore` by type. The parameter is inferred.
 ///
 /// ```
 /// use keygate::{CachedStore, MemoryStore, store::{Current, KeyLookup, KeyStore, Remembered}};
@@ -37,7 +37,7 @@ pub trait KeyLookup<M>: Send + Sync {
     /// Why a look-up failed.
     type Error: core::error::Error + Send + Sync + 'static;
 
-    /// Looks a key up, as [`KeyStore::find`] does; what is answered may be as old as the bound of the cache.
+    /// Looks a key up like [`KeyStore::find`]; the answer may be as old as the bound of the cache.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ pub trait KeyLookup<M>: Send + Sync {
     /// If the store could not be asked.
     fn look_up_current(&self, id: KeyId) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, Self::Error>> + Send;
 
-    /// Looks again at a record that was seen and that a secret did not match: a new secret may not be known here yet.
+    /// Looks again at a record that did not match a secret: the record may be older than the secret.
     ///
     /// # Errors
     ///
@@ -69,13 +69,13 @@ pub enum Current {}
 #[expect(clippy::exhaustive_enums, reason = "a name for types, without values")]
 pub enum Remembered {}
 
-/// What a second look at a key found.
+/// The result of a second look at a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a gate must heed each")]
 pub enum SecondLook {
-    /// The record as it is now, or nothing if there is none any more.
+    /// The record as it is now, or `None` if there is none any more.
     Found(Option<Arc<KeyRecord>>),
-    /// What was seen is as new as it gets.
+    /// The record that was seen is current already.
     NothingNewer,
 }
 

@@ -1,4 +1,4 @@
-//! A store and a directory in memory, for tests and small services that can live with losing them.
+//! A store and a directory in memory, for tests and for small services that can lose their keys.
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -108,7 +108,7 @@ impl Default for MemoryStore {
 }
 
 impl State {
-    /// Puts a record in the place of the one before it, with its event and the next revision.
+    /// Replaces a record, with its event and the next revision.
     fn commit(&mut self, record: KeyRecord, event: Event) {
         let name = |record: &KeyRecord| (record.grant.owner(), record.name.clone());
         if let Some(before) = self.keys.get(&record.id).filter(|before| !before.is_revoked()) {
@@ -301,12 +301,12 @@ impl MemoryDirectory {
         Self::default()
     }
 
-    /// Adds a user, who is in no team yet; nothing changes for one who is there already.
+    /// Adds a user, who is in no team yet; does nothing for an existing user.
     pub fn provision(&self, user: UserId) {
         self.users.write().unwrap_or_else(PoisonError::into_inner).provision(user);
     }
 
-    /// Says what a user is in a team, and adds the user if they are not there yet; in all other teams they are an
+    /// Sets a user's role in a team, and adds the user if they are not there yet; in all other teams they are an
     /// outsider.
     pub fn set_member(&self, user: UserId, team: TeamId, role: TeamRole) {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);

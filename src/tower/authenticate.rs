@@ -1,4 +1,4 @@
-//! Who calls: from the header to an authenticated key, before the body is read.
+//! Authenticates the caller: from the header to an authenticated key, before the body is read.
 
 use alloc::{borrow::ToOwned, sync::Arc};
 use core::{
@@ -27,21 +27,20 @@ use crate::{
 /// Authenticates each request, and puts the [`AuthenticatedKey`] into its extensions.
 ///
 /// A key that is revoked, disabled or outside its time, and one whose user is deprovisioned, is refused here already;
-/// what it may do is [`AuthorizeLayer`](super::AuthorizeLayer)'s part.
+/// [`AuthorizeLayer`](super::AuthorizeLayer) decides what a usable key may do.
 ///
-/// No handler, log or upstream behind it sees a secret: a field that holds the credential, or anywhere in it what has the
-/// shape of a token of the gate's issuers, is removed, whether a credential was looked for there or not. Of `Cookie` and
+/// No handler, log or upstream after it sees a secret: a field that holds the credential, or anywhere a text in the
+/// shape of a token of the gate's issuers, is removed, whether or not a credential counts there. Of `Cookie` and
 /// `Sec-WebSocket-Protocol` only the member is removed that holds it. A token in the request target, or in a field that
 /// frames the message and cannot be removed, is refused before anything is looked up.
 ///
 /// # Security
 ///
-/// What is encoded is not seen: a token in Base64, or with a `_` that is written as `%5F`. Bodies and trailers are not
-/// read.
+/// Encoded tokens are not found: in Base64, or with a `_` that is written as `%5F`. Bodies and trailers are not read.
 ///
-/// So a client can have any of its fields removed, but for those that frame the message: it puts what looks like a token into
-/// it. Where a proxy appends to a field, such as `X-Forwarded-For`, what it appended goes too. Read such a field outside of
-/// this layer, or take its absence for a stranger, and never for somebody trusted.
+/// So a client can have any of its fields removed, except those that frame the message: it puts a text in the shape of
+/// a token into the field. If a proxy appends to a field, such as `X-Forwarded-For`, that part goes too. Read such a
+/// field outside of this layer, or treat a request without it as a stranger's, never as a trusted one.
 pub struct AuthenticateLayer<S, D, M, A = Responses> {
     config: Arc<Config<S, D, M, A>>,
 }
@@ -60,7 +59,7 @@ struct Settings {
 }
 
 impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
-    /// Authenticates by `gate`; the credential is in `Authorization`.
+    /// Authenticates with `gate`; the credential is in `Authorization`.
     ///
     /// `answers` is [`Responses`], or a function from a refusal to the service's own answer ([`Answer`]).
     #[must_use]
@@ -73,14 +72,14 @@ impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
         Self { config: Arc::new(Config { gate, answers: Arc::new(answers), settings }) }
     }
 
-    /// Says where the credential may stand.
+    /// Sets the places that may hold the credential.
     #[must_use]
     pub fn sources(self, sources: CredentialSources) -> Self {
         self.with(|settings| settings.sources = sources)
     }
 
     /// Passes requests with another system's credential on, without an [`AuthenticatedKey`]: another scheme, or a token
-    /// that does not begin as ours do, such as a JWT. Whatever comes after must authenticate them.
+    /// that does not begin as ours do, such as a JWT. The services after it must authenticate them.
     ///
     /// A request without any credential does not pass, not even with a cookie: put routes for such requests outside of this
     /// layer. A token of ours is never passed on. Where fields hold different credentials, the only one of ours counts.
@@ -89,11 +88,10 @@ impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
         self.with(|settings| settings.passes_foreign = true)
     }
 
-    /// Says how to tell that a request came over a transport that is not encrypted: it is refused before anything of it
-    /// is parsed.
+    /// Refuses the requests for which `is_plaintext` returns `true`, before any part of them is parsed.
     ///
-    /// Only what stands in front knows: the scheme of the request's URI is absent in HTTP/1.1, and the client's own word
-    /// in HTTP/2.
+    /// Only the listener or the proxy in front knows whether the transport was encrypted: the scheme in the request's
+    /// URI is absent in HTTP/1.1, and the client writes it in HTTP/2.
     ///
     /// ```
     /// # use keygate::{Gate, Issuer, MemoryStore, http::Responses, tower::AuthenticateLayer};
@@ -102,9 +100,9 @@ impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
     /// #     let gate = Arc::new(Gate::new(Issuer::from_static("acme"), MemoryStore::new()));
     /// #     AuthenticateLayer::new(gate, Responses::new("models").unwrap())
     /// # };
-    /// // Behind a proxy that ends TLS, and overwrites what clients send in this field. Where it is missing, nobody vouches.
+    /// // Behind a proxy that ends TLS, and overwrites what clients send in this field. A missing field proves nothing.
     /// layer().refuse_plaintext(|parts| parts.headers.get("x-forwarded-proto").is_none_or(|proto| proto != "https"));
-    /// // Of a listener without TLS, for those who come by mistake.
+    /// // On a listener without TLS, for clients that come by mistake.
     /// layer().refuse_plaintext(|_| true);
     /// ```
     #[must_use]

@@ -25,7 +25,7 @@ use crate::{
 
 /// Maps an HTTP request at a matched route to the [`Request`] to decide.
 ///
-/// It is asked after routing: read the matched route and its parameters as your router gives them, look up what they
+/// It runs after routing: read the matched route and its parameters as your router gives them, look up what they
 /// stand for now (such as the environment that a deployment is in), and never take a raw path apart.
 ///
 /// ```
@@ -68,7 +68,7 @@ pub enum Unresolved {
     #[error("a resource could not be looked up")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
     /// The route has other methods, which this names for the field `Allow`: 405. A router that calls the layer only for
-    /// methods that it has says so itself.
+    /// the route's methods answers 405 itself.
     #[error("the route has no such method")]
     MethodNotAllowed(HeaderValue),
     /// There is no rule for this route, so it is closed: 403.

@@ -1,4 +1,4 @@
-//! What a `find` sees, and what is in the log: nothing before a key is inserted, and each change at once.
+//! A `find` and the log see nothing before a key is inserted, and each change at once.
 
 use alloc::format;
 

@@ -28,7 +28,7 @@ pub(super) enum Change {
     },
 }
 
-/// What a store answers, whatever it says of the events.
+/// A store's answer, without its receipt for the events.
 pub(super) type Told = Answer<()>;
 
 impl Change {

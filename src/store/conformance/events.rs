@@ -1,4 +1,4 @@
-//! A ledger of what was asked of a store, and of the events that there must be because of the answers.
+//! A ledger of the operations asked of a store, and of the events that must follow from the answers.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! What a feed says of changes that were acknowledged, and to revisions that it cannot tell from.
+//! A feed's answers about acknowledged changes, and to revisions that no list leads from.
 
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use core::{future::Future, pin::Pin};

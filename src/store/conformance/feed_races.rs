@@ -81,7 +81,7 @@ fn writer(trial: &mut Trial<'_>, keys: Vec<KeyRecord>, new: KeyRecord) -> Outcom
     }))
 }
 
-/// What a cache does: it knows records, and looks up again what the feed lists.
+/// A reader like a cache: it knows records, and looks up again those that the feed lists.
 #[derive(Clone)]
 struct Reader {
     store: Tested,

@@ -1,4 +1,4 @@
-//! What is the same key, and who is the same owner: bytes decide.
+//! Keys and owners are the same if their bytes are.
 
 use alloc::{format, vec::Vec};
 use core::num::NonZeroU16;

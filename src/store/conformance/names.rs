@@ -28,7 +28,7 @@ pub(super) async fn check_ids_taken(trial: &mut Trial<'_>) -> Outcome {
             trial.require_answer(Rule::IdTaken, &when, &answer, &Err(Conflict::IdTaken));
             trial.require_stored(Rule::IdTaken, &when, &holder).await?;
         }
-        // What was refused holds no name.
+        // A refused key holds no name.
         require_insert(trial, Rule::IdTaken, "insert, the name of a key that was refused", &another, Ok(())).await?;
     }
     Ok(())
@@ -51,7 +51,7 @@ pub(super) async fn check_names_taken(trial: &mut Trial<'_>) -> Outcome {
             trial.require_stored(Rule::NameTaken, &when, &other).await?;
             trial.require_stored(Rule::NameTaken, &when, &holder).await?;
 
-            // Who was refused another name still has their own.
+            // A key whose rename was refused keeps its name.
             let newcomer = KeyRecord { name: other.name.clone(), ..trial.keys.key(grant.clone())? };
             let when = "insert, the name of a key that was refused another";
             require_insert(trial, Rule::NameTaken, when, &newcomer, Err(Conflict::NameTaken)).await?;

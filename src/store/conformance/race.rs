@@ -1,4 +1,4 @@
-//! Running tasks really at once, on whatever runs tasks.
+//! Running tasks at the same time, on any executor.
 
 use alloc::{boxed::Box, sync::Arc, task::Wake, vec::Vec};
 use core::{

@@ -69,7 +69,7 @@ fn revoker(trial: &Trial<'_>, key: &KeyRecord) -> Racer<Vec<Told>> {
 
 type Changes = fn(&mut Keys, &KeyRecord) -> Outcome<Vec<Change>>;
 
-/// What is tried against a revocation.
+/// The operations that race against a revocation.
 const RIVAL_CHANGES: &[(&str, Changes)] = &[
     ("rename", |keys, _| (0..4).map(|_| Ok(Change::rename(keys.name()?))).collect()),
     ("set_labels", |keys, _| (0..4).map(|_| Ok(Change::set_labels(keys.labels()?))).collect()),

@@ -1,4 +1,4 @@
-//! What the suite found.
+//! The findings of the suite.
 
 use alloc::{format, string::String, vec::Vec};
 use core::{error::Error, fmt, slice};
@@ -15,7 +15,7 @@ pub(super) fn of(mut found: Vec<Violation>, checks: usize) -> Result<Passed, Vio
     if found.is_empty() { Ok(Passed { checks }) } else { Err(Violations(found)) }
 }
 
-/// A store that keeps the contract, as far as a test can tell.
+/// A store that keeps the contract, as far as a test can show.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Passed {
@@ -30,7 +30,7 @@ impl Passed {
     }
 }
 
-/// A rule that a store breaks, and how that came to light.
+/// A rule that a store breaks, with the evidence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation {
     rule: Rule,
@@ -59,8 +59,8 @@ impl Violation {
         self.rule
     }
 
-    /// Returns what was asked of the store and what is wrong with its answer: columns by name, without ids and digests.
-    /// Of a failure it is what the store's own error prints, causes included.
+    /// Returns the operation and what is wrong with its answer: columns by name, without ids and digests. For a failure
+    /// it is the text of the store's own error, causes included.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -80,7 +80,7 @@ impl From<InvalidText> for Violation {
     }
 }
 
-/// Everything that a store was found to break: at least one violation, by rule.
+/// Every violation that was found in a store: at least one, by rule.
 ///
 /// ```
 /// use keygate::{MemoryStore, store::conformance::{InProcess, Race, Rule, Task, check}};

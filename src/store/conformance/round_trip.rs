@@ -1,4 +1,4 @@
-//! What is inserted is found and listed again, whatever is in it.
+//! An inserted key is found and listed again, with any content.
 
 use alloc::{format, string::String, vec::Vec};
 use core::num::NonZeroU16;

@@ -140,7 +140,7 @@ async fn require_row(trial: &mut Trial<'_>, row: &Row, before: KeyRecord) -> Out
     trial.require_stored(record_rule, &when, &after).await
 }
 
-/// What changes nothing is answered with what is stored now, and not with what was there before.
+/// An operation that changes nothing answers with the record as it is now, not with an earlier one.
 pub(super) async fn check_unchanged(trial: &mut Trial<'_>) -> Outcome {
     for status in [Status::Active, Status::Disabled, REVOKED] {
         for grant in [fixture::personal("core")?, fixture::team("core")?] {

@@ -7,7 +7,7 @@ use crate::{audit::Event, store::KeyManagementStore};
 
 /// A kind of store to check.
 ///
-/// See the [module](super) for one on a database. [`InProcess`] is enough for stores that need nothing to wait for.
+/// See the [module](super) for one on a database. [`InProcess`] is enough for stores that never wait.
 pub trait Subject: Send + Sync {
     /// The store.
     type Store: KeyManagementStore + 'static;
@@ -22,7 +22,7 @@ pub trait Subject: Send + Sync {
     /// An event that was acknowledged before is among them.
     fn logged(&self, store: &Self::Store) -> impl Future<Output = Vec<Event>> + Send;
 
-    /// Returns after how many changes a feed no longer lists the first one; of a feed that lists all, any number.
+    /// Returns after how many changes a feed no longer lists the first one; for a feed that lists all, any number.
     ///
     /// Only [`check_feed`](super::check_feed) asks for it, and makes so many changes.
     fn feed_length(&self) -> usize {
@@ -58,7 +58,7 @@ impl<F, L> InProcess<F, L> {
         Self { fresh, logged, feed_length: 256 }
     }
 
-    /// Says after how many changes the feed no longer lists the first one: [`Subject::feed_length`].
+    /// Sets after how many changes the feed no longer lists the first one: [`Subject::feed_length`].
     #[must_use]
     pub fn with_feed_length(self, feed_length: usize) -> Self {
         Self { feed_length, ..self }

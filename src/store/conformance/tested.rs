@@ -115,7 +115,7 @@ impl Tested {
     }
 }
 
-/// What one step of `revoke_all` is asked for.
+/// The request of one step of `revoke_all`.
 #[derive(Clone)]
 pub(super) struct Sweep {
     pub(super) owner: Owner,
