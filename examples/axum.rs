@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// What handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 struct App {
     gate: Arc<Gate<MemoryStore, MemoryDirectory>>,
@@ -117,7 +117,7 @@ fn router(app: App) -> Router {
         .layer(cors)
 }
 
-/// What a request at a route is about, in the service's own words: the layer decides it before the handler runs.
+/// The rule of a route, in the service's own words: the layer decides the request before the handler runs.
 enum Rule {
     Own(OwnAction),
     Predict,
@@ -132,7 +132,7 @@ impl Resolve for Rule {
                 call(&model).ok_or(Unresolved::NotFound)?
             }
         };
-        let team = "core".parse().map_err(|_| Unresolved::NoRule)?; // a service with several looks up whose the resource is
+        let team = "core".parse().map_err(|_| Unresolved::NoRule)?; // with several teams, look up the resource's
         Ok(Request::new(team, action))
     }
 }
@@ -143,7 +143,7 @@ fn call(model: &str) -> Option<Action> {
     Some(Action::call(name.parse().ok()?, environment.parse().ok()))
 }
 
-/// Serves what was decided, and nothing else.
+/// Serves the model of the allowed request, and nothing else.
 async fn predict(authorization: Authorization, prompt: String) -> Json<Value> {
     let model = authorization.request().action.model();
     Json(json!({ "model": model, "completion": prompt.to_uppercase() }))
@@ -201,7 +201,7 @@ struct Introspect {
     token: String,
 }
 
-/// What a token is, for a gateway in front (RFC 7662); who asks is authenticated, and may.
+/// Token introspection for a gateway in front (RFC 7662); the caller is authenticated, and allowed to ask.
 async fn introspect(
     State(app): State<App>,
     _: Authorization,
@@ -215,7 +215,7 @@ async fn introspect(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)))
 }
 
-/// What a list shows of a key: nothing of it opens anything.
+/// The fields of a key in a list: none of them opens anything.
 fn show(record: &KeyRecord) -> Value {
     json!({
         "id": record.id(), "name": record.name(), "permission": record.grant().permission(), "status": record.status().as_str(),
@@ -231,7 +231,7 @@ impl App {
     }
 }
 
-/// Off the requests' path: logs what was refused, and writes when keys were last used.
+/// Off the requests' path: logs refusals, and writes when keys were last used.
 fn follow(receivers: SinkReceivers, store: MemoryStore) -> Result<(), Box<dyn Error>> {
     let SinkReceivers { events, strangers, failures, touches, .. } = receivers;
     // A log that nobody reads any more ends nothing.

@@ -1,7 +1,7 @@
 //! Answers questions about tokens, policy, managing, headers, names and texts that hold tokens: one JSON object a line
 //! on standard input, one line for each on standard output, in order.
 //!
-//! Ports to other languages, and tests from outside, are held against it. It uses nothing but the public API: to
+//! Ports to other languages, and tests from outside, are compared with it. It uses only the public API: to
 //! decide, it generates a token, makes the parts of a record with the token's digest, verifies the token and asks the
 //! policy.
 //!
@@ -121,7 +121,7 @@ const fn reason_name(reason: Reason) -> &'static str {
     }
 }
 
-/// Makes the request, unless an id or a name in it is none, or what the action needs is missing.
+/// Makes the request, unless an id or a name in it is malformed, or a part that the action needs is missing.
 fn request_of(line: &RequestLine) -> Option<Request> {
     let RequestLine { team, action, model, environment, resource } = line;
     let model = model.as_ref().map(|id| id.parse::<ModelId>()).transpose().ok()?;

@@ -1,4 +1,4 @@
-//! A service that has keys moves here: what an old table holds is imported, and its users notice nothing. Then one key
+//! A service with existing keys moves here: the old table is imported, and its users notice nothing. Then one key
 //! is upgraded, one rotated to a token, and one revoked.
 //!
 //! ```text
@@ -63,7 +63,7 @@ use keygate::{
 
 const ACME: Issuer = Issuer::from_static("acme");
 
-/// What the old keys look like: those of a framework, and those of the time before it.
+/// The formats of the old keys: those of a framework, and those of the time before it.
 static FORMATS: [LegacyFormat; 2] =
     [LegacyFormat::prefix_secret(LegacyHash::Sha512), LegacyFormat::opaque("old_live_", Symbols::Alphanumeric, 24, 24)];
 
@@ -84,7 +84,7 @@ enum OldOwner {
     Team(&'static str),
 }
 
-/// What was in the database. Nobody has the texts but the users.
+/// The rows of the old database. Only the users have the texts.
 const OLD_TABLE: &[OldKey] = &[
     OldKey {
         prefix: Some("Xj6zVG9w"),
@@ -150,7 +150,7 @@ const OLD_TABLE: &[OldKey] = &[
     },
 ];
 
-/// What the users send.
+/// The keys that the users send.
 const LAPTOP: &str = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
 const BATCH: &str = "b7KqTn2c.Gd5Xw1Lr9TzUe0PvNa4Ms7JbYi3Fh8Ck";
 const PARTNER: &str = "old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf";
@@ -250,7 +250,7 @@ impl Service {
         let [framework, before] = FORMATS;
         let format = if row.prefix.is_some() { framework } else { before };
         let key = format.stored(row.prefix, hash)?;
-        // What a key may do is decided now: in the old table, each could do everything.
+        // The permission of a key is chosen now: in the old table, each could do everything.
         let grant = match row.owner {
             OldOwner::User(user) => Grant::personal(user.parse()?),
             OldOwner::Team(team) => {
@@ -258,13 +258,13 @@ impl Service {
                 Grant::team(team.parse()?, Permission::inference_only(environments, models))
             }
         };
-        // A number that means "never" is no time; and what never expired gets an end now.
+        // A number that means "never" is no time; and a key that never expired gets an expiry now.
         let end = match row.expires_at {
             0 | -1 => self.clock.now().saturating_add(YEAR),
             seconds => UnixTime::from_secs(seconds),
         };
         // Names are unique among the keys of one owner, and old ones may differ only in what a name here does not have:
-        // the first row gets the name, the next ones a number behind it.
+        // the first row gets the name, the next ones a number after it.
         let words = key_name(row.name);
         let numbered = (2..).map(|number| format!("{words}-{number}"));
         for name in core::iter::once(words.clone()).chain(numbered) {
@@ -278,7 +278,7 @@ impl Service {
         Ok(None)
     }
 
-    /// Asks whether `text` may call a model, and prints what is known of it.
+    /// Asks whether `text` may call a model, and prints its details.
     async fn call(&self, who: &str, text: &str) -> Result<(), Box<dyn Error>> {
         let action = Action::call("m1aaaaaa".parse()?, Some("production".parse()?));
         let outcome = match self.gate.check(text, &Request::new("core".parse()?, action)).await? {
@@ -294,7 +294,7 @@ impl Service {
         Ok(())
     }
 
-    /// What a service does off the request's path, after a key was authenticated.
+    /// The work of a service off the request's path, after a key was authenticated.
     async fn upgrade(&self, text: &str) -> Result<(), Box<dyn Error>> {
         let key = self.gate.authenticate(text).await?;
         for _ in 0..2 {
@@ -311,7 +311,7 @@ fn key_name(name: &str) -> String {
     words.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
-/// A clock that stands still until it is told to wait, so that each run prints the same.
+/// A clock that moves only when the example moves it, so that each run prints the same.
 #[derive(Clone)]
 struct Clock(Arc<AtomicI64>);
 

@@ -1,5 +1,5 @@
-//! The main job: makes one key of every sort, replays requests of a platform that serves models, and prints what was
-//! decided and why. Then it rotates a key, ends the overlap and revokes it, and shows the difference.
+//! The main job: makes one key of every sort, replays requests of a platform that serves models, and prints each
+//! decision with its reason. Then it rotates a key, ends the overlap and revokes it, and shows the difference.
 //!
 //! ```text
 //! cargo run --example quickstart --all-features
@@ -69,7 +69,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     rotate_and_revoke(&mut keys, &service).await
 }
 
-/// What a service holds to answer requests.
+/// The state that a service needs to answer requests.
 struct Service {
     platform: Platform,
     gate: Gate<MemoryStore, MemoryDirectory>,
@@ -77,7 +77,7 @@ struct Service {
 }
 
 impl Service {
-    /// Takes a request as it came in, and says what is decided.
+    /// Decides a request as it came in, and describes the decision.
     async fn replay(&self, key: &str, method: &str, url: &str, authorization: &str) -> Result<Row, Box<dyn Error>> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization)?);
@@ -94,7 +94,7 @@ impl Service {
         };
         Ok(match self.gate.check(credential, &request).await? {
             Verdict::Allowed(_) => row("allow", "", StatusCode::OK),
-            // The platform hides what exists from those who may not see it.
+            // The platform hides its resources from callers who may not see them.
             Verdict::Denied { denial, .. } if denial.reveals_existence() => {
                 row("deny", denial.reason().as_str(), StatusCode::NOT_FOUND)
             }
@@ -105,13 +105,13 @@ impl Service {
             Verdict::Unauthenticated(why) => {
                 row("refused", why.as_str(), self.responses.answer(Refusal::InvalidKey).status())
             }
-            // Whatever comes later is no allow.
+            // A variant that is added later is no allow.
             _ => row("refused", "", self.responses.answer(Refusal::Unavailable).status()),
         })
     }
 }
 
-/// Creating keys is decided as well: by what the user is in the team.
+/// Creating keys is decided too: by the user's role in the team.
 async fn create_keys(keys: &Keys) -> Result<(), Box<dyn Error>> {
     let request = format!("POST {}/v1/teams/core/api_keys", platform::API);
     for (who, user) in [("ada, member", "ada"), ("bob, admin", "bob")] {

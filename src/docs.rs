@@ -1,7 +1,7 @@
 //! Guides that belong to no single item.
 //!
 //! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`other_servers`]: without `tower`.
-//!   [`answers`], [`streams`], [`audit`]: what clients are answered, what outlives a request, and the log.
+//!   [`answers`], [`streams`], [`audit`]: answers to clients, long requests, and the log.
 //! - [`clients`]: which client sends its key where, and what to switch on for it.
 //! - [`store`]: choose or write a store, a feed and a directory, and put a cache in front.
 //! - [`operating`]: poolers, replicas, backups, several processes, and what to watch.
@@ -21,8 +21,8 @@ pub mod rotation {}
 #[doc = include_str!("docs/leaks.md")]
 pub mod leaks {}
 
-// Every page is in the docs of every build. Its examples run where their features are on, and what it links to is text
-// where it is missing.
+// Every page is in the docs of every build. Its examples run if their features are on, and a link to a missing item is
+// plain text.
 
 #[cfg(any(not(doctest), feature = "tower"))]
 #[cfg_attr(not(feature = "tower"), expect(rustdoc::broken_intra_doc_links, reason = "see above"))]

@@ -19,7 +19,7 @@ pub(crate) struct WantedKey {
     grant: Grant,
 }
 
-/// The line is well-typed, but no key can be like that.
+/// The line is well-typed, but describes an impossible key.
 pub(crate) struct InvalidGrant;
 
 impl OwnerLine {
@@ -31,7 +31,7 @@ impl OwnerLine {
     }
 }
 
-/// What is created, listed or changed: what it may do decides nothing about managing it.
+/// The key to create, list or change: its permission decides nothing about managing it.
 pub(crate) struct Target {
     pub(crate) grant: Grant,
     pub(crate) validity: Validity,
@@ -51,7 +51,7 @@ impl TargetLine {
 }
 
 impl KeyLine {
-    /// Returns nothing if the owner is none, and an error if the grant cannot be.
+    /// Returns nothing if the owner is malformed, and an error if the grant is impossible.
     pub(crate) fn read(self) -> Option<Result<WantedKey, InvalidGrant>> {
         let owner = self.owner.as_ref().read()?;
         Some(self.wanted(owner))
@@ -71,7 +71,7 @@ impl KeyLine {
     }
 }
 
-/// What a team key is restricted to; what is null is not restricted.
+/// The restrictions of a team key; a null is no restriction.
 struct Lists {
     environments: Option<Vec<String>>,
     models: Option<Vec<String>>,
@@ -120,7 +120,7 @@ pub(crate) fn matched(wanted: WantedKey) -> Result<MatchedKey, Box<dyn Error>> {
     matched_with_record(wanted).map(|(key, _)| key)
 }
 
-/// Makes the key, presents its token, and returns what would be stored of it as well.
+/// Makes the key, presents its token, and also returns the record that would be stored.
 pub(crate) fn matched_with_record(wanted: WantedKey) -> Result<(MatchedKey, Arc<KeyRecord>), Box<dyn Error>> {
     let WantedKey { status, validity, grant } = wanted;
     let status = match status {

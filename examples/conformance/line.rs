@@ -8,7 +8,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// Reads a line, or returns nothing if it is no question.
+/// Reads a line, or returns nothing if it is not a question.
 pub(crate) fn parse(line: &[u8]) -> Option<Line> {
     serde_json::from_slice::<TextTags>(line).ok()?;
     serde_json::from_slice::<Map<Line>>(line).ok().map(Map::into_inner)
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for TextTags {
     }
 }
 
-/// Takes what is no object and no list.
+/// Takes a value that is neither an object nor a list.
 macro_rules! scalars {
     ($($visit:ident($type:ty))*) => {
         $(fn $visit<E: Error>(self, _: $type) -> Result<Self, E> {
@@ -229,7 +229,7 @@ fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     Option::deserialize(deserializer)
 }
 
-/// An object: a derived implementation takes a list of the values as well.
+/// An object: a derived implementation also takes a list of the values.
 pub(crate) struct Map<T>(T);
 
 impl<T> Map<T> {

@@ -53,7 +53,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Changes the keys whose names say what is wrong with them, and returns the secret that was rotated out.
+    /// Gives the keys the states that their names promise, and returns the secret that was rotated out.
     pub(crate) async fn spoil(&mut self) -> Result<Token, Box<dyn Error>> {
         self.revoke("revoked").await?;
         self.manager.disable(&self.system, self.token("disabled")?.id()).await?;

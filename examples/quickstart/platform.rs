@@ -1,21 +1,21 @@
-//! A platform that serves models: what exists, and what a request is about.
+//! A platform that serves models: its resources, and the resolution of a request.
 //!
 //! Routing is here and not in the library on purpose. Only the platform knows which deployment will serve a request and
 //! in which environment that deployment is *now*. A library that read URLs by itself would disagree with the router
-//! some day, and then somebody is let in by the one and served by the other: authorize what you route.
+//! some day, and then the one allows what the other serves: authorize what you route.
 
 use std::collections::BTreeMap;
 
 use http::{Method, Uri};
 use keygate::{Action, EnvironmentName, InvalidText, ModelId, Request, TeamId};
 
-/// What exists, by the names that URLs use.
+/// The existing resources, by the names that URLs use.
 pub(crate) struct Platform {
-    /// Which team owns a model.
+    /// The team that owns each model.
     models: BTreeMap<&'static str, &'static str>,
-    /// Of which model a deployment is, and in which environment it is now.
+    /// The model of each deployment, and its present environment.
     deployments: BTreeMap<&'static str, (&'static str, Option<&'static str>)>,
-    /// By which deployment an asynchronous request is served.
+    /// The deployment that serves each asynchronous request.
     jobs: BTreeMap<&'static str, &'static str>,
 }
 
@@ -35,7 +35,7 @@ impl Platform {
         }
     }
 
-    /// Finds out what is asked for, in resolved ids; nothing where the platform has no such route.
+    /// Resolves a request to ids; returns `None` if the platform has no such route.
     pub(crate) fn route(&self, method: &Method, uri: &Uri) -> Option<Request> {
         let host = uri.host()?;
         let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();

@@ -1,4 +1,4 @@
-//! What the program is told to do. What it does not understand, it does not repeat: it may be a token.
+//! The arguments of the program. An argument that it does not understand is not repeated: it may be a token.
 
 use core::error::Error as _;
 use std::{
@@ -37,29 +37,29 @@ pub(crate) enum Command {
 /// Find tokens in files, folders or standard input.
 ///
 /// A token is found wherever it stands: beside a letter, an escape or another token. Tokens that are encoded (Base64,
-/// UTF-16, `%5F` for `_`) are not found, nor what is in archives and compressed files. Binary files are searched.
+/// UTF-16, `%5F` for `_`) are not found, nor tokens in archives and compressed files. Binary files are searched.
 ///
-/// It prints file, line, column, kind and id of each token, and never the secret. Columns count bytes. In a name, what is not seen
-/// or is no text is escaped, and the secret of a token is redacted, whoever's it is.
+/// It prints file, line, column, kind and id of each token, and never the secret. Columns count bytes. In a name,
+/// invisible characters and bytes that are not UTF-8 are escaped, and the secret of a token of any issuer is redacted.
 ///
-/// The exit code is 1 if a token was found; else 2 if something could not be read, which is then named; else 0. It is 2 as well if
-/// what was found cannot be written, as on a full disk; a reader who goes away changes nothing.
+/// The exit code is 1 if a token was found; else 2 if something could not be read, which is then named; else 0. It
+/// is also 2 if the output cannot be written, as on a full disk; a reader who goes away changes nothing.
 #[derive(Args)]
 pub(crate) struct Scan {
     #[command(flatten)]
     pub(crate) issuers: Issuers,
-    /// What to search; `-` is standard input.
+    /// The files and folders to search; `-` is standard input.
     ///
-    /// Without a path it is standard input if something is piped into it, and the current folder otherwise. A script had
-    /// better name it.
+    /// Without a path it is standard input if something is piped into it, and the current folder otherwise. A script
+    /// should name it.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Print one JSON object a line, in ASCII.
     ///
-    /// A file whose name is not UTF-8 has the bytes of it in `file_bytes`, too.
+    /// A name that is not UTF-8 is also given as bytes in `file_bytes`.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Search what `.gitignore`, `.ignore` and git's own lists name, and the folder `.git`, too.
+    /// Also search the files that `.gitignore`, `.ignore` and git's own lists name, and the folder `.git`.
     ///
     /// Files that are named as a path are always searched.
     #[arg(long)]
@@ -74,14 +74,14 @@ pub(crate) struct Scan {
 /// Copy standard input to standard output without the secrets.
 ///
 /// The public part of a token stays: `kgt1_wk59pfKL0jFi2YYv_[redacted]`. Secrets with a wrong checksum, or that are cut off, go
-/// too. What was read is written at once, so `tail -f service.log | keygate redact --issuer kg` follows.
+/// too. Input is written at once, so `tail -f service.log | keygate redact --issuer kg` follows.
 #[derive(Args)]
 pub(crate) struct Redact {
     #[command(flatten)]
     pub(crate) issuers: Issuers,
 }
 
-/// Print the rule by which a secret scanner finds the tokens.
+/// Print the rule that a secret scanner needs to find the tokens.
 #[derive(Args)]
 pub(crate) struct Rules {
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub(crate) enum For {
     Gitleaks,
     /// `trufflehog.yaml`, for --config.
     Trufflehog,
-    /// What goes into which field of a custom pattern on GitHub.
+    /// The fields of a custom pattern on GitHub.
     Github,
     /// `kingfisher.yaml`, for --rules-path.
     Kingfisher,
@@ -109,16 +109,16 @@ pub(crate) enum For {
 
 /// Explain one token: its issuer, kind, version and id, and whether its checksum holds.
 ///
-/// The token is read from standard input, or asked for without showing what is typed; it is never an argument. Nobody is asked
-/// whether it opens anything.
+/// The token is read from standard input, or asked for without showing what is typed; it is never an argument. No
+/// server is asked whether it is valid.
 ///
 /// The exit code is 0 if the checksum holds, 1 if it does not or this is no token, and 2 if nothing could be read.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// Whose token it must be. Without it, the token says so.
+    /// The issuer that the token must have. Without it, any issuer.
     #[arg(long, value_name = "ISSUER")]
     pub(crate) issuer: Option<Issuer>,
-    // Whatever else there is, to be refused without being shown.
+    // Any other argument, to be refused without being shown.
     #[arg(hide = true, num_args = 0.., allow_hyphen_values = true)]
     pub(crate) refused: Vec<OsString>,
 }
@@ -137,7 +137,7 @@ impl Issuers {
         self.all.iter().enumerate().filter(is_first).map(|(_, issuer)| *issuer).collect()
     }
 
-    /// Returns what looks for their tokens. Clap has seen to it that there is one; without any, there is nothing to find.
+    /// Returns the scanner for their tokens. Clap requires at least one; without any, there is nothing to find.
     pub(crate) fn scanner(&self) -> io::Result<Scanner> {
         let each = self.each();
         let (first, others) = each.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -145,7 +145,7 @@ impl Issuers {
     }
 }
 
-/// Reads the arguments; or answers itself, which is what the exit code is for.
+/// Reads the arguments; or answers itself, and returns the exit code.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
     Program::try_parse().map(|program| program.command).map_err(|error| {
         if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -157,7 +157,7 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-/// Says what is wrong with the arguments, but not what they are.
+/// Describes the error in the arguments without repeating them.
 fn complaint(error: &clap::Error) -> String {
     let mut complaint = error.kind().as_str().unwrap_or("the arguments are not understood").to_owned();
     // Here it is the name of an argument of ours, and nothing that came in.

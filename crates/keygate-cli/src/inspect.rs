@@ -30,7 +30,7 @@ fn read() -> io::Result<Zeroizing<String>> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password("Token (not shown): ").map(Zeroizing::new);
     }
-    // So that nothing is left behind where it would grow.
+    // Allocated once: growing would leave copies of the secret behind.
     let mut text = Zeroizing::new(Vec::with_capacity(MOST));
     io::stdin().lock().take(u64::try_from(MOST).unwrap_or(u64::MAX)).read_to_end(&mut text)?;
     if text.len() == MOST {
@@ -50,7 +50,7 @@ fn one_word(text: &str) -> io::Result<&str> {
     }
 }
 
-/// What is said of a text, and whether it is a token whose checksum holds.
+/// The description of a text, and whether it is a token with a right checksum.
 struct Explained {
     text: String,
     is_valid: bool,
@@ -66,7 +66,7 @@ fn explain(issuer: Option<Issuer>, text: &str) -> Explained {
         Err(ParseTokenError::ChecksumMismatch) => (false, FAILS),
         Err(error) => return no_token(&error.to_string()),
     };
-    // What is behind the id stays here.
+    // The part after the id is not shown.
     let Some((kind, id)) = public(issuer, text) else { return no_token("it has no id") };
     let display = DisplayToken::new(issuer, kind, id);
     let text = format!(
@@ -75,7 +75,7 @@ fn explain(issuer: Option<Issuer>, text: &str) -> Explained {
     Explained { text, is_valid }
 }
 
-/// Returns the kind and the id of what has the form of a token.
+/// Returns the kind and the id of a text in the form of a token.
 fn public(issuer: Issuer, text: &str) -> Option<(KeyKind, KeyId)> {
     let (head, rest) = text.strip_prefix(issuer.as_str())?.split_once('_')?;
     let kinds = [KeyKind::Personal, KeyKind::Team];

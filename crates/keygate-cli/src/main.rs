@@ -1,9 +1,9 @@
 //! `keygate`: finds the API keys of a service in files and streams, redacts them, writes rules for secret scanners, and
 //! explains a token.
 //!
-//! No command shows a secret of the issuers that it is told of, in what it prints or in what it complains about; in the name of
-//! a file, nor that of any other issuer. None takes a token as an argument: the arguments of a program are seen by other users
-//! of the machine, and stay in the history of the shell.
+//! No command shows a secret of the given issuers, neither in its output nor in its error messages; in the name of a
+//! file, nor that of any other issuer. None takes a token as an argument: the arguments of a program are seen by other
+//! users of the machine, and stay in the history of the shell.
 
 mod arguments;
 mod inspect;
@@ -30,19 +30,19 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        // Who reads it has seen enough: `keygate scan . | head`.
+        // The reader has seen enough: `keygate scan . | head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => complain(&error.to_string()),
     }
 }
 
-/// Says what went wrong. Where standard error is gone, nobody is left to hear it.
+/// Reports an error. If standard error is gone, nobody is left to read it.
 fn complain(error: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "keygate: {error}");
     FAILED.into()
 }
 
-/// A token was found, or what was inspected is none.
+/// A token was found, or the inspected text is not a token.
 const FOUND: u8 = 1;
 /// Something could not be read, written or understood.
 const FAILED: u8 = 2;

@@ -18,7 +18,7 @@ pub(crate) fn redact(arguments: &Redact) -> io::Result<ExitCode> {
             Err(error) => return Err(error),
         };
         output.write_all(piece.get(..read).unwrap_or_default())?;
-        // What was read may be all there is for an hour.
+        // No more input may come for an hour.
         output.flush()?;
     }
 }

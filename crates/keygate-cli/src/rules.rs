@@ -1,8 +1,8 @@
 //! `keygate rules`: the rules of each scanner, in the form that it reads.
 //!
-//! None asks for a boundary: what is beside a token says nothing, be it the letter of an escape or another token.
-//! detect-secrets and Kingfisher compare the checksum, so that a chance hit is none. What stands beside a token is a field
-//! of its own for GitHub, and left empty it means a boundary; so it is filled with what is always there.
+//! None asks for a boundary: the text beside a token means nothing, be it the letter of an escape or another token.
+//! detect-secrets and Kingfisher compare the checksum, so they drop chance hits. For GitHub, the text beside a token is
+//! a field of its own, and an empty field means a boundary; so it is filled with a pattern that always fits.
 
 use std::{
     io::{self, Write as _},
@@ -47,7 +47,7 @@ fn sample(issuer: Issuer) -> Result<Token, GenerateError> {
     Token::generate(issuer, KeyKind::Team, &Mutex::new(ChaCha20Rng::from_seed([0; 32])))
 }
 
-/// What a text has to hold before an expression is tried on it.
+/// The text that must be present before an expression is tried.
 fn keywords(issuer: Issuer) -> [String; 2] {
     [KeyKind::Personal, KeyKind::Team].map(|kind| format!("{issuer}{}1_", kind.symbol()))
 }

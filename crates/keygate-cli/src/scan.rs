@@ -52,7 +52,7 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
         let mut walk = WalkBuilder::new(first);
         others.iter().for_each(|path| _ = walk.add(path));
         let ignores = !arguments.no_ignore;
-        // Hidden files are searched: leaks like to be in `.env`. What git keeps is compressed, so nothing is found in it.
+        // Hidden files are searched: `.env` often leaks. Git's objects are compressed, so nothing is found in them.
         walk.hidden(false).parents(ignores).ignore(ignores);
         walk.filter_entry(move |entry| !ignores || entry.depth() == 0 || entry.file_name() != ".git");
         // A `.gitignore` counts also where there is no repository, as in a copy of one.
@@ -76,7 +76,7 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
     })
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Run<'s> {
     scanner: &'s Scanner,
     json: bool,

@@ -26,7 +26,7 @@ impl<'s> Search<'s> {
         Self { scanner, buffer: vec![0; PIECE] }
     }
 
-    /// Reads to the end, and tells each token and how much was read.
+    /// Reads to the end, and reports each token and how much was read.
     pub(crate) fn search(
         &mut self,
         mut stream: impl Read,
@@ -37,7 +37,7 @@ impl<'s> Search<'s> {
         let mut kept = 0;
         loop {
             let read = match stream.read(self.buffer.get_mut(kept..).unwrap_or_default()) {
-                // What is kept was searched.
+                // The kept bytes were searched.
                 Ok(0) => return Ok(()),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -63,7 +63,7 @@ impl<'s> Search<'s> {
 }
 
 impl Place {
-    /// Returns the place behind a text that begins here.
+    /// Returns the place after a text that begins here.
     fn behind(self, text: &[u8]) -> Self {
         let length = |text: usize| u64::try_from(text).unwrap_or(u64::MAX);
         match memrchr(b'\n', text) {
@@ -76,6 +76,6 @@ impl Place {
     }
 }
 
-/// What is read at once: it fits the caches nearest to a processor, and a read costs little beside it.
+/// The size of one read: it fits the caches nearest to a processor, and the read itself costs little in comparison.
 const PIECE: usize = 1 << 17;
 const LONGEST: usize = Issuer::MAX_LENGTH.saturating_add(Token::LENGTH_AFTER_ISSUER);

@@ -1,4 +1,4 @@
-//! What is shown of names of files: no secret of any issuer, and nothing that moves the cursor, makes two lines of one or
+//! The shown form of file names: no secret of any issuer, and nothing that moves the cursor, makes two lines of one or
 //! shows another name than the file has.
 
 use core::fmt::Write as _;
@@ -22,7 +22,7 @@ fn claimed(head: &[u8]) -> Option<Issuer> {
     })
 }
 
-/// Escapes what is not seen, and what is no text.
+/// Escapes invisible characters, and bytes that are not UTF-8.
 pub(crate) fn printable(text: &[u8]) -> String {
     // Without them, what a name is made of most often stays as it is.
     let is_quote = |symbol: char| matches!(symbol, '\\' | '"' | '\'');
@@ -41,7 +41,7 @@ pub(crate) fn printable(text: &[u8]) -> String {
     printable
 }
 
-/// JSON in ASCII: what is not seen is escaped, and everything else that a terminal may take for something else.
+/// JSON in ASCII: invisible characters are escaped, and so is everything else that a terminal may misread.
 pub(crate) struct Ascii;
 
 impl Formatter for Ascii {

@@ -1,4 +1,4 @@
-//! What a database does for the store.
+//! The operations that the store needs of a database.
 
 use core::{future::Future, time::Duration};
 
@@ -25,13 +25,13 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     #[cfg(feature = "directory")]
     const DIRECTORY: Part;
 
-    /// How errors name it.
+    /// The database's name in errors.
     fn place(&self) -> &Place;
 
-    /// What the service chose.
+    /// The settings of the service.
     fn settings(&self) -> &Settings;
 
-    /// How the names of its tables begin.
+    /// The prefix of its tables' names.
     fn prefix(&self) -> &TablePrefix {
         &self.settings().prefix
     }

@@ -1,4 +1,4 @@
-//! Who is a user, and what users are in teams.
+//! Users, and their roles in teams.
 
 use keygate::{Incarnation, Membership, TeamId, TeamRole, UserId, UserStatus, store::Directory};
 
@@ -19,9 +19,9 @@ pub type PostgresDirectory = SqlDirectory<crate::Postgres>;
 #[cfg(feature = "sqlite")]
 pub type SqliteDirectory = SqlDirectory<crate::Sqlite>;
 
-/// Users, each with an incarnation, and what they are in teams; clones share the connections of the database.
+/// Users, each with an incarnation, and their roles in teams; clones share the connections of the database.
 ///
-/// It is for services that keep their users nowhere else. It knows nothing of keys: deprovision a user here first, and
+/// It is for services that have no other table of users. It knows nothing of keys: deprovision a user here first, and
 /// then call [`KeyManager::deprovision`](keygate::KeyManager::deprovision).
 #[derive(Clone, Debug)]
 pub struct SqlDirectory<D> {
@@ -39,7 +39,7 @@ impl<D: Database> SqlDirectory<D> {
         D::DIRECTORY.migrate(database).await
     }
 
-    /// Returns what [`SqlDirectory::migrate`] runs.
+    /// Returns the statements that [`SqlDirectory::migrate`] runs.
     #[must_use]
     pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
         D::DIRECTORY.migrations(prefix)
@@ -55,7 +55,7 @@ impl<D: Database> SqlDirectory<D> {
         Ok(Self { database: database.clone() })
     }
 
-    /// Adds a user, who is in no team yet; nothing changes for one who is there already.
+    /// Adds a user, who is in no team yet; does nothing for an existing user.
     ///
     /// A user who comes back is another [incarnation](Incarnation).
     ///
@@ -66,10 +66,10 @@ impl<D: Database> SqlDirectory<D> {
         self.database.write(Query::new(sql::ADD_USER).with(user.as_str())).await.map(drop)
     }
 
-    /// Says what a user is in a team, and adds the user if they are not there yet; in all other teams they are an
+    /// Sets a user's role in a team, and adds the user if they are not there yet; in all other teams they are an
     /// outsider.
     ///
-    /// [`TeamRole::Deprovisioned`] is so in every team, and as [`SqlDirectory::deprovision`].
+    /// [`TeamRole::Deprovisioned`] applies to every team, like [`SqlDirectory::deprovision`].
     ///
     /// # Errors
     ///

@@ -11,10 +11,10 @@ use std::{fmt, path::PathBuf, sync::Arc};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Others changed the same keys so often during an operation that it never came to its end.
+    /// Others changed the same keys so often during an operation that it could not complete.
     #[error("the key kept changing")]
     Contended,
-    /// What is stored is no record.
+    /// A stored row is not a valid record.
     #[error("a stored row is no record")]
     Corrupt(#[source] CorruptRow),
     /// The database refused, or could not be reached.
@@ -34,7 +34,7 @@ pub enum StoreError {
     TimedOut(Place),
 }
 
-/// What a database did instead of what it was asked for.
+/// Describes the failure of a database.
 const fn what(error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::Database(_) => "refused",
@@ -73,7 +73,7 @@ impl StoreError {
     }
 }
 
-/// Why a database could not be opened, or its tables not be made.
+/// Why a database could not be opened, or its tables not created.
 ///
 /// # Security
 ///
@@ -81,10 +81,10 @@ impl StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The pool's connections to an SQLite file may lose what was acknowledged.
+    /// The pool's connections to an SQLite file may lose acknowledged changes.
     #[error("{0} is opened without `synchronous = FULL`, so an acknowledged change can be lost")]
     NotDurable(Place),
-    /// There is no file, and making one was not asked for.
+    /// There is no file, and the call does not create one.
     #[error("there is no file `{}`", .0.display())]
     NoFile(PathBuf),
     /// The file cannot be read or made.
@@ -145,7 +145,7 @@ pub enum OpenError {
     /// The database failed.
     #[error("the database could not be opened")]
     Store(#[from] StoreError),
-    /// The URL is none that can be read.
+    /// The URL cannot be read.
     #[error("the URL of the database cannot be read")]
     Url(#[source] sqlx::Error),
     /// The URL is of another kind of database.

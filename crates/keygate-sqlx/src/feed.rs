@@ -1,4 +1,4 @@
-//! What changed since a revision.
+//! The keys that changed since a revision.
 
 use keygate::{
     KeyId,

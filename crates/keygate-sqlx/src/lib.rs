@@ -35,15 +35,15 @@
 //!
 //! # Tables
 //!
-//! Opening makes no table, and needs no right to. Making them is a step of its own, [`SqlStore::migrate`], for which several
-//! processes may come at once; or run the texts of [`SqlStore::migrations`] with your own tool.
+//! Opening creates no table, and needs no right to. Creating them is a step of its own, [`SqlStore::migrate`], which
+//! several processes may run at once; or run the texts of [`SqlStore::migrations`] with your own tool.
 //!
-//! The tables say which version they have, and which is the oldest that a release must know to work with them. So an older
+//! The tables hold their version, and the oldest version that a release must know to work with them. So an older
 //! release starts on the tables of a newer one, in a rolling deploy or after going back, as long as it understands them;
-//! where it does not, it does not start, and says so.
+//! otherwise it does not start, and its error says why.
 //!
-//! All names begin with `keygate_`, or with the [`TablePrefix`] that you set. In PostgreSQL they can be in a schema of their
-//! own as well: set the search path, in the URL with `?options[search_path]=keys`.
+//! All names begin with `keygate_`, or with the [`TablePrefix`] that you set. In PostgreSQL they can also be in a
+//! schema of their own: set the search path, in the URL with `?options[search_path]=keys`.
 //!
 //! On PostgreSQL the role of a running service needs these rights and no others, and with them nobody changes an event:
 //!
@@ -54,43 +54,43 @@
 //! GRANT SELECT ON keygate_schema TO service;
 //! ```
 //!
-//! A directory needs `SELECT, INSERT, UPDATE, DELETE` on `keygate_users` and `keygate_members` as well.
+//! A directory also needs `SELECT, INSERT, UPDATE, DELETE` on `keygate_users` and `keygate_members`.
 //!
-//! # What the guarantees rest on
+//! # Basis of the guarantees
 //!
-//! - **Atomic.** Each change is one transaction: the row is locked and read, the library says what becomes of it, and the
+//! - **Atomic.** Each change is one transaction: the row is locked and read, the library decides the change, and the
 //!   columns of that change are written, with the event and the revision. SQLite has one writer at a time (`BEGIN
 //!   IMMEDIATE`); PostgreSQL locks the row (`FOR UPDATE`), and many rows in the order of their ids. Touches write only rows
-//!   which move.
-//! - **A change and its event are one.** Wherever the caller goes away, the process is killed or the answer is lost, both
-//!   are there or neither is. A dropped call undoes what it began, and its connection goes back to the pool: one who hangs
-//!   up again and again makes no sessions.
-//! - **Nothing is passed by.** The number of an event is that of the revision, a row that each change locks until it
-//!   commits, as the last thing that it does. So the numbers have no gap and are in the order of the commits: one who reads
-//!   the log, or follows the feed, never finds an event in front of one that they have. All changes of a database wait
+//!   that move.
+//! - **A change and its event are one.** Wherever the caller goes away, the process is killed or the answer is lost,
+//!   both are there or neither is. A dropped call rolls back, and its connection goes back to the pool: a client that
+//!   hangs up again and again opens no sessions.
+//! - **No change is missed.** The number of an event is that of the revision, a row that each change locks until it
+//!   commits, as the last thing that it does. So the numbers have no gap and are in the order of the commits: a reader
+//!   of the log or the feed never finds a new event before one that they have. All changes of a database wait
 //!   there for each other, which is the price; verifying and touching do not. Notifications of PostgreSQL
-//!   (`Postgres::wakes`) make a cache ask sooner; what it is told, it is told by the feed.
-//! - **Final.** No statement that sets a status does so to a revoked key, and none writes a whole row.
+//!   (`Postgres::wakes`) make a cache ask sooner; the changes themselves come from the feed.
+//! - **Final.** No statement sets the status of a revoked key, and none writes a whole row.
 //! - **Seen at once.** SQLite: each statement reads the last commit of the file. PostgreSQL: READ COMMITTED, and each
 //!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind.
 //! - **Durable.** SQLite: a write-ahead log with `synchronous = FULL`, which is synced at every commit, on a file
-//!   system whose syncs are honest; a pool of your own must have it too. PostgreSQL: `synchronous_commit` is switched on for
-//!   our transactions where it is off; the server must not run with `fsync = off`. With one disk, what it loses is lost: name
-//!   synchronous replicas if that must not be. After a backup was restored, or a replica took over that may not have had the
-//!   last commits, call [`SqlStore::begin_new_life`]: no database knows that by itself.
-//! - **One statement is not taken for another.** A pooler that gives a session to one client after the other would mix up
-//!   statements that have equal names. Opening refuses one that does (the transaction mode of `PgBouncer`); session mode works.
+//!   system whose syncs are honest; a pool of your own must have it too. PostgreSQL: `synchronous_commit` is switched
+//!   on for our transactions where it is off; the server must not run with `fsync = off`. With one disk, a change is
+//!   lost with it: name synchronous replicas to prevent that. After a backup was restored, or a replica took over that
+//!   may not have had the last commits, call [`SqlStore::begin_new_life`]: no database knows that by itself.
+//! - **Statements are not mixed up.** A pooler that shares a session among clients would mix up statements that have
+//!   equal names. Opening refuses such a pooler (the transaction mode of `PgBouncer`); session mode works.
 //!   Statements that change something have no names, so they cannot be mixed up whatever is in between.
 //! - **Byte by byte.** Collation BINARY in SQLite, `"C"` in PostgreSQL.
-//! - **A row is a record or an error.** [`StoreError::Corrupt`] is neither absence nor a default. Constraints keep out
-//!   what is no record; what gets past them is refused when read. A corrupt key can still be revoked.
+//! - **A row is a record or an error.** [`StoreError::Corrupt`] is neither absence nor a default. Constraints keep
+//!   malformed rows out, and a row that gets past them is refused when read. A corrupt key can still be revoked.
 //! - **A gone database is an error soon.** PostgreSQL: a connection is waited for two seconds, and an answer, or all those
 //!   of a transaction, four ([`Settings`]), whether the server refuses, has ended or has fallen silent. Connections that
 //!   broke are replaced, so nothing has to be restarted when the server comes back. Closing is bounded too. SQLite: a lock
 //!   is waited for as long as for an answer, and a search that takes longer is ended, unless the pool is the service's own.
 //!
-//! The log grows for ever. Events can be taken away at its beginning, by the service's own statement: the feed then answers
-//! "everything" to a revision from before what is left.
+//! The log grows for ever. A service can delete events at its beginning with a statement of its own: the feed then
+//! answers "everything" to a revision from before the remaining events.
 //!
 //! # Features
 //!

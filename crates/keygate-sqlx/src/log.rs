@@ -22,7 +22,7 @@ use crate::{
 pub struct LoggedEvent {
     /// The number of its change: it grows by one with each, in the order of their commits.
     pub sequence: u64,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
@@ -42,7 +42,7 @@ pub struct LoggedEvent {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LogQuery {
-    /// Whose events.
+    /// The key, owner or actor of the events.
     pub events_of: EventsOf,
     /// Only those of a kind; one of [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
     pub kind: Option<&'static str>,
@@ -50,10 +50,10 @@ pub struct LogQuery {
     pub from: Option<UnixTime>,
     /// Only those before this time.
     pub until: Option<UnixTime>,
-    /// Where the last page ended: the [`sequence`](LoggedEvent::sequence) of its last event; nothing for the first.
+    /// Where the last page ended: the [`sequence`](LoggedEvent::sequence) of its last event; `None` for the first.
     pub after: Option<u64>,
-    /// The newest event comes first, and each page goes further back. To follow the log, read it oldest first: what is
-    /// added then comes behind.
+    /// The newest event comes first, and each page goes further back. To follow the log, read it oldest first: new
+    /// events then come after it.
     pub newest_first: bool,
     /// The largest number of events to return.
     pub limit: NonZeroU16,
@@ -78,19 +78,19 @@ impl Default for LogQuery {
     }
 }
 
-/// Whose events to read.
+/// The key, owner or actor of the events to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EventsOf {
     /// All events.
     All,
-    /// Of what a key did, to itself or to others.
+    /// Those of actions by a key, on itself or on others.
     ActingKey(KeyId),
-    /// Of what a user did, signed in or by a personal key.
+    /// Those of actions by a user, signed in or with a personal key.
     ActingUser(UserId),
-    /// Of a key.
+    /// Those about a key.
     Key(KeyId),
-    /// Of the keys of an owner.
+    /// Those about the keys of an owner.
     Owner(Owner),
 }
 
@@ -98,12 +98,12 @@ pub enum EventsOf {
 impl<D: Database> SqlStore<D> {
     /// Returns a page of the log.
     ///
-    /// Read oldest first, it can be followed: one who goes on behind the last event that they have misses none, because no
-    /// event is ever added in front of one that can be read.
+    /// To follow the log, read it oldest first, and go on after the last event that you have. This misses none, because
+    /// no event is ever added before one that can be read.
     ///
     /// # Errors
     ///
-    /// If the store failed, or holds something that is no event.
+    /// If the store failed, or holds a malformed event.
     pub async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
         let after = query.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
         let (statements, start) =
@@ -125,7 +125,7 @@ impl<D: Database> SqlStore<D> {
         })
     }
 
-    /// Says that the history of the store is another one from now on: call it when a backup was restored, or when a
+    /// Begins another history of the store: call it when a backup was restored, or when a
     /// server took over that may not have the last changes.
     ///
     /// The numbers of changes go on from what was restored, so a cache on some node may know other changes under the same

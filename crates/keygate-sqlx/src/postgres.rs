@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Postgres {
     pool: PgPool,
-    /// What [`Postgres::close`] leaves to the service.
+    /// Whether the pool is the service's own, so that [`Postgres::close`] does not close it.
     is_shared: bool,
     place: Place,
     settings: Arc<Settings>,
@@ -37,14 +37,13 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::Url`] and [`OpenError::UrlScheme`] if the URL is none of a PostgreSQL database.
-    /// - [`OpenError::Pooler`] if a pooler is in between that gives the sessions of the server to one client after the
-    ///   other.
-    /// - [`OpenError::Store`] if nobody answers there, or a standby does.
+    /// - [`OpenError::Url`] and [`OpenError::UrlScheme`] if the URL is not one of a PostgreSQL database.
+    /// - [`OpenError::Pooler`] if a pooler in between shares the sessions of the server among clients.
+    /// - [`OpenError::Store`] if no server answers, or a standby does.
     ///
     /// # Security
     ///
-    /// A connection over a network has TLS only if a feature for it is on, and surely only if the URL asks for it:
+    /// A connection over a network has TLS only if a feature for it is on, and reliably only if the URL asks for it:
     /// `?sslmode=verify-full`.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self, OpenError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
@@ -53,7 +52,7 @@ impl Postgres {
         Self::connect_with(PgConnectOptions::from_str(url).map_err(OpenError::Url)?, settings).await
     }
 
-    /// Connects as sqlx's options say.
+    /// Connects with sqlx's options.
     ///
     /// # Errors
     ///
@@ -97,7 +96,7 @@ impl Postgres {
 
     /// Closes the connections, and waits for that no longer than for a connection: also where the server is silent.
     ///
-    /// What is under way goes on to its end, and what begins afterwards fails.
+    /// Operations under way go on to their end, and later ones fail.
     pub async fn close(&self) {
         if !self.is_shared {
             drop(timeout(self.settings.connect_limit, self.pool.close()).await);
@@ -130,14 +129,14 @@ impl Postgres {
     }
 }
 
-/// Whose the sessions of the server are.
+/// How a pooler assigns the sessions of the server.
 enum Sessions {
     OfAStandby,
     Own,
     Shared,
 }
 
-/// Looks whether two connections, one of which holds a transaction open, ever get the same session, and whether one gets
+/// Checks whether two connections, one with an open transaction, ever get the same session, and whether one gets
 /// another than before.
 async fn shares_sessions(options: &PgConnectOptions) -> Result<Sessions, sqlx::Error> {
     let options = options.clone().extra_float_digits(None);
@@ -164,7 +163,7 @@ async fn shares_sessions(options: &PgConnectOptions) -> Result<Sessions, sqlx::E
     Ok(sessions)
 }
 
-/// Says which process of the server answers, and whether it is one of a standby.
+/// Returns the process of the server that answers, and whether it is a standby's.
 async fn session(connection: &mut PgConnection) -> Result<(i32, bool), sqlx::Error> {
     use sqlx::Row as _;
 

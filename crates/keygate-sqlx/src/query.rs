@@ -129,7 +129,7 @@ impl From<Option<SecretDigest>> for Value {
     }
 }
 
-/// What a column held; SQLite could hold anything anywhere.
+/// The value of a column; SQLite could hold anything anywhere.
 enum Cell {
     Absent,
     Bytes(Vec<u8>),

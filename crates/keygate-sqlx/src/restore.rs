@@ -1,4 +1,4 @@
-//! What to do again after a backup was restored.
+//! Repeats the revocations that a restored backup lacks.
 
 use keygate::{
     Actor, Done, KeyId, KeyManager, ManageError, System,
@@ -6,13 +6,13 @@ use keygate::{
     store::{Conflict, Directory, KeyManagementStore},
 };
 
-/// Revokes again what the events of an exported log say was revoked, and returns the keys that this revoked.
+/// Repeats the revocations in an exported log, and returns the keys that this revoked.
 ///
-/// It is for a store that was restored from a backup. A key that is revoked there keeps its time and cause, and one that was
-/// made after the backup is not there, so doing this twice does nothing. Each key is a transaction of its own: after an
-/// error, begin again.
+/// It is for a store that was restored from a backup. A key that is revoked there keeps its time and cause, and a key
+/// that was created after the backup is missing, so repeating the call does nothing. Each key is a transaction of its
+/// own: after an error, begin again.
 ///
-/// The page `keygate::docs::operating` says what else there is to do.
+/// The page `keygate::docs::operating` lists the other steps.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

@@ -1,4 +1,4 @@
-//! The tables: how they come about, and which versions of them a release can work with.
+//! The tables: their migrations, and the versions that a release can work with.
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -11,9 +11,9 @@ use crate::{
     sql,
 };
 
-/// A step towards the present tables, for those who run migrations with a tool of their own.
+/// A step towards the present tables, for services that run migrations with a tool of their own.
 ///
-/// Each is to be run once, in the order of the versions, in a transaction of its own. It notes its version in the table
+/// Run each once, in the order of the versions, in a transaction of its own. It notes its version in the table
 /// `keygate_schema`, where the store looks for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -45,7 +45,7 @@ impl Part {
 
     /// Brings the tables up to date. Several processes may do this at once.
     pub(crate) async fn migrate<D: Database>(self, database: &D) -> Result<(), OpenError> {
-        // A service without the right to make tables can call this as well, as long as there is nothing to do.
+        // A service without the right to create tables can also call this, as long as there is nothing to do.
         if self.check(database).await.is_ok() {
             return Ok(());
         }

@@ -1,11 +1,11 @@
-//! What a service chooses.
+//! The settings of a service.
 
 use core::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 use std::borrow::Cow;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-/// How the names of all tables and indices begin: `keygate_`, unless it is set.
+/// The prefix of the names of all tables and indices: `keygate_`, unless it is set.
 ///
 /// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, and with neither `pg_` nor `sqlite_`.
 ///
@@ -66,7 +66,7 @@ impl fmt::Display for TablePrefix {
     }
 }
 
-/// The error for a text that is no [`TablePrefix`].
+/// The error for a text that is not a [`TablePrefix`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, of which the first is a letter, and \
@@ -110,15 +110,15 @@ impl Settings {
         }
     }
 
-    /// Sets how the names of the tables begin.
+    /// Sets the prefix of the tables' names.
     #[must_use]
     pub fn with_table_prefix(mut self, prefix: TablePrefix) -> Self {
         self.prefix = prefix;
         self
     }
 
-    /// Sets the largest number of connections: 10 to PostgreSQL, and 4 that read an SQLite file beside the one that
-    /// writes, unless it is set. A pool of the service's own keeps its number.
+    /// Sets the largest number of connections: 10 to PostgreSQL, and 4 that read an SQLite file in addition to the one
+    /// that writes, unless it is set. A pool of the service's own keeps its number.
     #[must_use]
     pub const fn with_max_connections(mut self, max_connections: NonZeroU32) -> Self {
         self.max_connections = Some(max_connections);
@@ -142,9 +142,9 @@ impl Settings {
 
     /// Sets by how much a last use must move to be written, in whole seconds: a minute unless it is set.
     ///
-    /// Each process tells of a use of a key once a minute. With the same interval here, the use is written once for all of
-    /// them, and not once for each. A stored last use may be earlier than the last use by as much; the first use of a key is
-    /// always written. With [`Duration::ZERO`] each use that is told of is written, as the conformance suite expects.
+    /// Each process reports a use of a key once a minute. With the same interval here, the use is written once for all
+    /// of them, and not once for each. A stored last use may be earlier than the last use by as much; the first use of
+    /// a key is always written. With [`Duration::ZERO`] each reported use is written, as the conformance suite expects.
     #[must_use]
     pub const fn with_touch_interval(mut self, interval: Duration) -> Self {
         self.touch_interval = interval;

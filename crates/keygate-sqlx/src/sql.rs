@@ -106,7 +106,7 @@ pub(crate) struct Reads {
     pub(crate) membership: &'static str,
 }
 
-/// What each list has in common: the place after which it begins, how many rows, the filter.
+/// The common parts of each list: the place that it begins after, the number of rows, the filter.
 macro_rules! list {
     ($primary:literal, $keys_of:literal) => {
         concat!(
@@ -143,7 +143,7 @@ macro_rules! in_time {
     };
 }
 
-/// What each page of the log has in common.
+/// The common part of each page of the log.
 macro_rules! events {
     ($primary:literal, $beyond:literal, $order:literal) => {
         Events {

@@ -30,18 +30,18 @@ use crate::{
 pub struct Sqlite {
     readers: SqlitePool,
     writer: SqlitePool,
-    /// What [`Sqlite::close`] leaves to the service.
+    /// Whether the pools are the service's own, so that [`Sqlite::close`] does not close them.
     is_shared: bool,
     place: Place,
     settings: Arc<Settings>,
 }
 
 impl Sqlite {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
     /// # Errors
     ///
-    /// - [`OpenError::NoFile`] if it is not there.
+    /// - [`OpenError::NoFile`] if it does not exist.
     /// - [`OpenError::Store`] if it cannot be opened, or others keep it locked.
     pub async fn open(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
         let path = path.as_ref();
@@ -52,10 +52,10 @@ impl Sqlite {
         }
     }
 
-    /// Opens a file, and makes it if it is not there, without tables.
+    /// Opens a file, and creates it without tables if it does not exist.
     ///
-    /// A file that it makes is for its user alone, on systems that have such a mode; SQLite gives the files that it puts
-    /// beside it the same mode.
+    /// Only its user can read a file that it creates, on systems with such a mode; SQLite gives the files next to it
+    /// the same mode.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Sqlite {
 
     /// Returns a reference to the pool whose connection writes, for tables of the service's own in the same file.
     ///
-    /// All changes of keys wait for that connection as well, so transactions there should be short.
+    /// All changes of keys wait for the same connection, so transactions there should be short.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
         &self.writer
@@ -113,8 +113,8 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// If what is in the log beside the file cannot be written into it. Nothing is lost then: who opens the file next finds
-    /// it there.
+    /// If the log next to the file cannot be written into it. Nothing is lost then: the next connection to the file
+    /// reads the log.
     pub async fn close(&self) -> Result<(), StoreError> {
         if self.is_shared {
             return Ok(());

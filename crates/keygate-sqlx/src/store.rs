@@ -40,7 +40,7 @@ pub struct SqlStore<D> {
 
 #[expect(private_bounds, reason = "sealed: the statements are written for the databases that are here")]
 impl<D: Database> SqlStore<D> {
-    /// Makes the tables, or brings them up to date. It takes a connection that may do so; nothing else does.
+    /// Creates the tables, or brings them up to date. Only this call needs a role that may create tables.
     ///
     /// Several processes may do this at once. A release leaves the tables of a later one alone.
     ///
@@ -52,13 +52,13 @@ impl<D: Database> SqlStore<D> {
         D::KEYS.migrate(database).await
     }
 
-    /// Returns what [`SqlStore::migrate`] runs.
+    /// Returns the statements that [`SqlStore::migrate`] runs.
     #[must_use]
     pub fn migrations(prefix: &TablePrefix) -> Vec<Migration> {
         D::KEYS.migrations(prefix)
     }
 
-    /// Makes a store on the tables that are there; it makes none, and needs no right to.
+    /// Makes a store on existing tables; it creates none, and needs no right to.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl<D: Database> SqlStore<D> {
         let (before, fault) = stored.map(|stored| (stored.record, stored.fault)).unzip();
         let (update, event) = match (change.apply(before.as_ref()), fault.flatten()) {
             (Step::Change { update, event }, None) => (update, event),
-            // Whatever else is in the row: a key that cannot be read can still be ended.
+            // Regardless of the rest of the row: an unreadable key can still be ended.
             (Step::Change { update: update @ RecordUpdate::Status(Status::Revoked { .. }), event }, Some(_)) => {
                 (update, event)
             }

@@ -1,4 +1,4 @@
-//! Notifications of PostgreSQL, which make a cache ask sooner what changed.
+//! Notifications of PostgreSQL, which make a cache ask for changes sooner.
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::timeout;
@@ -8,7 +8,7 @@ use crate::{Postgres, database::Database, error::StoreError};
 /// Waits until some process has ended or replaced a secret: revoked or disabled keys, rotated one, or ended an overlap.
 ///
 /// It holds no changes. It is for the timer of a cache's `tick`, which then runs a little sooner; that tick reads the feed
-/// and does the work. Where notifications are late, lost or switched off, the timer alone bounds what a cache may keep.
+/// and does the work. If notifications are late, lost or switched off, the timer alone bounds what a cache may keep.
 ///
 /// ```no_run
 /// # async fn follow(
@@ -17,7 +17,7 @@ use crate::{Postgres, database::Database, error::StoreError};
 /// # ) -> Result<(), keygate_sqlx::StoreError> {
 /// use core::time::Duration;
 ///
-/// // First listen, then read: what happens in between is heard.
+/// // First listen, then read: so no change in between is missed.
 /// let mut wakes = database.wakes().await?;
 /// loop {
 ///     tick().await;
@@ -32,7 +32,7 @@ pub struct Wakes {
 }
 
 impl Postgres {
-    /// Listens for notifications, on a connection beside those of the pool.
+    /// Listens for notifications, on a connection in addition to those of the pool.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Postgres {
 impl Wakes {
     /// Waits for the next one. Those that came since the last call are one.
     ///
-    /// It returns as well when the connection was lost and is there again, since nobody knows what was missed. Dropping the
+    /// It also returns after a lost connection is back, since notifications may have been missed. Dropping the
     /// future loses nothing.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! The way of a request: who calls, and whether they may. These are the two steps of [`Gate`], which the layers of the
-//! feature `tower` take as well.
+//! The life of a request: it authenticates the caller, and then authorizes the request. These are the two steps of
+//! [`Gate`], which the layers of the feature `tower` take too.
 
 use core::error::Error;
 
@@ -13,7 +13,7 @@ use keygate::{
 
 use crate::{keys::ACME, platform::Route};
 
-/// What the steps need.
+/// The parts that the steps need.
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) gate: Gate<MemoryStore, MemoryDirectory>,
@@ -32,8 +32,8 @@ impl Guard {
         })
     }
 
-    /// From the target and the header fields to a proof, or to the answer that refuses. Behind it no field holds a secret,
-    /// so that what is passed on to another server has none.
+    /// From the target and the header fields to a proof, or to the answer that refuses. After it no field holds a
+    /// secret, so that a request passed on to another server has none.
     pub(crate) async fn admit(
         &self,
         target: &Uri,
@@ -46,7 +46,7 @@ impl Guard {
         })
     }
 
-    /// From the target and the header fields to a proof. What is refused, the sink is told.
+    /// From the target and the header fields to a proof. The sink gets each refusal.
     async fn decide(&self, target: &Uri, headers: &mut HeaderMap, route: &Route) -> Result<Authorization, Refusal> {
         let gate = &self.gate;
 

@@ -32,7 +32,7 @@ impl Log {
     }
 }
 
-/// Writes lines in a thread, until all of those who tell are gone.
+/// Writes lines in a thread, until all senders are gone.
 fn write_all<L>(lines: L, running: Sender<Infallible>)
 where
     L: IntoIterator<Item: Serialize> + Send + 'static,

@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
     let (log, touches) = Log::start(receivers);
     let result = runtime.block_on(run(sink, touches));
-    // Requests that did not end in time end with the runtime, and with them those who tell the log.
+    // Requests that did not end in time end with the runtime, and with them the senders of the log.
     runtime.shutdown_timeout(Duration::from_secs(1));
     log.finish();
     result
@@ -123,7 +123,7 @@ async fn run(sink: ChannelSink, touches: Touches) -> Result<(), Box<dyn Error>> 
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
             .serve_connection(TokioIo::new(stream), service);
-        // What goes wrong with a connection is its client's business.
+        // An error of a connection concerns its client only.
         let connection = connections.watch(connection);
         tokio::spawn(async move { drop(connection.await) });
     }
@@ -171,7 +171,7 @@ impl Server {
             Ok(authorization) => authorization,
             Err(refusal) => return refusal,
         };
-        // The body is read only now: nobody without leave makes the server hold data.
+        // The body is read only now: an unauthorized client cannot make the server buffer data.
         match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(body)) => serve(&authorization, &body.to_bytes()),
             Ok(Err(_)) => status(StatusCode::PAYLOAD_TOO_LARGE),

@@ -1,4 +1,4 @@
-//! The router of a platform that serves models: what a method and a path stand for, found out once. The decision and
+//! The router of a platform that serves models: it resolves a method and a path once. The decision and
 //! the handler both go by it, so they cannot disagree.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::guard::not_found;
 
-/// What a request is about.
+/// The resolved target of a request.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// It does not exist. Who has a key gets the answer for what is hidden, and who has none the one for everything:
-    /// there is nothing to tell the two apart by.
+    /// It does not exist. A caller with a key gets the answer for hidden resources, and a caller without one the usual
+    /// 401: nothing tells absent and hidden apart.
     Absent,
     /// To be decided.
     Ask(Request),
@@ -23,7 +23,7 @@ pub(crate) enum Route {
     Health,
 }
 
-/// What exists.
+/// The models that exist.
 #[derive(Debug)]
 pub(crate) struct Platform {
     /// Which team owns a model, and in which environments the model is deployed.
@@ -68,7 +68,7 @@ impl Platform {
     }
 }
 
-/// Serves what was allowed: it takes the proof, and looks at nothing else of the request but its body.
+/// Serves the allowed request: it takes the proof, and looks at nothing else of the request but its body.
 pub(crate) fn serve(authorization: &Authorization, body: &[u8]) -> Response<String> {
     let request = authorization.request();
     let served = match &request.action {

@@ -161,7 +161,7 @@ impl Server {
             return Ok(Response::new("ok".into()));
         }
         Ok(match block_on(self.guard.admit(&head.target, &mut head.headers, &route)) {
-            // The body is read only now: nobody without leave makes the server hold data.
+            // The body is read only now: an unauthorized client cannot make the server buffer data.
             Ok(authorization) => serve(&authorization, &wire.read_body(&mut head)?),
             Err(refusal) => refusal,
         })
@@ -179,7 +179,7 @@ fn start(server: &Arc<Server>, connections: &Arc<Connections>, stream: TcpStream
     let started = thread::Builder::new().spawn(move || {
         // The place is given back when the thread ends, however it ends.
         let _place = place;
-        // What goes wrong with a connection is its client's business.
+        // An error of a connection concerns its client only.
         let _ = respond(&of_thread, stream);
     });
     if let Err(error) = started {

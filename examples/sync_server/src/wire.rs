@@ -18,14 +18,14 @@ pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) target: Uri,
     pub(crate) headers: HeaderMap,
-    /// What came with the head and belongs to the body.
+    /// The bytes of the body that came with the head.
     body: Vec<u8>,
 }
 
 /// Why there is no request to answer.
 #[derive(Debug)]
 pub(crate) enum Bad {
-    /// It is told to the client.
+    /// The client gets an answer.
     Status(StatusCode),
     /// There is nobody to tell.
     Gone,
@@ -116,7 +116,7 @@ impl Wire {
             .extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).as_bytes());
         self.stream.write_all(&reply)?;
         self.stream.shutdown(Shutdown::Write)?;
-        // What is closed with bytes unread is reset, and the answer could get lost: so take what is still coming, a
+        // Closing with unread bytes resets the connection, and the answer could get lost: so take the rest, only a
         // little of it and not for long.
         self.deadline = self.deadline.min(Instant::now().checked_add(LINGER).unwrap_or(self.deadline));
         let mut rest = Vec::new();

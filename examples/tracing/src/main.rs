@@ -1,7 +1,7 @@
-//! A log that no secret gets into: what `tracing` writes goes through the redacting writer.
+//! A log that no secret gets into: the output of `tracing` goes through the redacting writer.
 //!
 //! It does not matter how a token came there: in a field, in a span around the event, in a struct that derives `Debug`,
-//! in the error of another library. What can be said of a key in public stays, so the log is still of use.
+//! in the error of another library. The public part of a key stays, so the log is still useful.
 //!
 //! ```text
 //! $ cargo run -p keygate-example-tracing
