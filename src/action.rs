@@ -71,7 +71,7 @@ pub enum Action {
     /// Export metrics.
     #[non_exhaustive]
     ExportMetrics {
-        /// The model whose series are exported; nothing for all, or for series that belong to no model.
+        /// The model whose series are exported; `None` for all, or for series that belong to no model.
         model: Option<ModelId>,
     },
     /// Manage the team's other resources; never members, billing, teams, organization settings or keys.
@@ -107,7 +107,7 @@ impl Action {
         Self::ExportMetrics { model }
     }
 
-    /// Returns the kind of the action, without what it is about.
+    /// Returns the kind of the action, without its target.
     #[must_use]
     pub const fn kind(&self) -> ActionKind {
         match self {
@@ -119,7 +119,7 @@ impl Action {
         }
     }
 
-    /// Returns the name, by which a custom key lists the action.
+    /// Returns the name that a custom key lists the action by.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -160,7 +160,7 @@ impl Action {
     }
 }
 
-/// An action without what it is about.
+/// An action without its target.
 ///
 /// ```
 /// use keygate::ActionKind;

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Actor {
-    /// A key. It is looked up again, and matched again by what was presented, before it may do anything.
+    /// A key. It is looked up and matched again before it may do anything.
     Key(ActingKey),
     /// The service itself.
     System(System),
@@ -39,7 +39,7 @@ impl Actor {
         System::new(reason).map(Self::System)
     }
 
-    /// Returns who this is, for an audit event; of a key, as it was when it was presented.
+    /// Returns the actor of an audit event; for a key, as it was when it was presented.
     #[must_use]
     pub fn principal(&self) -> Principal {
         match self {

@@ -1,7 +1,7 @@
 //! Extractors for axum's handlers.
 //!
 //! A handler that takes an [`Authorization`] or an [`AuthenticatedKey`] as an argument gets the one that the
-//! [layers](crate::tower) put into the request. Where the layer was forgotten, the handler is not reached: the answer is
+//! [layers](crate::tower) put into the request. If the layer is missing, the handler is not reached: the answer is
 //! a 500 that names the layer.
 //!
 //! ```
@@ -25,7 +25,7 @@ use axum_core::{
 
 use crate::decision::{AuthenticatedKey, Authorization};
 
-/// A handler asked for what no layer put into the request.
+/// A handler asked for a value that no layer put into the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingLayer {

@@ -360,7 +360,7 @@ impl<S: KeyStore> Shared<S> {
 
     /// Waits for a look-up that another request began.
     ///
-    /// Where that one gave nothing to remember, or something that is stale or forgotten by now, this request asks for
+    /// If that one gave nothing to remember, or a record that is stale or forgotten by now, this request asks for
     /// itself, and holds no place: the others that waited do the same at the same time. One after the other, each would
     /// wait for the failures of all before it.
     async fn wait_for_other(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
@@ -476,7 +476,7 @@ impl<S> Drop for ForgetOnDrop<'_, S> {
     }
 }
 
-/// Where the answer never came, which keys were revoked is not known.
+/// Without an answer it is unknown which keys were revoked.
 struct ForgetEverythingOnDrop<'a, S>(&'a Shared<S>, bool);
 
 impl<S> Drop for ForgetEverythingOnDrop<'_, S> {

@@ -18,10 +18,10 @@ use crate::{
     verify::MatchedKey,
 };
 
-/// A key that was usable when it was looked at: its secret matched, it was neither revoked nor disabled, it was in its
+/// A key that was usable when it was checked: its secret matched, it was neither revoked nor disabled, it was in its
 /// time, and the user of a personal key was a user.
 ///
-/// This is what a handler gets. It is a proof of that moment ([`AuthenticatedKey::judged_at`]) and not of any later one:
+/// A handler gets this type. It is a proof of that moment ([`AuthenticatedKey::judged_at`]) and not of any later one:
 /// a handler that runs long asks again.
 ///
 /// ```compile_fail
@@ -61,7 +61,7 @@ impl AuthenticatedKey {
         self.key.labels()
     }
 
-    /// Returns the owner and what the key may do.
+    /// Returns the grant: the owner and the permission.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         self.key.grant()
@@ -91,7 +91,7 @@ impl AuthenticatedKey {
         self.judged_at
     }
 
-    /// Returns who this is, for an audit event.
+    /// Returns the actor, for an audit event.
     #[must_use]
     pub fn principal(&self) -> Principal {
         self.key.principal()
@@ -340,7 +340,7 @@ impl Denial {
         }
     }
 
-    /// Returns the grant that would have sufficed, borrowed from the key and the request that were decided.
+    /// Returns the requirement that was not met, borrowed from the key and the request that were decided.
     #[must_use]
     pub fn requirement<'a>(&self, record: &'a KeyRecord, request: &'a Request) -> Option<Requirement<'a>> {
         let permission = record.grant().permission();
@@ -368,8 +368,8 @@ pub(crate) fn requested_resource(request: &Request) -> Option<&str> {
     action.resource().map(ResourceId::as_str).or(action.model().map(ModelId::as_str))
 }
 
-/// The grant that would have sufficed for a denied request; show it only to the owner, because it names what the key
-/// was granted.
+/// The requirement that a denied request did not meet; show it only to the owner, because it names what the key was
+/// granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Requirement<'a> {

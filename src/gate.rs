@@ -89,7 +89,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Gate { keys, store, directory, clock, sink, lookup }
     }
 
-    /// Sends what happens to `sink`.
+    /// Sends refusals, uses and failures to `sink`.
     #[must_use]
     pub fn with_sink(self, sink: impl AuditSink + 'static) -> Self {
         Self { sink: Arc::new(sink), ..self }
@@ -107,7 +107,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Self { keys: self.keys.with_legacy(formats), ..self }
     }
 
-    /// Returns which credentials are read as keys.
+    /// Returns the credentials that are read as keys.
     #[must_use]
     pub const fn accepted_keys(&self) -> AcceptedKeys {
         self.keys
@@ -124,7 +124,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         (self.clock)()
     }
 
-    /// Tells the sink what happened.
+    /// Sends a message to the sink.
     pub fn tell(&self, message: Message<'_>) {
         self.sink.tell(message);
     }
@@ -142,11 +142,11 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         self.authenticate_presented(&presented).await
     }
 
-    /// As [`Gate::authenticate`], for a credential that was parsed already.
+    /// Like [`Gate::authenticate`], for a credential that was parsed already.
     ///
     /// # Errors
     ///
-    /// As [`Gate::authenticate`].
+    /// The same as for [`Gate::authenticate`].
     pub(crate) async fn authenticate_presented(
         &self,
         presented: &PresentedKey,
@@ -157,7 +157,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             matched.map_err(AuthenticateError::Unavailable)?.map_err(AuthenticateError::Unauthenticated)
         };
         let mut key = matched().await?;
-        // Before the directory is asked, so that a revoked key is refused also where it cannot be.
+        // Before the directory is asked, so that a revoked key is refused even if the directory fails.
         let now = self.now();
         if let Err(reason) = policy::check_usable(&key, now) {
             return Err(self.unusable(&key, reason, now));
@@ -183,7 +183,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         AuthenticateError::Unusable(reason)
     }
 
-    /// Decides a request of an authenticated key; asks the directory only if that is what decides.
+    /// Decides a request of an authenticated key; asks the directory only if the decision needs it.
     ///
     /// A key that was looked up a [minute](MatchedKey::LIFETIME) ago or more is looked up again, however new the proof is.
     ///
@@ -255,7 +255,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Ok(policy::allowed(&key, membership, requests, self.now()).map(|request| request.action).collect())
     }
 
-    /// All stages: from what was presented to a verdict.
+    /// All stages: from the credential to a verdict.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     /// Looks the key of an allowed request up again, and decides the same request again.
     ///
     /// For a request that runs long, such as a stream, a websocket or a slow body: call it now and then, and stop unless
-    /// the verdict is still [`Verdict::Allowed`]. The sink is not told of another allowed request: it is the same one.
+    /// the verdict is still [`Verdict::Allowed`]. The sink gets no second allowed request: it is the same one.
     ///
     /// # Errors
     ///

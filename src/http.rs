@@ -20,7 +20,7 @@
 //! | the stored record does not allow the change | 409 | no challenge | `conflict` | a [`RefusalReason`](crate::audit::RefusalReason) |
 //! | a look-up failed | 503 | no challenge | `unavailable` | |
 //!
-//! Where there is a challenge there are two lines: `Bearer` (RFC 6750), and then `Api-Key`.
+//! A challenge always comes as two lines: `Bearer` (RFC 6750), and then `Api-Key`.
 //!
 //! ```text
 //! WWW-Authenticate: Bearer realm="REALM"[, error="ERROR"]

@@ -72,7 +72,7 @@ pub use legacy_key::{LegacyKey, UnverifiedLegacyKey};
 
 /// The shape of another system's keys, and the hashes that it stored of them.
 ///
-/// A text belongs to a format if it has its exact shape. Where several formats read a text, the first in the list
+/// A text belongs to a format if it has its exact shape. If several formats read a text, the first in the list
 /// counts, so give each a shape of its own.
 ///
 /// ```

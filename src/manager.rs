@@ -209,7 +209,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`].
+    /// The same as for [`KeyManager::rename`].
     pub async fn set_labels(&self, actor: &Actor, id: KeyId, labels: Labels) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, SetLabels, |permit: Permit<SetLabels>, issuer, randomness, now| {
             permit.set_labels(issuer, labels, randomness, now)
@@ -221,7 +221,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`], with [`Conflict::Changed`] among the answers if the key was rotated in the meantime.
+    /// The same as for [`KeyManager::rename`], with [`Conflict::Changed`] among the answers if the key was rotated in
+    /// the meantime.
     pub async fn end_overlap(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, EndOverlap, |permit: Permit<EndOverlap>, issuer, randomness, now| {
             permit.end_overlap(issuer, randomness, now)
@@ -233,7 +234,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`].
+    /// The same as for [`KeyManager::rename`].
     pub async fn disable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Disable, |permit: Permit<Disable>, issuer, randomness, now| {
             permit.disable(issuer, randomness, now)
@@ -245,7 +246,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`], with [`Conflict::NotDisabled`] among the answers.
+    /// The same as for [`KeyManager::rename`], with [`Conflict::NotDisabled`] among the answers.
     pub async fn enable(&self, actor: &Actor, id: KeyId) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Enable, |permit: Permit<Enable>, issuer, randomness, now| {
             permit.enable(issuer, randomness, now)
@@ -257,7 +258,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// As [`KeyManager::rename`].
+    /// The same as for [`KeyManager::rename`].
     pub async fn revoke(&self, actor: &Actor, id: KeyId, cause: RevocationCause) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Revoke, |permit: Permit<Revoke>, issuer, randomness, now| {
             permit.revoke(issuer, cause, randomness, now)

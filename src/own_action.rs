@@ -107,7 +107,7 @@ const fn check_own(text: &str) -> Result<(), InvalidText> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Coverage {
-    /// Only a custom key that lists it: for what must not come with the keys of yesterday.
+    /// Only a custom key that lists it: for actions that existing keys must not get.
     Explicit,
     /// Also keys with full access, and personal keys.
     Ordinary,
@@ -115,7 +115,7 @@ pub enum Coverage {
 
 /// An own action of the service, out of its [declaration](OwnActions).
 ///
-/// There is no other way to make one, so who covers it is said in one place, and a handler does not say it again:
+/// There is no other way to make one, so its coverage is declared in one place, and a handler does not repeat it:
 ///
 /// ```compile_fail
 /// use keygate::{Coverage, OwnAction};
@@ -152,7 +152,7 @@ impl OwnAction {
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// Returns which keys cover the action without listing it.
+    /// Returns the keys that cover the action without listing it.
     #[must_use]
     pub const fn coverage(&self) -> Coverage {
         self.coverage
@@ -206,13 +206,13 @@ enum Declared {
 }
 
 impl OwnActions {
-    /// No own actions: what a service has that declares none.
+    /// No own actions, as for a service that declares none.
     pub const NONE: Self = Self(Declared::Listed(&[]));
 
     /// Every well-formed name is an ordinary action; for drivers and tests, not for services.
     pub const EVERY_ORDINARY: Self = Self(Declared::EveryOrdinary);
 
-    /// Declares the actions, each with who covers it.
+    /// Declares the actions, each with the keys that cover it.
     ///
     /// # Panics
     ///

@@ -163,11 +163,12 @@ fn check_status(record: &KeyRecord, now: UnixTime) -> Result<(), Reason> {
 
 /// Checks that a matched key is usable, where there is no request to decide yet: rules 1, 2 and the user's status.
 ///
-/// `user` is what the directory says of the user of a personal key; team keys need none.
+/// `user` is the directory's answer about the user of a personal key; team keys need none.
 ///
 /// # Errors
 ///
-/// What [`check_usable`] refuses, [`Reason::OwnerDeprovisioned`], or [`Reason::MembershipRequired`] if `user` is missing.
+/// The reasons of [`check_usable`], [`Reason::OwnerDeprovisioned`], or [`Reason::MembershipRequired`] if `user` is
+/// missing.
 pub fn authenticate(key: MatchedKey, user: Option<UserStatus>, now: UnixTime) -> Result<AuthenticatedKey, Reason> {
     try_authenticate(key, user, now).map_err(|(_, reason)| reason)
 }

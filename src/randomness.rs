@@ -1,4 +1,4 @@
-//! Where random bytes come from.
+//! The sources of random bytes.
 
 /// A cryptographically secure generator of random bytes, shared by reference.
 ///
@@ -7,8 +7,8 @@
 ///
 /// # Security
 ///
-/// Every id and secret comes from here, so one who predicts the bytes has the keys. Never clone a generator: two copies
-/// give the same secrets.
+/// Every id and secret comes from here, so anyone who predicts the bytes has the keys. Never clone a generator: two
+/// copies give the same secrets.
 pub trait Randomness: Send + Sync {
     /// Fills `bytes` with random bytes.
     ///

@@ -94,7 +94,7 @@ impl KeyRecord {
         &self.labels
     }
 
-    /// Returns the owner and what the key may do.
+    /// Returns the grant: the owner and the permission.
     #[must_use]
     pub const fn grant(&self) -> &Grant {
         &self.grant

@@ -5,7 +5,7 @@
 //! | | finds | for |
 //! |---|---|---|
 //! | [`Scanner::find`] | whole tokens of version 1 whose checksum holds | leak reports, where each find ends a key ([`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked)) |
-//! | [`Scanner::redact`], [`RedactingWriter`] | whatever may hold a secret: cut off, mistyped, of another version | logs, where leaking a secret is worse than over-redacting |
+//! | [`Scanner::redact`], [`RedactingWriter`] | any text that may hold a secret: cut off, mistyped, of another version | logs, where leaking a secret is worse than over-redacting |
 //!
 //! Neither looks at the text beside a token: the letter of an escape, as in `\nkgt1_...`, a colour of a terminal, or
 //! another token. Text need not be UTF-8 to be searched.
@@ -78,8 +78,8 @@ impl Scanner {
 
     /// Finds whole tokens whose checksum holds, in text or bytes, in their order.
     ///
-    /// The leftmost comes first, and the search goes on behind its end. It does not matter what is beside a token. It
-    /// allocates nothing, and hashes only what has the form of a token.
+    /// The leftmost comes first, and the search goes on after its end. The text beside a token does not matter. It
+    /// allocates nothing, and hashes only texts in the form of a token.
     ///
     /// ```
     /// # use keygate::{Issuer, scan::Scanner};
@@ -102,7 +102,7 @@ impl Scanner {
         })
     }
 
-    /// Puts redaction before a writer: what is written comes through without secrets, however it is cut into pieces.
+    /// Puts redaction in front of a writer: its input comes through without secrets, however it is cut into pieces.
     #[must_use]
     pub fn writer<W>(&self, inner: W) -> RedactingWriter<W> {
         RedactingWriter::new(self.clone(), inner)
@@ -141,7 +141,7 @@ impl<'t> TokenMatch<'t> {
         Some(Self { token, start, issuer, kind: parsed.kind(), id: parsed.id() })
     }
 
-    /// Returns where the token is, in bytes.
+    /// Returns the place of the token, in bytes.
     #[must_use]
     pub const fn range(&self) -> Range<usize> {
         self.start..self.start.saturating_add(self.token.len())

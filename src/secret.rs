@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// - The content leaves by [`SecretText::expose_secret`] only. There is no `Display`, `Clone`, `Serialize`, `Deref`,
 ///   `AsRef`, `Borrow` or `Debug`.
 /// - Dropping it overwrites the bytes. They are on the heap, so that moving the value leaves no copy behind.
-/// - There is no `==`: what is compared are digests.
+/// - There is no `==`: compare digests instead.
 pub(crate) struct SecretText(String);
 
 impl SecretText {

@@ -140,7 +140,7 @@ macro_rules! named_fields {
     };
 }
 
-/// Makes a visitor refuse what it does not expect in words of ours: serde's own would quote it.
+/// Makes a visitor refuse unexpected input in words of ours: serde's own would quote it.
 macro_rules! refuse {
     ($expected:literal: $($form:ident)*) => {
         fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -141,7 +141,7 @@ impl AcceptedKeys {
 
     /// All stages with blocking look-ups: from the credential to a verdict.
     ///
-    /// `clock` is read after each look-up, so that nothing is judged by a time from before it. Where the look-up of a
+    /// `clock` is read after each look-up, so that nothing is judged by a time from before it. If the look-up of a
     /// membership took too long for the key to be [fresh](MatchedKey::is_fresh), the key is looked up again.
     ///
     /// # Errors

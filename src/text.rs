@@ -59,7 +59,7 @@ pub enum TextRule {
     Symbol,
 }
 
-/// The grammar of a kind of text, and the words that tell it to a person.
+/// The grammar of a kind of text, and the words that explain it to a person.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Grammar {
     pub(crate) what: &'static str,

@@ -49,7 +49,7 @@ impl Token {
     /// # Errors
     ///
     /// - [`GenerateError::Generator`] if the generator failed.
-    /// - [`GenerateError::Exhausted`] or [`GenerateError::Stuck`] if what it gives cannot be random.
+    /// - [`GenerateError::Exhausted`] or [`GenerateError::Stuck`] if its output cannot be random.
     pub fn generate(issuer: Issuer, kind: KeyKind, randomness: &dyn Randomness) -> Result<Self, GenerateError> {
         let id = draw_text::<{ KeyId::LENGTH / 4 * 3 }, { KeyId::LENGTH }>(randomness)?;
         Self::generate_secret(issuer, kind, KeyId::from_checked(*id), randomness)
@@ -59,7 +59,7 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// As [`Token::generate`].
+    /// The same as for [`Token::generate`].
     pub fn generate_secret(
         issuer: Issuer,
         kind: KeyKind,
@@ -83,7 +83,7 @@ impl Token {
     ///
     /// # Security
     ///
-    /// The one door out. Show it once to the one it is for; do not log, store or send it elsewhere.
+    /// The one door out. Show it once to its owner; do not log, store or send it elsewhere.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.text.expose_secret()
@@ -107,7 +107,7 @@ impl Token {
         self.kind
     }
 
-    /// Returns what is stored of the token.
+    /// Returns the digest to store.
     #[must_use]
     pub const fn digest(&self) -> SecretDigest {
         self.digest
@@ -120,10 +120,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A token as somebody presented it: well-formed, its checksum right, not yet known to open anything.
+/// A token as somebody presented it: well-formed, with a right checksum, not yet known to open anything.
 ///
-/// It holds the public id and the digest of what was presented, and nothing of the text: parsing needs the hash for the
-/// checksum, and the rest of the hash is all that verification needs.
+/// It holds the public id and the digest of the presented token, and nothing of the text: parsing needs the hash for
+/// the checksum, and the rest of the hash is all that verification needs.
 ///
 /// ```
 /// use keygate::{Issuer, KeyKind, verify::{ParseTokenError, UnverifiedToken}};
@@ -144,7 +144,7 @@ pub struct UnverifiedToken {
 }
 
 impl UnverifiedToken {
-    /// Parses text that somebody sent, allocating nothing.
+    /// Parses a presented text, allocating nothing.
     ///
     /// # Errors
     ///
@@ -198,12 +198,12 @@ impl UnverifiedToken {
         &self.id
     }
 
-    /// Returns a reference to the digest of what was presented.
+    /// Returns a reference to the digest of the presented token.
     pub(crate) const fn digest_ref(&self) -> &SecretDigest {
         &self.digest
     }
 
-    /// Returns the digest of what was presented.
+    /// Returns the digest of the presented token.
     #[must_use]
     pub const fn digest(&self) -> SecretDigest {
         self.digest
@@ -228,8 +228,8 @@ fn fields(issuer: &Issuer, text: &[u8]) -> Result<(KeyKind, KeyId, u32), ParseTo
     Ok((kind, id, checksum))
 }
 
-/// Finds, anywhere in a text, what has the shape of a token of one of the issuers, of any version, its checksum right or
-/// wrong. It takes time in proportion to the text.
+/// Finds, anywhere in a text, the shape of a token of one of the issuers, of any version, with a right or a wrong
+/// checksum. It takes time in proportion to the text.
 #[cfg(feature = "http")]
 pub(crate) fn runs<'i, 't>(
     issuers: impl Iterator<Item = &'i Issuer> + Clone,
@@ -294,7 +294,7 @@ pub struct DisplayToken {
 }
 
 impl DisplayToken {
-    /// Takes what a record and its service know.
+    /// Takes the parts that a record and its service know.
     #[must_use]
     pub const fn new(issuer: Issuer, kind: KeyKind, id: KeyId) -> Self {
         Self { issuer, kind, id }
@@ -316,7 +316,7 @@ pub enum ParseTokenError {
     /// The checksum does not fit: a symbol is mistyped.
     #[error("the checksum of the token does not match: is it copied in full and without change?")]
     ChecksumMismatch,
-    /// It is not one of ours: another system's key, a JWT, or nothing of the kind.
+    /// It is not a token of this issuer: another system's key, a JWT, or any other text.
     #[error("not a token of this issuer")]
     ForeignIssuer,
     /// It begins as a token does, but its length or a symbol does not fit.

@@ -1,17 +1,17 @@
-//! Two `tower` layers: one says who calls, the other whether they may. No runtime of their own.
+//! Two `tower` layers: one authenticates the caller, the other authorizes the request. No runtime of their own.
 //!
 //! ```text
 //! AuthenticateLayer    before routing: header -> authenticated key, put into the request's extensions; credentials removed
 //!   router             matches the route and resolves its ids
 //!     AuthorizeLayer   at the matched route: Resolve -> Request -> decision; the Authorization goes into the extensions
-//!       handler        demands the Authorization, and serves the request in it
+//!       handler        takes the Authorization, and serves the request in it
 //! ```
 //!
 //! Never decide before routing, from the raw path: a guard with its own path parsing will eventually disagree with the
-//! router. [`Resolve`] is asked at the matched route, with what the router resolved. A route for which it has no rule is
+//! router. [`Resolve`] runs at the matched route, on the ids that the router resolved. A route without a rule is
 //! closed.
 //!
-//! Both share one [`Gate`](crate::Gate), which tells its sink what happens.
+//! Both share one [`Gate`](crate::Gate), which reports refusals and uses to its sink.
 
 mod authenticate;
 mod authorize;
@@ -45,7 +45,8 @@ use crate::http::{Refusal, Responses};
 ///
 /// # Security
 ///
-/// The parts may hold the credential still: what is refused before a key was found is as it came. Repeat nothing of them.
+/// The parts may still hold the credential: a request that was refused before a key was found is as it came. Repeat
+/// nothing of them.
 pub trait Answer<B>: Send + Sync + 'static {
     /// Builds the answer to a refused request.
     fn answer(&self, refusal: &Refusal, parts: &Parts) -> Response<B>;

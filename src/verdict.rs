@@ -40,7 +40,7 @@ pub enum Verdict {
     /// The secret matched, but the key may not do what the request asks for.
     #[non_exhaustive]
     Denied {
-        /// Why not.
+        /// The rule that refused.
         denial: Denial,
         /// The key.
         key: DeniedKey,
@@ -59,7 +59,7 @@ impl Verdict {
     }
 }
 
-/// A key that was denied a request, of either class: who it is, and no more.
+/// A key that was denied a request, of either class: its identity, and no more.
 #[derive(Clone, Debug)]
 pub struct DeniedKey {
     key: MatchedKey,
@@ -81,13 +81,13 @@ impl DeniedKey {
         self.key.owner()
     }
 
-    /// Returns who this is, for an audit event.
+    /// Returns the actor, for an audit event.
     #[must_use]
     pub fn principal(&self) -> Principal {
         self.key.principal()
     }
 
-    /// Returns what was attempted, for an audit event.
+    /// Returns the attempted request, for an audit event.
     #[must_use]
     pub fn attempt(&self) -> Attempt {
         Attempt::request(&self.request)
@@ -99,7 +99,7 @@ impl DeniedKey {
         (self.denial.class() == DenialClass::NotAllowed).then(|| AuthenticatedKey::judged(self.key.clone(), self.at))
     }
 
-    /// Returns what would have sufficed, as text for the owner: it names what the key was granted.
+    /// Returns the requirement that was not met, as text for the owner only: it names what the key was granted.
     #[must_use]
     pub fn requirement(&self) -> Option<crate::policy::Requirement<'_>> {
         self.denial.requirement(self.key.record(), &self.request)

@@ -37,7 +37,7 @@ pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Security
 ///
-/// Two digests are always compared, each in constant time, and what follows from them is combined without a branch;
+/// Two digests are always compared, each in constant time, and the results are combined without a branch;
 /// where a record or a previous secret is missing, a dummy takes its place, and its comparison does not count.
 ///
 /// ```
@@ -64,12 +64,12 @@ pub fn verify(
 ///
 /// # Errors
 ///
-/// As [`verify`].
+/// The same as for [`verify`].
 ///
 /// # Security
 ///
-/// As [`verify`]: the record says of which algorithm its digests are, which is no secret, and each is compared with what
-/// was presented as that algorithm gives it. A digest of a token is never equal to either.
+/// As for [`verify`]: the record names the algorithm of its digests, which is no secret, and each is compared with the
+/// presented key's digest by that algorithm. A digest of a token is never equal to either.
 ///
 /// ```
 /// use keygate::{Issuer, UnixTime, legacy::{LegacyFormat, LegacyHash}, verify::{InvalidKey, verify_legacy}};
@@ -98,8 +98,8 @@ pub(crate) struct Claims<'a> {
     pub(crate) kind: Option<KeyKind>,
 }
 
-/// Compares what was presented with both secrets: its digest, or, of a legacy key, that of its text, which is what is
-/// stored of one that was upgraded.
+/// Compares the presented digest with both secrets; for a legacy key also that of its text, which an upgraded record
+/// holds.
 #[inline]
 pub(crate) fn match_record(
     claims: Claims<'_>,
@@ -141,7 +141,7 @@ fn match_secrets(
         _ => digest,
     };
 
-    // `&`, not `&&`: that would branch on what the comparisons say.
+    // `&`, not `&&`: that would branch on the results of the comparisons.
     let is_record = record.is_some_and(|record| {
         record.id == *claims.id
             && record.issuer == *claims.issuer
@@ -191,19 +191,19 @@ impl MatchedKey {
         is_live && self.matched_at <= now && now < self.matched_at.saturating_add(Self::LIFETIME)
     }
 
-    /// Matches again, without the secret: what was presented against the record as it is now.
+    /// Matches again, without the secret: compares the presented digest with the record as it is now.
     ///
-    /// For what outlives a request, such as a stream: a rotation may have ended the secret, a revocation the key.
+    /// Use it for long requests, such as a stream: a rotation may have ended the secret, a revocation the key.
     ///
     /// # Errors
     ///
-    /// As [`verify`].
+    /// The same as for [`verify`].
     pub fn match_again(&self, record: Option<Arc<KeyRecord>>, now: UnixTime) -> Result<Self, InvalidKey> {
         let claims = Claims { issuer: &self.record.issuer, id: &self.record.id, kind: Some(self.kind()) };
         match_record(claims, self.presented(), self.of_text.as_deref(), record, now)
     }
 
-    /// Returns the digest of what was presented: by construction the one in the slot that matched.
+    /// Returns the digest of the presented secret: by construction the one in the slot that matched.
     pub(crate) fn presented(&self) -> &SecretDigest {
         match (self.slot, &self.record.previous) {
             (SecretSlot::Previous, Some(previous)) => &previous.digest,
@@ -241,7 +241,7 @@ impl MatchedKey {
         self.record.labels()
     }
 
-    /// Returns the owner and what the key may do.
+    /// Returns the grant: the owner and the permission.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         self.record.grant()
@@ -289,13 +289,13 @@ impl MatchedKey {
         self.presented().algorithm()
     }
 
-    /// Returns who this is, for an audit event.
+    /// Returns the actor, for an audit event.
     #[must_use]
     pub fn principal(&self) -> Principal {
         Principal::Key { id: self.id(), slot: self.slot, user: self.user().cloned() }
     }
 
-    /// Returns the digest of the text of a legacy key, where the record still holds that of an imported hash.
+    /// Returns the digest of the text of a legacy key, if the record still holds that of an imported hash.
     pub(crate) fn upgraded(&self) -> Option<SecretDigest> {
         self.of_text.as_deref().copied().filter(|_| self.slot == SecretSlot::Current)
     }

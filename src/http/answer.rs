@@ -99,7 +99,7 @@ impl Responses {
 
     /// Builds the answer to a verdict, unless it is an allow.
     ///
-    /// A service that hides what exists answers [`Refusal::unless_allowed`] and [`Refusal::hiding`] instead.
+    /// A service that hides its resources answers [`Refusal::unless_allowed`] and [`Refusal::hiding`] instead.
     #[must_use]
     pub fn verdict(&self, verdict: &Verdict) -> Option<Response<String>> {
         match verdict {
@@ -109,7 +109,7 @@ impl Responses {
         }
     }
 
-    /// RFC 6750, section 3: no error code where no credential came.
+    /// RFC 6750, section 3: no error code if no credential came.
     const fn challenge(&self, refusal: &Refusal) -> Option<&HeaderValue> {
         match refusal {
             Refusal::Credential(CredentialError::Missing) => Some(&self.bare),
@@ -160,7 +160,7 @@ const fn title(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// The levels that would have sufficed, where it was the level that did not.
+/// The levels that would have sufficed, if the level was the reason.
 fn sufficient(denial: Denial) -> String {
     if denial.reason() != Reason::LevelInsufficient {
         return String::new();

@@ -34,7 +34,7 @@ pub const MAX_FIELD_LENGTH: usize = 8192;
 ///   has more than [`MAX_FIELD_LENGTH`] bytes.
 /// - [`CredentialError::Multiple`] if two fields hold different credentials.
 /// - [`CredentialError::Misplaced`] if there is no credential, and `Authorization`, `X-Api-Key`, `Api-Key` or
-///   `Proxy-Authorization` holds, anywhere in it, what has the shape of a token of `keys`.
+///   `Proxy-Authorization` holds, anywhere in it, a text in the shape of a token of `keys`.
 /// - [`CredentialError::Missing`] if there is no credential.
 ///
 /// ```

@@ -16,9 +16,10 @@ use crate::{
 
 /// The answer to a question about a token (RFC 7662, section 2.2); serialize it as JSON.
 ///
-/// `scope` names actions, and is there only if the key is restricted in nothing else: what it cannot say must not be read
-/// as an allow; a service with own actions adds them ([`with_own_actions`](Introspection::with_own_actions)). `permission`
-/// says it all. A personal key has neither: it may do what its user may do in the team.
+/// `scope` names actions, and is there only if the key has no other restriction: a reader must not take a restricted
+/// key for an unrestricted one; a service with own actions adds them
+/// ([`with_own_actions`](Introspection::with_own_actions)). `permission` has every restriction. A personal key has
+/// neither: it may do what its user may do in the team.
 ///
 /// # Security
 ///
@@ -73,7 +74,7 @@ impl Introspection {
     /// There is no such key, or it is of no use now: nothing else is said.
     pub const INACTIVE: Self = Self { active: false, key: None };
 
-    /// Says what an authenticated key is.
+    /// Describes an authenticated key.
     #[must_use]
     pub fn active(key: &AuthenticatedKey) -> Self {
         let record = key.matched().record();

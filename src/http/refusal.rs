@@ -86,7 +86,7 @@ impl Refusal {
         }
     }
 
-    /// Hides what exists: where the answer would show it, nothing is found.
+    /// Hides existing resources: turns a refusal that would reveal one into [`Refusal::NotFound`].
     ///
     /// See [`Denial::reveals_existence`].
     pub fn hiding(self) -> Self {
@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the name of the class, which is stable. Several refusals have one where clients do the same about them.
+    /// Returns the name of the class, which is stable. Refusals that clients treat alike share one.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -18,9 +18,9 @@ use crate::{id::KeyId, stages::AcceptedKeys};
 /// Takes the one credential out of a request, as the first of the `tower` layers does, so that nothing that comes after
 /// sees a secret.
 ///
-/// A field that holds the credential, or anywhere in it what has the shape of a token of `keys`, is removed; of `Cookie`
-/// and `Sec-WebSocket-Protocol` only the member that holds it. Call it before the look-up, and log the target only after
-/// it.
+/// A field that holds the credential, or anywhere in it a text in the shape of a token of `keys`, is removed; of
+/// `Cookie` and `Sec-WebSocket-Protocol` only the member that holds it. Call it before the look-up, and log the target
+/// only after it.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub(crate) fn find(
     }
     let mut found = Secrets::default();
     for (name, value) in headers {
-        // Most fields hold none, which is seen at once.
+        // Most fields hold none, which shows at once.
         if !is_secret(value.as_bytes()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Where a credential may stand.
+//! The places that may hold a credential.
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
@@ -16,7 +16,7 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The header fields that may hold a credential. The query never does.
 ///
 /// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service names what else counts, because it
-/// has clients that exist; which client needs what is in [`docs::clients`](crate::docs::clients).
+/// has clients that exist; [`docs::clients`](crate::docs::clients) lists the needs of each client.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -40,7 +40,7 @@ pub struct CredentialSources {
     pub(super) subprotocol: Option<String>,
 }
 
-/// What the whole value of a field must be.
+/// The grammar of the whole value of a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Grammar {
     Token68,
@@ -85,7 +85,7 @@ impl CredentialSources {
     ///
     /// # Errors
     ///
-    /// As [`CredentialSources::with_field`].
+    /// The same as for [`CredentialSources::with_field`].
     pub fn with_legacy_field(self, name: &str) -> Result<Self, InvalidSource> {
         Ok(self.counting(field(name)?, Grammar::Visible))
     }

@@ -33,7 +33,7 @@ impl Pattern {
         Self { issuer }
     }
 
-    /// Describes what is hashed: everything before the last `_`.
+    /// Describes the hashed part: everything before the last `_`.
     ///
     /// ```
     /// # use keygate::{Issuer, scan::Pattern};

@@ -6,15 +6,15 @@ use core::{iter, ops::Range};
 use super::{Scanner, shape::Shapes};
 
 impl Scanner {
-    /// Returns the text without secrets: of each token what is public stays, `kgt1_wk59pfKL0jFi2YYv_[redacted]`.
+    /// Returns the text without secrets: the public part of each token stays, `kgt1_wk59pfKL0jFi2YYv_[redacted]`.
     ///
-    /// Where there is nothing to hide, the text comes back as it is, and nothing is allocated.
+    /// If there is nothing to hide, the text comes back as it is, and nothing is allocated.
     ///
     /// # Security
     ///
-    /// Every secret goes that follows issuer, kind, version and id, whatever stands beside it: with a wrong checksum or
-    /// none, with a version that this release does not know, glued to other symbols before or after, and as much of it
-    /// as there is where it is cut off. The issuer is compared as it is written: `KGT1_...` is no token, and stays.
+    /// Every secret that follows issuer, kind, version and id is hidden, with any text beside it: with a wrong checksum
+    /// or none, with a version that this release does not know, glued to other symbols before or after, and as much of
+    /// it as there is if it is cut off. The issuer is compared as it is written: `KGT1_...` is no token, and stays.
     ///
     /// So a word that is joined to a public part by a `_` goes too: join it by something else.
     ///
@@ -33,7 +33,7 @@ impl Scanner {
         Cow::Owned(text_of(pieces(hidden, text.len()), text))
     }
 
-    /// As [`Scanner::redact`], for text that may not be UTF-8.
+    /// Like [`Scanner::redact`], for text that may not be UTF-8.
     #[must_use]
     pub fn redact_bytes<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         let mut hidden = self.hidden(text).peekable();
@@ -73,7 +73,7 @@ pub(super) fn text_of(pieces: impl Iterator<Item = Piece>, text: &str) -> String
     redacted
 }
 
-/// As [`text_of`], for text that may not be UTF-8.
+/// Like [`text_of`], for text that may not be UTF-8.
 pub(super) fn bytes_of(pieces: impl Iterator<Item = Piece>, text: &[u8]) -> Vec<u8> {
     let mut redacted = Vec::with_capacity(text.len());
     for (visible, mark) in pieces {

@@ -1,4 +1,4 @@
-//! Redaction of what is written in pieces.
+//! Redaction of text that is written in pieces.
 
 use alloc::{borrow::Cow, vec::Vec};
 use core::{fmt, iter, ops::Range};
@@ -24,7 +24,7 @@ use crate::name::Issuer;
 /// [`RedactingWriter::into_inner`], loses nothing. If the end cuts a token off, the part of the secret that
 /// came is left out too. Those 70 bytes are all that it keeps.
 ///
-/// Each write reaches the inner writer in one write, also where something is left out of it: an event that a logger
+/// Each write reaches the inner writer in one write, even if something is left out of it: an event that a logger
 /// writes at once stays whole, whatever other threads write to the same place. An inner writer that takes less gets the
 /// rest in further ones.
 ///

@@ -1,4 +1,4 @@
-//! A bounded sink: what does not fit is counted, never waited for.
+//! A bounded sink: a message that does not fit is counted, never waited for.
 
 use alloc::{
     string::{String, ToString},

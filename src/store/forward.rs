@@ -1,4 +1,4 @@
-//! `&T`, `Box<T>` and `Arc<T>` are stores where `T` is one.
+//! `&T`, `Box<T>` and `Arc<T>` are stores if `T` is one.
 #![deny(clippy::missing_trait_methods)]
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};

@@ -1,4 +1,4 @@
-//! The search for what may be a token.
+//! The search for texts that may be tokens.
 
 use super::HEAD_LENGTH;
 use crate::id::KeyId;

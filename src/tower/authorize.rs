@@ -50,7 +50,7 @@ pub trait Resolve: Send + Sync + 'static {
     fn resolve(&self, parts: &mut Parts) -> impl Future<Output = Result<Request, Unresolved>> + Send;
 }
 
-/// A function resolves where nothing has to be looked up, or only in memory.
+/// A function can resolve if no look-up is needed, or only one in memory.
 impl<F> Resolve for F
 where
     F: Fn(&mut Parts) -> Result<Request, Unresolved> + Send + Sync + 'static,
@@ -96,7 +96,7 @@ struct Config<S, D, M, R, A> {
 }
 
 impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> AuthorizeLayer<S, D, M, R, A> {
-    /// Decides what `resolve` says.
+    /// Decides the request that `resolve` returns.
     ///
     /// `answers` is [`Responses`], or a function from a refusal to the service's own answer
     /// ([`Answer`](super::Answer)).
@@ -188,7 +188,7 @@ where
 impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> Config<S, D, M, R, A> {
     /// Puts the proof that the request is allowed into the extensions.
     async fn admit(&self, parts: &mut Parts) -> Result<(), Refusal> {
-        // What came from outside, or from another route's decision, is no proof for this one.
+        // A proof from outside, or from another route's decision, does not count for this one.
         parts.extensions.remove::<Authorization>();
         let Some(key) = parts.extensions.get::<AuthenticatedKey>().cloned() else {
             let missing = CredentialError::Missing;

@@ -100,7 +100,7 @@ impl Run<'_> {
                 return WalkState::Continue;
             }
         };
-        // Links are not followed, but whatever was named is read: it may be a pipe.
+        // Links are not followed, but a path that was named is read: it may be a pipe.
         let path = entry.path();
         let is_named = entry.depth() == 0 && !path.is_dir();
         if is_named || entry.file_type().is_some_and(|kind| kind.is_file()) {
@@ -115,7 +115,7 @@ impl Run<'_> {
 
     fn search(&self, search: &mut Search<'_>, name: &[u8], stream: impl Read) {
         let mut lines = Vec::new();
-        // Of most files nothing is said.
+        // Most files need no line.
         let file = LazyCell::new(|| Name::of(&shown::redact(self.scanner, name)));
         let report = |place, token: TokenMatch<'_>| {
             self.found.store(true, Ordering::Relaxed);
@@ -128,11 +128,11 @@ impl Run<'_> {
             Err(error) if !self.is_broken() => self.fail(name, &error),
             _ => {}
         }
-        // Why it fails, if it does, is kept.
+        // An error is kept.
         let _ = self.write(&mut lines);
     }
 
-    /// Adds what is said of a token.
+    /// Adds the line of a token.
     fn line(&self, lines: &mut Vec<u8>, name: &Name, place: Place, token: TokenMatch<'_>) -> io::Result<()> {
         let (Place { line, column }, display) = (place, token.public());
         if !self.json {
@@ -174,7 +174,7 @@ impl Run<'_> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Says what could not be read, and goes on.
+    /// Reports an unreadable file, and goes on.
     fn fail(&self, name: &[u8], error: &dyn Error) {
         self.complain(&[name, b": ", error.to_string().as_bytes()].concat());
     }

@@ -34,7 +34,7 @@ impl<D: Database> SqlDirectory<D> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same as there.
     pub async fn migrate(database: &D) -> Result<(), OpenError> {
         D::DIRECTORY.migrate(database).await
     }
@@ -49,7 +49,7 @@ impl<D: Database> SqlDirectory<D> {
     ///
     /// # Errors
     ///
-    /// As [`SqlStore::open`](crate::SqlStore::open).
+    /// The same as for [`SqlStore::open`](crate::SqlStore::open).
     pub async fn open(database: &D) -> Result<Self, OpenError> {
         D::DIRECTORY.check(database).await?;
         Ok(Self { database: database.clone() })

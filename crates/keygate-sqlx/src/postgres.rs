@@ -56,7 +56,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// As [`Postgres::connect`].
+    /// The same as for [`Postgres::connect`].
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self, OpenError> {
         let place = place(&options);
         // Poolers refuse what they do not know at the start of a session. No column holds a fraction.
@@ -82,7 +82,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// As [`Postgres::connect`].
+    /// The same as for [`Postgres::connect`].
     pub async fn from_pool(pool: PgPool, settings: Settings) -> Result<Self, OpenError> {
         let place = place(&pool.connect_options());
         Self { pool, is_shared: true, place, settings: settings.into() }.checked().await

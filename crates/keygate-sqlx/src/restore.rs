@@ -40,7 +40,7 @@ use keygate::{
 ///
 /// # Errors
 ///
-/// As [`KeyManager::revoke`]; some keys may be revoked then.
+/// The same as for [`KeyManager::revoke`]; some keys may be revoked then.
 pub async fn revoke_again<S: KeyManagementStore, D: Directory>(
     keys: &KeyManager<S, D>,
     system: &System,

@@ -64,7 +64,7 @@ impl Guard {
         // A store that fails is neither an allow nor a wrong key.
         let key = gate.authenticate(&credential).await?;
 
-        // The request: what the router says this is about. Where there is no rule, nothing is allowed.
+        // The request, as the router resolved it. Without a rule, nothing is allowed.
         let request = match route {
             Route::Ask(request) => request,
             Route::Closed => {
