@@ -38,7 +38,7 @@ impl Request {
 
 /// What is to be done.
 ///
-/// New built-in actions may come: each permission level lists what it covers, so a new one is covered by nothing until
+/// New built-in actions may come: each permission level lists its actions, so a new one is covered by nothing until
 /// it is listed.
 ///
 /// ```

@@ -15,7 +15,7 @@
 //! Names are texts, each occurs once, and none begins with `$`. Values are texts, numbers of at most 64 bits, booleans,
 //! nothing, lists and maps. Any other type, such as bytes or a date, is an error, since another format would change it.
 //!
-//! | field | what it is |
+//! | field | content |
 //! |---|---|
 //! | `version`, `id`, `at` | 1; of a change, 32 hexadecimal digits, then `-` and a number for all but the first key that one call ends; Unix seconds |
 //! | `actor` | `key`, `system`, `unverified` or `user`; `unknown` where one was set that had no name |

@@ -97,7 +97,7 @@ struct Dated<T> {
     since: Instant,
 }
 
-/// A look-up that began: when, and what was forgotten until then.
+/// A look-up under way: its start, and the generations at that time.
 #[derive(Clone, Copy)]
 struct Ticket {
     id: KeyId,
@@ -267,7 +267,7 @@ impl<S> Shared<S> {
         self.looks.clear();
     }
 
-    /// Returns what is known and fresh, and forgets what is known and stale.
+    /// Returns a fresh entry, and forgets a stale one.
     fn recall(&self, id: KeyId) -> Option<Found> {
         let record = self.recall_from(&self.records, id, Duration::MAX).map(|known| Some(known.value));
         record.or_else(|| self.recall_from(&self.absent, id, Duration::MAX).map(|_| None))

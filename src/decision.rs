@@ -206,7 +206,7 @@ impl Decided {
 
 /// Proof that one request of one key was allowed.
 ///
-/// A handler that takes an `Authorization` cannot be reached without a decision, and serves what was decided.
+/// A handler that takes an `Authorization` cannot be reached without a decision, and serves the allowed request.
 ///
 /// ```
 /// use keygate::Authorization;

@@ -10,7 +10,7 @@ use crate::encoding::{read_words, write_hex};
 /// The stored form of a secret: 28 bytes of hash, and the [algorithm](DigestAlgorithm) that made them.
 ///
 /// Of a token it is SHA-256 over the token without its checksum. The other four of its 32 bytes are the checksum, so
-/// what is stored gives back neither the secret nor the checksum. The text form is the tag of the algorithm, which is
+/// the stored form gives back neither the secret nor the checksum. The text form is the tag of the algorithm, which is
 /// `v1` for tokens, then `$` and 56 hexadecimal digits. The form in bytes is one for the algorithm, and the 28.
 ///
 /// # Security
@@ -52,7 +52,7 @@ impl SecretDigest {
 
     const WORDS: usize = 7;
 
-    /// Hashes once: the first four bytes, as one number, are the checksum, the others what is stored.
+    /// Hashes once: the first four bytes, as one number, are the checksum, the others the stored digest.
     #[inline]
     pub(crate) fn of(body: &[u8]) -> (u32, Self) {
         let [checksum, hash @ ..] = sha256(body);

@@ -2,12 +2,12 @@
 //!
 //! - [`service`]: put keygate in front of a server, and manage keys over HTTP. [`other_servers`]: without `tower`.
 //!   [`answers`], [`streams`], [`audit`]: answers to clients, long requests, and the log.
-//! - [`clients`]: which client sends its key where, and what to switch on for it.
+//! - [`clients`]: which client sends its key where, and the settings for it.
 //! - [`store`]: choose or write a store, a feed and a directory, and put a cache in front.
 //! - [`operating`]: poolers, replicas, backups, several processes, and what to watch.
 //! - [`cookbook`]: short recipes by title.
-//! - [`rotation`], [`leaks`], [`migration`]: what to do when a secret changes, leaks, or comes from another system.
-//! - [`threat_model`]: what is defended, and what is your part. [`token_format`]: the format, for other implementations.
+//! - [`rotation`], [`leaks`], [`migration`]: changing a secret, leaked secrets, and secrets of another system.
+//! - [`threat_model`]: the defences, and your part. [`token_format`]: the format, for other implementations.
 
 #[doc = include_str!("docs/token_format.md")]
 pub mod token_format {}

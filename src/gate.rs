@@ -346,7 +346,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Ok(matched.inspect_err(|unauthenticated| self.stranger(unauthenticated)))
     }
 
-    /// Third stage: decides, and tells the sink.
+    /// Third stage: decides, and reports to the sink.
     async fn decide(
         &self,
         mut key: MatchedKey,
@@ -375,7 +375,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         Ok(self.conclude(key, request, decided, asked, now))
     }
 
-    /// Makes the verdict, and tells the sink.
+    /// Makes the verdict, and reports to the sink.
     fn conclude(
         &self,
         key: MatchedKey,

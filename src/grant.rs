@@ -303,7 +303,7 @@ text_serde!(Owner);
 #[non_exhaustive]
 pub struct InvalidOwner;
 
-/// A key's owner, and what the key may do for them: a personal key acts as its user and takes neither level nor scope.
+/// A key's owner and permission: a personal key acts as its user and takes neither level nor scope.
 ///
 /// ```
 /// use keygate::{EnvironmentScope, Grant, KeyKind, Permission};
@@ -396,7 +396,7 @@ impl Grant {
 
 /// When a key is valid: `not_before <= now < expires_at`.
 ///
-/// There is no `Default`: a key that never expires is asked for by name.
+/// There is no `Default`: "never expires" is spelled out.
 ///
 /// ```
 /// use keygate::{UnixTime, Validity};
@@ -438,7 +438,7 @@ impl Validity {
         Self::new(Some(not_before), Some(expires_at))
     }
 
-    /// Takes what a record says.
+    /// Takes the bounds in a record.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct NewKeySpec {
-    /// Its owner, and what it may do.
+    /// Its owner and permission.
     pub grant: Grant,
     /// Its name.
     pub name: KeyName,

@@ -59,7 +59,7 @@ pub use rotation::RotateError;
 /// # Security
 ///
 /// The record in an operation has to come from the store, by the id that was asked for: a permit is for the key of that
-/// id, and the rules look at the owner that the record names. Never build one from what a request says.
+/// id, and the rules look at the owner that the record names. Never build one from the content of a request.
 ///
 /// ```
 /// use keygate::{

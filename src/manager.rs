@@ -40,7 +40,7 @@ pub use error::ManageError;
 /// Creates, lists, changes and ends keys for an [`Actor`].
 ///
 /// It owns the store, the directory, the clock, the generator and the sink. Each call finds the target past every cache,
-/// asks the directory, looks the acting key up again past every cache and matches it again by what was presented,
+/// asks the directory, looks the acting key up again past every cache and matches it again by the presented digest,
 /// decides by the rules of [`manage`](crate::manage), and changes the store, which writes the event in the same
 /// transaction. Only the time from that look-up to the commit remains. Refusals go to the sink.
 ///

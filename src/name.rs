@@ -4,7 +4,7 @@ use core::str::FromStr;
 
 use crate::text::{Grammar, InvalidText, SymbolTest, TextRule, text_conversions, text_type};
 
-/// The prefix that tells a service's tokens from all others: `[a-z][a-z0-9]{1,9}`, chosen once.
+/// The prefix that distinguishes a service's tokens from all others: `[a-z][a-z0-9]{1,9}`, chosen once.
 ///
 /// Prefixes that people and scanners take for another system's keys are refused ([`Issuer::RESERVED`]).
 ///

@@ -72,12 +72,12 @@ pub fn decide<'a>(
 
 /// Answers a question about a key whose secret nobody presented: would the request be allowed now, and if not, why?
 ///
-/// It is what [`decide`] says of the key. It proves nothing about who asks, so it allows nothing either: show the answer
-/// only to those who may see the key, such as those for whom [`KeyManager::find`](crate::KeyManager::find) finds it.
+/// It decides like [`decide`], but proves nothing about the caller, so it allows nothing either: show the answer only to
+/// callers who may see the key, such as those for whom [`KeyManager::find`](crate::KeyManager::find) finds it.
 ///
 /// # Errors
 ///
-/// The denial; its [requirement](Denial::requirement) says what would have sufficed.
+/// The denial; its [requirement](Denial::requirement) is what was missing.
 ///
 /// ```
 /// use keygate::{Action, KeyRecord, Reason, Request, UnixTime, policy::explain};
@@ -99,7 +99,7 @@ pub fn explain(
         .map_err(|reason| Denial::new(reason, &request.action, reveals(record, request, reason)))
 }
 
-/// Returns those of the requests that would be allowed, so that a list never shows what a call refuses.
+/// Returns the requests that would be allowed, so that a list never shows a resource that a call refuses.
 ///
 /// ```
 /// use keygate::{Action, ModelId, Request, TeamId, UnixTime, policy::allowed, verify::MatchedKey};

@@ -289,7 +289,7 @@ fn read(mut fields: Fields) -> Result<Event, Wrong> {
     Ok(Event { id, at, by, key, owner, kind, unknown: Unknown { version, fields } })
 }
 
-/// Reads a part; what a later version says and this one does not know stays among the fields.
+/// Reads a part; the unknown parts of a later version stay among the fields.
 fn known<T>(
     version: i64,
     fields: &mut Fields,

@@ -204,7 +204,7 @@ fn beyond_token68(byte: u8) -> u8 {
     beyond_alphanumeric(byte).min(others)
 }
 
-/// Why there is no one credential; it holds nothing of the fields.
+/// Why a request has no single credential; it holds no part of the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "each is answered differently, and no other is possible")]
 pub enum CredentialError {

@@ -71,7 +71,7 @@ struct Key {
 }
 
 impl Introspection {
-    /// There is no such key, or it is of no use now: nothing else is said.
+    /// There is no such key, or it is not usable: the answer says nothing else.
     pub const INACTIVE: Self = Self { active: false, key: None };
 
     /// Describes an authenticated key.

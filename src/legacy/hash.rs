@@ -14,7 +14,7 @@ use crate::encoding::read_word;
 ///
 /// let hex = "a3".repeat(64);
 /// assert!(hex.parse::<StoredHash>().is_ok() && format!("sha512$${hex}").parse::<StoredHash>().is_ok());
-/// // A slow hash would be computed for each request; its error says what to do instead.
+/// // A slow hash would be computed for each request; its error names the alternatives.
 /// let slow = "pbkdf2_sha256$260000$hLk1$Yw0c";
 /// assert_eq!(slow.parse::<StoredHash>().err(), Some(InvalidHash::Slow));
 /// ```

@@ -1,6 +1,6 @@
 //! A legacy key: an id that follows from its handle, and a digest that follows from its hash.
 //!
-//! Every input of a hash says first what it is for, and each part follows its length, so that no two inputs are ever
+//! Every input of a hash begins with its purpose, and each part follows its length, so that no two inputs are ever
 //! the same bytes. `tests/vectors/legacy-v1.json` was made by another implementation, from these rules:
 //!
 //! ```text
@@ -25,7 +25,7 @@ use crate::{
     id::KeyId,
 };
 
-/// A legacy key to import: the id that it has here, and what is stored of its secret.
+/// A legacy key to import: the id that it has here, and the digest to store.
 ///
 /// ```
 /// use keygate::{legacy::{LegacyFormat, LegacyHash}, store::DigestAlgorithm};
@@ -60,7 +60,7 @@ impl LegacyKey {
         self.id
     }
 
-    /// Returns what is stored of the secret.
+    /// Returns the digest to store.
     #[must_use]
     pub const fn digest(&self) -> SecretDigest {
         self.digest

@@ -32,7 +32,7 @@ pub struct Import {
     /// Its id and its digest: of the hash that the old system [stored](crate::legacy::LegacyFormat::stored), or of the
     /// [text](crate::legacy::UnverifiedLegacyKey::legacy_key).
     pub key: LegacyKey,
-    /// Its owner, and what it may do.
+    /// Its owner and permission.
     pub grant: Grant,
     /// Its name here.
     pub name: KeyName,

@@ -41,7 +41,7 @@ pub enum ManageError<S: Error + 'static, D: Error + 'static> {
     /// The store failed, and it is unknown whether the change took place.
     #[error("the store failed")]
     Store(#[source] S),
-    /// The directory says that the user is one: set it first, or the user goes on making keys.
+    /// The user is active in the directory: set it first, or the user goes on making keys.
     #[error("the user is not deprovisioned in the directory")]
     UserNotDeprovisioned,
 }

@@ -109,13 +109,14 @@ pub(crate) enum For {
 
 /// Explain one token: its issuer, kind, version and id, and whether its checksum holds.
 ///
-/// The token is read from standard input, or asked for without showing what is typed; it is never an argument. No
+/// The token is read from standard input, or typed without being shown; it is never an argument. No
 /// server is asked whether it is valid.
 ///
-/// The exit code is 0 if the checksum holds, 1 if it does not or this is no token, and 2 if nothing could be read.
+/// The exit code is 0 if the checksum holds, 1 if it does not or the text is not a token, and 2 if nothing could be
+/// read.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The issuer that the token must have. Without it, any issuer.
+    /// The issuer that the token must have. Without it, the issuer that the token names.
     #[arg(long, value_name = "ISSUER")]
     pub(crate) issuer: Option<Issuer>,
     // Any other argument, to be refused without being shown.

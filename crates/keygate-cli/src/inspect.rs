@@ -25,7 +25,7 @@ pub(crate) fn inspect(arguments: &Inspect) -> io::Result<ExitCode> {
     Ok(if explained.is_valid { ExitCode::SUCCESS } else { FOUND.into() })
 }
 
-/// Reads what is piped in, or asks.
+/// Reads the piped input, or asks.
 fn read() -> io::Result<Zeroizing<String>> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password("Token (not shown): ").map(Zeroizing::new);

@@ -55,7 +55,7 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
         // Hidden files are searched: `.env` often leaks. Git's objects are compressed, so nothing is found in them.
         walk.hidden(false).parents(ignores).ignore(ignores);
         walk.filter_entry(move |entry| !ignores || entry.depth() == 0 || entry.file_name() != ".git");
-        // A `.gitignore` counts also where there is no repository, as in a copy of one.
+        // A `.gitignore` also counts outside a repository, as in a copy of one.
         walk.git_ignore(ignores).git_global(ignores).git_exclude(ignores).require_git(false);
         walk.build_parallel().run(|| {
             let mut search = Search::new(&scanner);
@@ -64,7 +64,7 @@ pub(crate) fn scan(arguments: &Scan) -> io::Result<ExitCode> {
         });
     }
     run.progress.bar.finish_and_clear();
-    // A reader who goes away has seen what was found.
+    // A reader who goes away has seen the finds.
     let broken = run.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = broken.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
         return Err(error);

@@ -1,4 +1,4 @@
-//! The search of a stream, piece by piece: in bounded memory, with the lines and columns of what is found.
+//! The search of a stream, piece by piece: in bounded memory, with the line and column of each find.
 
 use std::io::{self, ErrorKind, Read};
 

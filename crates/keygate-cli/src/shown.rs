@@ -24,7 +24,7 @@ fn claimed(head: &[u8]) -> Option<Issuer> {
 
 /// Escapes invisible characters, and bytes that are not UTF-8.
 pub(crate) fn printable(text: &[u8]) -> String {
-    // Without them, what a name is made of most often stays as it is.
+    // Without them, the most common characters of a name stay as they are.
     let is_quote = |symbol: char| matches!(symbol, '\\' | '"' | '\'');
     let mut printable = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {

@@ -53,7 +53,7 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     }
 }
 
-/// A transaction; what it did is undone if it is dropped, also in the midst of a statement.
+/// A transaction, which rolls back if it is dropped, even in the middle of a statement.
 pub(crate) trait Transaction: Send {
     /// Runs a statement.
     fn run(&mut self, query: Query) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;

@@ -174,7 +174,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The first column of a row that holds what it must not; the value is not repeated.
+/// The first column of a row that holds an invalid value; the value is not repeated.
 #[derive(Debug, thiserror::Error)]
 #[error("column `{column}` does not hold what it must")]
 #[non_exhaustive]

@@ -20,7 +20,7 @@ use crate::{
     settings::TablePrefix,
 };
 
-/// A connection that goes back to the pool when the call ends, and also where its caller goes away.
+/// A connection that goes back to the pool when the call ends, and also if its caller goes away.
 ///
 /// The pool takes a connection back when the server has answered on it, and waits for that without bound. While the
 /// server is out of reach, each call that ended, timed out or was given up would leave the pool with one less.

@@ -16,17 +16,17 @@
 //! # let path = directory.path().join("keys.db");
 //! const ACME: Issuer = Issuer::from_static("acme");
 //!
-//! // Where the service is set up, by somebody who may make tables:
+//! // At set-up, with the right to create tables:
 //! let database = Sqlite::create(&path, Settings::new()).await?;
 //! SqliteStore::migrate(&database).await?;
 //!
-//! // Where it runs. In PostgreSQL: `Postgres::connect(url, Settings::new())`, or `from_pool`.
+//! // At run time. In PostgreSQL: `Postgres::connect(url, Settings::new())`, or `from_pool`.
 //! let database = Sqlite::open(&path, Settings::new()).await?;
 //! let store = SqliteStore::open(&database).await?;
 //! let keys = KeyManager::new(ACME, store.clone());
 //! assert!(store.events(&LogQuery::new()).await?.is_empty());
 //!
-//! // Where it ends: one file is left, and a copy of it is a whole copy.
+//! // At the end: one file is left, and a copy of it is a whole copy.
 //! database.close().await?;
 //! # drop(keys);
 //! # Ok(())

@@ -128,8 +128,8 @@ impl<D: Database> SqlStore<D> {
     /// Begins another history of the store: call it when a backup was restored, or when a
     /// server took over that may not have the last changes.
     ///
-    /// The numbers of changes go on from what was restored, so a cache on some node may know other changes under the same
-    /// numbers. After this, each cache that follows the feed forgets everything once.
+    /// The numbers of changes go on from the restored state, so a cache on some node may know other changes under the
+    /// same numbers. After this, each cache that follows the feed forgets everything once.
     ///
     /// # Errors
     ///

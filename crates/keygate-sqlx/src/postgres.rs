@@ -59,7 +59,7 @@ impl Postgres {
     /// The same as for [`Postgres::connect`].
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self, OpenError> {
         let place = place(&options);
-        // Poolers refuse what they do not know at the start of a session. No column holds a fraction.
+        // Poolers refuse unknown settings at the start of a session. No column holds a fraction.
         let options = options.extra_float_digits(None);
         let limits: Arc<str> = session_limits(&settings).into();
         let pool = PgPoolOptions::new()
@@ -94,7 +94,7 @@ impl Postgres {
         &self.pool
     }
 
-    /// Closes the connections, and waits for that no longer than for a connection: also where the server is silent.
+    /// Closes the connections, and waits for that no longer than for a connection, even if the server is silent.
     ///
     /// Operations under way go on to their end, and later ones fail.
     pub async fn close(&self) {

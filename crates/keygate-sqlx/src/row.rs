@@ -53,7 +53,7 @@ pub(crate) fn write(query: Query, record: KeyRecord) -> Result<Query, CorruptRow
     Ok(write_previous(query.with(current), previous))
 }
 
-/// Reads each column, and checks what they say together.
+/// Reads each column, and checks that they fit together.
 pub(crate) fn read(row: &mut Columns<'_>) -> Result<KeyRecord, CorruptRow> {
     let id = parse(row.text("id")?, "id")?;
     let owner = read_owner(row)?;
@@ -76,7 +76,7 @@ pub(crate) fn read(row: &mut Columns<'_>) -> Result<KeyRecord, CorruptRow> {
     parts.try_into().map_err(CorruptRow::because("owner_kind, incarnation, not_before, expires_at, previous_ends_at"))
 }
 
-/// A record as it is stored, or why what is stored is none.
+/// A record as it is stored, or why the row is not a record.
 pub(crate) struct Stored {
     /// Of a row that is no record, only the id, the owner and whether it is revoked are what is stored: enough to end
     /// the key, and for the event of that.
@@ -127,7 +127,7 @@ fn read_remains(row: &mut Columns<'_>) -> Result<KeyRecord, CorruptRow> {
     parts.try_into().map_err(CorruptRow::because("id"))
 }
 
-/// Binds the columns that say whose a key is.
+/// Binds the columns of a key's owner.
 pub(crate) fn write_owner(query: Query, owner: &Owner) -> Query {
     write_pair(query, &owner.to_string())
 }
@@ -141,7 +141,7 @@ fn read_owner(row: &mut Columns<'_>) -> Result<Owner, CorruptRow> {
     }
 }
 
-/// Binds the columns that say who created a key. The system's id is empty, which no user's is, and so can be compared.
+/// Binds the columns of a key's creator. The system's id is empty, which no user's is, and so can be compared.
 pub(crate) fn write_creator(query: Query, creator: &Creator) -> Query {
     write_pair(query, &creator.to_string())
 }
@@ -152,13 +152,13 @@ fn read_creator(row: &mut Columns<'_>) -> Result<Creator, CorruptRow> {
     if id.is_empty() { parse(kind, COLUMNS) } else { parse(&format!("{kind}:{id}"), COLUMNS) }
 }
 
-/// Binds what is before the first colon, and what is behind it.
+/// Binds the parts before and after the first colon.
 fn write_pair(query: Query, text: &str) -> Query {
     let (kind, id) = text.split_once(':').unwrap_or((text, ""));
     query.with(kind).with(id)
 }
 
-/// Binds the columns that say whether a key is in use.
+/// Binds the columns of a key's status.
 pub(crate) fn write_status(query: Query, status: Status) -> Query {
     let (status, revoked) = match status {
         Status::Active => (ACTIVE, None),
