@@ -18,7 +18,7 @@
 //! | field | content |
 //! |---|---|
 //! | `version`, `id`, `at` | 1; of a change, 32 hexadecimal digits, then `-` and a number for all but the first key that one call ends; Unix seconds |
-//! | `actor` | `key`, `system`, `unverified` or `user`; `unknown` where one was set that had no name |
+//! | `actor` | `key`, `system`, `unverified` or `user`; `unknown` for one that was set without a name |
 //! | `actor_key`, `actor_slot`, `actor_user`, `actor_reason` | the actor's names: for a personal key also the user |
 //! | `key`, `owner` | the target |
 //! | `event` | the name of the kind |
@@ -146,7 +146,7 @@ impl Event {
     }
 }
 
-/// The id of an event: 16 random bytes of its draft, and a number where one draft ends many keys.
+/// The id of an event: 16 random bytes of its draft, and a number if one draft ends many keys.
 ///
 /// ```
 /// use keygate::audit::EventId;

@@ -197,7 +197,7 @@ impl<S: ChangeFeed> CachedStore<S> {
     }
 }
 
-/// Held while a tick runs, and given back also where its caller stops waiting.
+/// Held while a tick runs, and given back even if its caller stops waiting.
 struct Ticking<'a>(&'a AtomicBool);
 
 impl<'a> Ticking<'a> {

@@ -67,7 +67,7 @@ impl<M, S: KeyLookup<M>> Gate<S, NoDirectory, M> {
         Self::with_clock(issuer, store, UnixTime::now)
     }
 
-    /// As `new`, by another clock than the system's.
+    /// Like `new`, with a clock of your own.
     #[must_use]
     pub fn with_clock(issuer: Issuer, store: S, clock: impl Fn() -> UnixTime + Send + Sync + 'static) -> Self {
         Self {

@@ -72,8 +72,8 @@ pub fn decide<'a>(
 
 /// Answers a question about a key whose secret nobody presented: would the request be allowed now, and if not, why?
 ///
-/// It decides like [`decide`], but proves nothing about the caller, so it allows nothing either: show the answer only to
-/// callers who may see the key, such as those for whom [`KeyManager::find`](crate::KeyManager::find) finds it.
+/// It decides like [`decide`], but proves nothing about the caller, so it allows nothing either: show the answer only
+/// to callers who may see the key, such as those for whom [`KeyManager::find`](crate::KeyManager::find) finds it.
 ///
 /// # Errors
 ///
@@ -161,7 +161,7 @@ fn check_status(record: &KeyRecord, now: UnixTime) -> Result<(), Reason> {
     }
 }
 
-/// Checks that a matched key is usable, where there is no request to decide yet: rules 1, 2 and the user's status.
+/// Checks that a matched key is usable, when there is no request to decide yet: rules 1, 2 and the user's status.
 ///
 /// `user` is the directory's answer about the user of a personal key; team keys need none.
 ///

@@ -38,7 +38,7 @@ pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 /// # Security
 ///
 /// Two digests are always compared, each in constant time, and the results are combined without a branch;
-/// where a record or a previous secret is missing, a dummy takes its place, and its comparison does not count.
+/// if a record or a previous secret is missing, a dummy takes its place, and its comparison does not count.
 ///
 /// ```
 /// use keygate::{Issuer, UnixTime, verify::{InvalidKey, UnverifiedToken, verify}};

@@ -109,12 +109,12 @@ fn find<'h>(
     }
 }
 
-/// Returns `true` if a field in which credentials stand holds a token of ours, wherever it is in it.
+/// Returns `true` if a field for credentials holds a token of ours, anywhere in it.
 fn is_misplaced(headers: &HeaderMap, keys: AcceptedKeys) -> bool {
     credential_values(headers).any(|value| keys.have_token_in(value))
 }
 
-/// The fields in which credentials stand, whether they count or not.
+/// The fields for credentials, whether they count or not.
 pub(super) fn credential_values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let names = [AUTHORIZATION, X_API_KEY, API_KEY, PROXY_AUTHORIZATION];
     names.into_iter().flat_map(|name| headers.get_all(name)).map(HeaderValue::as_bytes)

@@ -72,7 +72,7 @@ pub fn take_credential(
 /// Returns the id that a misplaced token claims, for the event of the refusal
 /// ([`Gate::stranger_refused`](crate::Gate::stranger_refused)), if its checksum holds.
 ///
-/// The target and the header fields are those for which there was [`CredentialError::Misplaced`]. Nobody looked the id up:
+/// The target and the header fields are those that caused [`CredentialError::Misplaced`]. Nobody looked the id up:
 /// it need not exist, and it is no reason to end a key. With the token itself, call
 /// [`KeyManager::revoke_leaked`](crate::KeyManager::revoke_leaked).
 ///
@@ -142,7 +142,7 @@ pub(crate) fn find(
     Ok(found)
 }
 
-/// Removes the lines that hold a secret; of `Authorization`, which has one line where a credential was found, all.
+/// Removes the lines that hold a secret; of `Authorization`, which has one line if a credential was found, all.
 pub(crate) fn remove(headers: &mut HeaderMap, found: Secrets, is_secret: impl Fn(&[u8]) -> bool) {
     if found.in_authorization {
         headers.remove(AUTHORIZATION);
@@ -159,7 +159,7 @@ pub(crate) fn remove(headers: &mut HeaderMap, found: Secrets, is_secret: impl Fn
     }
 }
 
-/// Leaves out the member that holds a secret where the line is a list of them, or the whole line.
+/// Leaves out the member that holds a secret if the line is a list of them, or the whole line.
 fn without_secret(name: &HeaderName, line: &HeaderValue, is_secret: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
     if !is_secret(line.as_bytes()) {
         return Some(line.clone());

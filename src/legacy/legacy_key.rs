@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `kind` is `prefix.secret`, `opaque` or `custom`; `name` is empty but for a custom format; `algorithm` is the tag of a
-//! [`DigestAlgorithm`]; and the handle is the stored hash where there is no other.
+//! [`DigestAlgorithm`]; and the handle is the stored hash if there is no other.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};

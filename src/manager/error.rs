@@ -62,7 +62,7 @@ impl<S: Error + 'static, D: Error + 'static> ManageError<S, D> {
         }
     }
 
-    /// Returns why it was refused; nothing where nothing was refused, but something failed.
+    /// Returns the reason of the refusal; `None` for a failure that refused nothing.
     #[must_use]
     pub fn refusal(&self) -> Option<RefusalReason> {
         let name = match self {

@@ -16,7 +16,7 @@ use crate::name::Issuer;
 
 /// A writer that leaves out the secrets of tokens, wherever its input is cut into pieces.
 ///
-/// It is a [`fmt::Write`] where the inner writer is one, and a `std::io::Write` likewise (feature `std`). The output is
+/// It is a [`fmt::Write`] if the inner writer is one, and a `std::io::Write` likewise (feature `std`). The output is
 /// that of [`Scanner::redact_bytes`] for all pieces together.
 ///
 /// Nothing waits in it: whether a byte is seen depends on the 70 before it and on none after it. So each write goes
@@ -44,7 +44,7 @@ use crate::name::Issuer;
 /// # Security
 ///
 /// The kept text may hold a part of a secret, and is wiped on drop. `std::io::Write::write` takes less than it is given
-/// where the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. A
+/// if the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. A
 /// failed write may be repeated or given up, so after a failure the rest of the word that goes on is left out.
 pub struct RedactingWriter<W> {
     scanner: Scanner,

@@ -93,7 +93,7 @@ fn add(counter: &AtomicU64) {
 
 /// How many messages of each kind may wait.
 ///
-/// Room for events and failures is set aside at once, some hundred bytes for each, so there is a small bound on them.
+/// Room for events and failures is reserved at once, some hundred bytes for each, so there is a small bound on them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SinkCapacity {

@@ -105,7 +105,7 @@ impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> AuthorizeLayer<S, D, M, R,
         Self { config: Arc::new(Config { gate, answers, resolve }), hides: false }
     }
 
-    /// Answers [`Refusal::NotFound`] where a 403 would show that something exists
+    /// Answers [`Refusal::NotFound`] if a 403 would show that something exists
     /// ([`Denial::reveals_existence`](crate::Denial::reveals_existence)).
     #[must_use]
     pub fn hiding(self) -> Self {

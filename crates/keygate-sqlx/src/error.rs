@@ -77,7 +77,7 @@ impl StoreError {
 ///
 /// # Security
 ///
-/// As those of [`StoreError`], the texts never hold a password.
+/// Like those of [`StoreError`], the texts never hold a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

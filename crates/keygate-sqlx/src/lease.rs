@@ -57,8 +57,8 @@ impl Lease {
         self.connection.as_deref_mut().ok_or_else(|| self.place.failed(sqlx::Error::PoolClosed))
     }
 
-    /// Says which database failed, and how. A standby refuses with one of the codes: it divides by zero where it is asked
-    /// to read, and begins no transaction that may write.
+    /// Names the database that failed, and the failure. A standby refuses with one of the codes: it divides by zero
+    /// when asked to read, and begins no transaction that may write.
     fn explain<T>(
         &self,
         answer: Result<Result<T, sqlx::Error>, Elapsed>,
@@ -83,7 +83,7 @@ impl Drop for Lease {
     }
 }
 
-/// Undoes what was not committed, and gives the connection back; one on which the server does not answer is dropped.
+/// Rolls back, and gives the connection back; a connection without an answer from the server is dropped.
 async fn give_back(mut connection: PoolConnection<Postgres>, is_in_transaction: bool) {
     // sqlx first reads the answers that somebody who went away did not wait for.
     if is_in_transaction && !matches!(timeout(FRESH, connection.execute("ROLLBACK")).await, Ok(Ok(_))) {

@@ -14,7 +14,7 @@ use crate::{
     query::{Columns, Query, Row},
 };
 
-/// All columns of a record, in the order in which this module writes and reads them.
+/// All columns of a record, in the order that this module writes and reads them in.
 macro_rules! columns {
     () => {
         "id, owner_kind, owner_id, status, revoked_at, revoked_cause, issuer, name, labels, \

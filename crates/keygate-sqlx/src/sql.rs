@@ -38,7 +38,7 @@ pub(crate) const MAKE_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS keygate_schema 
 
 pub(crate) const SCHEMA: &str = "SELECT version, oldest FROM keygate_schema WHERE part = $1";
 
-/// Writes even where nothing changes, so that the user cannot be deprovisioned before the transaction ends.
+/// Writes even if nothing changes, so that the user cannot be deprovisioned before the transaction ends.
 #[cfg(feature = "directory")]
 pub(crate) const ADD_USER: &str =
     "INSERT INTO keygate_users (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = excluded.id";

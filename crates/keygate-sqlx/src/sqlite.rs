@@ -131,8 +131,8 @@ impl Sqlite {
 }
 
 impl Sqlite {
-    /// Ends a statement that takes too long, which would keep a thread and a connection from others, also where nobody waits
-    /// for it any more.
+    /// Ends a statement that takes too long, which would keep a thread and a connection from others, even if nobody
+    /// waits for it any more.
     async fn read_in_time(&self, query: Query) -> Result<Vec<Row>, sqlx::Error> {
         let mut connection = self.readers.acquire().await?;
         let (started, limit) = (Instant::now(), self.settings.answer_limit);

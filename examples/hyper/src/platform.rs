@@ -26,7 +26,7 @@ pub(crate) enum Route {
 /// The models that exist.
 #[derive(Debug)]
 pub(crate) struct Platform {
-    /// Which team owns a model, and in which environments the model is deployed.
+    /// The team that owns each model, and the environments that the model is deployed in.
     models: BTreeMap<ModelId, (TeamId, Vec<EnvironmentName>)>,
 }
 
