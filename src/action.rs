@@ -24,7 +24,7 @@ use crate::{
 pub struct Request {
     /// The team that the resource belongs to.
     pub team: TeamId,
-    /// What is to be done.
+    /// The action.
     pub action: Action,
 }
 
@@ -36,7 +36,7 @@ impl Request {
     }
 }
 
-/// What is to be done.
+/// The action of a request.
 ///
 /// New built-in actions may come: each permission level lists its actions, so a new one is covered by nothing until
 /// it is listed.

@@ -362,7 +362,7 @@ impl Denial {
     }
 }
 
-/// What a custom key's restriction to resources is about: the resource of an own action, the model of a built-in one.
+/// The subject of a custom key's restriction to resources: the resource of an own action, the model of a built-in one.
 pub(crate) fn requested_resource(request: &Request) -> Option<&str> {
     let action = &request.action;
     action.resource().map(ResourceId::as_str).or(action.model().map(ModelId::as_str))

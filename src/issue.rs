@@ -58,7 +58,7 @@ impl NewKeySpec {
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
 pub struct Issued {
-    /// What the holder of the key presents.
+    /// The token, to show once.
     pub token: Token,
     /// The stored record, to show beside the token.
     pub record: KeyRecord,
@@ -73,7 +73,7 @@ pub struct Issued {
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
 pub struct Minted {
-    /// What the holder of the key presents.
+    /// The token, to show once.
     pub token: Token,
     /// The key for a store to insert, with its event.
     pub key: NewKey,
@@ -115,7 +115,7 @@ pub enum Rotation {
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
 pub struct RotatedKey {
-    /// What the holder of the key presents from now on.
+    /// The new token, to show once.
     pub token: Token,
     /// When the previous secret ends, if there is one: the end of the overlap, or the key's expiry if that is earlier.
     pub previous_ends_at: Option<UnixTime>,
@@ -130,7 +130,7 @@ pub struct RotatedKey {
 #[must_use = "the token cannot be shown later"]
 #[non_exhaustive]
 pub struct MintedSecret {
-    /// What the holder of the key presents from now on.
+    /// The new token, to show once.
     pub token: Token,
     /// The change for a store to make, with the draft of its event.
     pub change: KeyChange,

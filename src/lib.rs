@@ -19,7 +19,7 @@
 //!   [`AuthenticatedKey`] was usable, an [`Authorization`] was allowed, a [`Permit`](manage::Permit) was granted.
 //!   [`docs::threat_model`] lists known mistakes, and what stops each.
 //!
-//! # What it is not for
+//! # Not covered
 //!
 //! - passwords and sessions
 //! - issuing OAuth tokens or JWTs

@@ -266,7 +266,7 @@ pub struct RecordParts {
     pub incarnation: Option<Incarnation>,
     /// When the key was created.
     pub created_at: UnixTime,
-    /// Who created it.
+    /// The creator.
     pub created_by: Creator,
     /// The first second in which it is valid.
     pub not_before: Option<UnixTime>,

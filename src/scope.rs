@@ -35,7 +35,7 @@ pub type ResourceScope = Scope<ResourceId>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a third form would be a restriction that old code reads as none")]
 pub enum Scope<T> {
-    /// Whatever exists or will exist.
+    /// Everything that exists or will exist.
     All,
     /// Only what the set names.
     Only(NonEmptySet<T>),

@@ -187,7 +187,7 @@ pub(crate) fn without_name<E: Error>(error: E) -> E {
     if error.to_string().contains("unknown field") { E::custom("a field is not known") } else { error }
 }
 
-/// A map whose names are texts. What is derived takes the number of a field, and its name as bytes, too: second
+/// A map whose names are texts. A derived map also takes the number of a field, and its name as bytes: second
 /// spellings, which some formats can write.
 pub(crate) struct TextNames<A>(pub(crate) A);
 

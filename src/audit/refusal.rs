@@ -47,7 +47,7 @@ refusal_reasons! {
     "session_required"
     // Stores.
     "absent" "changed" "id_taken" "name_taken" "not_disabled"
-    // What is minted, imported and rotated.
+    // Minting, importing and rotating.
     "action_never_allowed" "action_not_declared" "created_in_future" "expires_in_past" "expiry_required"
     "kind_not_minted" "lifetime_too_long" "overlap_too_long" "rotation_in_progress" "scope_too_large" "time_too_late"
     "user_not_deprovisioned"

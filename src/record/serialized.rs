@@ -2,7 +2,7 @@
 //!
 //! A reader of version 1 refuses a field that it does not know. In a record of a later version it leaves out such a
 //! field, so that a release that adds one can run beside the one before; but never within `grant`, where every
-//! restriction is: those it refuses. What is not there is the text `none`, since not every format can write a null.
+//! restriction is: those it refuses. An absent value is the text `none`, since not every format can write a null.
 
 use alloc::{collections::BTreeMap, string::String};
 

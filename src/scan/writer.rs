@@ -110,7 +110,7 @@ impl<W> RedactingWriter<W> {
         hidden
     }
 
-    /// Returns the pieces that go on to the inner writer. What is hidden in two writes has one mark.
+    /// Returns the pieces that go on to the inner writer. A secret that is hidden in two writes has one mark.
     fn pieces(&self, hidden: &[Range<usize>], length: usize) -> impl Iterator<Item = Piece> {
         let is_marked = self.is_hiding && hidden.first().is_some_and(|first| first.start == 0);
         let pieces = pieces(hidden.iter().cloned(), length).enumerate();
@@ -205,7 +205,7 @@ impl<W> fmt::Debug for RedactingWriter<W> {
 /// How far back a token can reach from one of its bytes.
 const REACH: usize = Shape::MAX_LENGTH.saturating_sub(1);
 
-/// What a token is made of.
+/// Returns `true` for a symbol of a token.
 fn is_word(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || *byte == b'_'
 }

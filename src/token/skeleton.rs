@@ -7,7 +7,7 @@ use crate::id::KeyId;
 ///
 /// These three bytes are the same for every issuer, and rare together. They are compared in blocks, which a compiler
 /// turns into instructions for many bytes at once: no search for a text is needed, nor the crate that has one, and many
-/// issuers cost what one costs. Whatever the text is, a byte is looked at a bounded number of times for each of the
+/// issuers cost what one costs. In any text, a byte is looked at a bounded number of times for each of the
 /// bounded number of places that it can belong to.
 pub(crate) fn skeleton(text: &[u8], from: usize) -> Option<usize> {
     let kinds = text.get(from..)?;

@@ -21,7 +21,7 @@ pub enum StoreError {
     #[error("{database} {}", what(source))]
     #[non_exhaustive]
     Database {
-        /// Which.
+        /// The database.
         database: Place,
         /// Why.
         source: sqlx::Error,
@@ -100,11 +100,11 @@ pub enum OpenError {
     #[error("{database} has no tables `{prefix}…` of the {part}: run the migrations")]
     #[non_exhaustive]
     NoTables {
-        /// Which.
+        /// The database.
         database: Place,
         /// How their names would begin.
         prefix: crate::TablePrefix,
-        /// What they are for.
+        /// The purpose of the tables.
         part: &'static str,
     },
     /// The tables are older than this release.
@@ -113,9 +113,9 @@ pub enum OpenError {
     )]
     #[non_exhaustive]
     TablesTooOld {
-        /// Which.
+        /// The database.
         database: Place,
-        /// What they are for.
+        /// The purpose of the tables.
         part: &'static str,
         /// Their version.
         found: u64,
@@ -128,9 +128,9 @@ pub enum OpenError {
     )]
     #[non_exhaustive]
     TablesTooNew {
-        /// Which.
+        /// The database.
         database: Place,
-        /// What they are for.
+        /// The purpose of the tables.
         part: &'static str,
         /// The version that a release must know.
         needed: u64,

@@ -285,7 +285,7 @@ fn gather(touches: Vec<Touch>, now: UnixTime, interval: Duration) -> Vec<Json> {
             *last_of_previous = Some(used_at).max(*last_of_previous);
         }
     }
-    // What was written at this time or later is fresh enough.
+    // A use that was written at this time or later is fresh enough.
     let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
     let due = |used_at: i64| used_at.saturating_sub(interval.saturating_sub(1).max(0));
     let entry = |(id, (last, last_of_previous)): (KeyId, (UnixTime, Option<UnixTime>))| {

@@ -37,7 +37,7 @@ struct State {
 struct Asked {
     operation: &'static str,
     draft: EventDraft,
-    /// What there must be, in no order; `None` until an answer comes, which may be never.
+    /// The events that there must be, in no order; `None` until an answer comes, which may be never.
     expected: Option<Vec<Event>>,
     /// Whether the record before the change was known.
     is_exact: bool,
