@@ -77,8 +77,8 @@ impl Guard {
             }
         };
 
-        // The decision: a proof for the handler, or a denial. A denial that would show that something exists is answered
-        // as if it did not, above.
+        // The decision: a proof for the handler, or a denial. One that would show that something exists is answered as
+        // if it did not, above.
         Refusal::unless_allowed(gate.authorize(&key, request).await?)
     }
 }
