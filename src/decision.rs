@@ -12,7 +12,7 @@ use crate::{
     name::{EnvironmentName, KeyName},
     own_action::Coverage,
     reason::{DenialClass, Reason},
-    record::{KeyRecord, SecretSlot},
+    record::SecretSlot,
     scope::NonEmptySet,
     time::UnixTime,
     verify::MatchedKey,
@@ -342,8 +342,8 @@ impl Denial {
 
     /// Returns the requirement that was not met, borrowed from the key and the request that were decided.
     #[must_use]
-    pub fn requirement<'a>(&self, record: &'a KeyRecord, request: &'a Request) -> Option<Requirement<'a>> {
-        let permission = record.grant().permission();
+    pub fn requirement<'a>(&self, key: &'a MatchedKey, request: &'a Request) -> Option<Requirement<'a>> {
+        let permission = key.grant().permission();
         match self.reason {
             Reason::ActionNotInScope => Some(Requirement::Action(request.action.name())),
             Reason::EnvironmentNotInScope => request.action.environment().map(Requirement::Environment),

@@ -40,7 +40,7 @@
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     pollster::block_on(async {
-//!         let acme = "acme".parse()?; // the issuer: the prefix of this service's tokens
+//!         let acme = "acme".parse()?; // the issuer, with which this service's tokens begin
 //!         let store = MemoryStore::new();
 //!         let (keys, gate) = (KeyManager::new(acme, store.clone()), Gate::new(acme, store));
 //!
@@ -213,7 +213,7 @@ pub use id::{KeyId, KeyKind, ModelId, ResourceId, TeamId, UnknownKind, UserId};
 pub use issue::{Issued, NewKeySpec, RotatedKey, Rotation};
 pub use labels::{InvalidLabels, LabelName, LabelValue, Labels};
 pub use level::{PermissionLevel, UnknownLevel};
-pub use manager::{Done, KeyManager, ManageError};
+pub use manager::{Done, DryRun, KeyManager, ManageError};
 pub use membership::{Incarnation, Membership, TeamRole, UserStatus};
 pub use name::{EnvironmentName, Issuer, KeyName};
 pub use own_action::{ActionName, Coverage, OwnAction, OwnActions};

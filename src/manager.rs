@@ -32,9 +32,11 @@ use crate::{
     verify::{DEFAULT_TOUCH_INTERVAL, MatchedKey},
 };
 
+mod dry_run;
 mod ends;
 mod error;
 
+pub use dry_run::DryRun;
 pub use error::ManageError;
 
 /// Creates, lists, changes and ends keys for an [`Actor`].

@@ -27,7 +27,7 @@ use crate::{
     name::EnvironmentName,
     own_action::Coverage,
     reason::{DenialClass, Reason},
-    record::{KeyRecord, Status},
+    record::Status,
     scope::{EnvironmentScope, ModelScope, ResourceScope, Scope},
     time::UnixTime,
     verify::MatchedKey,
@@ -64,39 +64,10 @@ pub fn decide<'a>(
     request: &'a Request,
     now: UnixTime,
 ) -> Decision<'a> {
-    match explain(key.record(), membership, request, now) {
+    match check(key, membership, request, now) {
         Ok(()) => Decision::Allow(Allow::decided(key, request, now)),
-        Err(denial) => Decision::Deny(denial),
+        Err(reason) => Decision::Deny(Denial::new(reason, &request.action, reveals(key, request, reason))),
     }
-}
-
-/// Answers a question about a key whose secret nobody presented: would the request be allowed now, and if not, why?
-///
-/// It decides like [`decide`], but proves nothing about the caller, so it allows nothing either: show the answer only
-/// to callers who may see the key, such as those for whom [`KeyManager::find`](crate::KeyManager::find) finds it.
-///
-/// # Errors
-///
-/// The denial; its [requirement](Denial::requirement) is what was missing.
-///
-/// ```
-/// use keygate::{Action, KeyRecord, Reason, Request, UnixTime, policy::explain};
-///
-/// fn what_is_missing(record: &KeyRecord, request: &Request, now: UnixTime) -> Option<String> {
-///     let denial = explain(record, None, request, now).err()?;
-///     denial.requirement(record, request).map(|missing| missing.to_string())
-/// }
-/// # let _ = what_is_missing;
-/// ```
-#[inline]
-pub fn explain(
-    record: &KeyRecord,
-    membership: Option<Membership>,
-    request: &Request,
-    now: UnixTime,
-) -> Result<(), Denial> {
-    check(record, membership, request, now)
-        .map_err(|reason| Denial::new(reason, &request.action, reveals(record, request, reason)))
 }
 
 /// Returns the requests that would be allowed, so that a list never shows a resource that a call refuses.
@@ -116,15 +87,15 @@ pub fn allowed<I: IntoIterator<Item = Request>>(
     requests: I,
     now: UnixTime,
 ) -> impl Iterator<Item = Request> + use<'_, I> {
-    requests.into_iter().filter(move |request| check(key.record(), membership, request, now).is_ok())
+    requests.into_iter().filter(move |request| check(key, membership, request, now).is_ok())
 }
 
-fn check(record: &KeyRecord, membership: Option<Membership>, request: &Request, now: UnixTime) -> Result<(), Reason> {
-    check_status(record, now)?;
-    match record.grant() {
+fn check(key: &MatchedKey, membership: Option<Membership>, request: &Request, now: UnixTime) -> Result<(), Reason> {
+    check_usable(key, now)?;
+    match key.grant() {
         // Rule 3: a personal key acts as its user, so what the user is in the request's team decides.
         Grant::Personal { .. } => {
-            match membership.ok_or(Reason::MembershipRequired)?.role_of(record.incarnation()) {
+            match membership.ok_or(Reason::MembershipRequired)?.role_of(key.incarnation()) {
                 TeamRole::Deprovisioned => Err(Reason::OwnerDeprovisioned),
                 TeamRole::Outsider => Err(Reason::OtherTeam),
                 // Rule 4: the members of a team do its work; only managing keys tells admins from members.
@@ -148,15 +119,11 @@ fn check(record: &KeyRecord, membership: Option<Membership>, request: &Request, 
 ///
 /// [`Reason::Revoked`], [`Reason::Disabled`], [`Reason::NotYetValid`] or [`Reason::Expired`]: "not authenticated", 401.
 pub fn check_usable(key: &MatchedKey, now: UnixTime) -> Result<(), Reason> {
-    check_status(key.record(), now)
-}
-
-fn check_status(record: &KeyRecord, now: UnixTime) -> Result<(), Reason> {
-    match record.status() {
+    match key.status() {
         Status::Revoked { .. } => Err(Reason::Revoked),
         Status::Disabled => Err(Reason::Disabled),
-        Status::Active if record.validity().is_before_start(now) => Err(Reason::NotYetValid),
-        Status::Active if record.validity().is_expired(now) => Err(Reason::Expired),
+        Status::Active if key.validity().is_before_start(now) => Err(Reason::NotYetValid),
+        Status::Active if key.validity().is_expired(now) => Err(Reason::Expired),
         Status::Active => Ok(()),
     }
 }
@@ -285,14 +252,14 @@ fn flag(holds: bool, otherwise: Reason) -> Result<(), Reason> {
 
 /// Returns `true` if a 403 would show what the key must not see: another team's, or what its restriction to models or
 /// resources leaves out, whatever rule refused first.
-fn reveals(record: &KeyRecord, request: &Request, reason: Reason) -> bool {
+fn reveals(key: &MatchedKey, request: &Request, reason: Reason) -> bool {
     if reason.class() != DenialClass::NotAllowed {
         return false;
     }
     if reason == Reason::OtherTeam {
         return true;
     }
-    match record.grant().permission() {
+    match key.grant().permission() {
         Some(Permission::InferenceOnly { models, .. } | Permission::MetricsOnly { models }) => {
             request.action.model().is_some_and(|model| !models.contains(model))
         }

@@ -24,7 +24,8 @@ use crate::{
 ///         Verdict::Allowed(_) => 200,
 ///         Verdict::Denied { denial, .. } => match denial.class() {
 ///             DenialClass::NotAllowed => 403,
-///             _ => 401,
+///             DenialClass::NotAuthenticated => 401,
+///             _ => 503,
 ///         },
 ///         _ => 401,
 ///     }
@@ -102,7 +103,7 @@ impl DeniedKey {
     /// Returns the requirement that was not met, as text for the owner only: it names what the key was granted.
     #[must_use]
     pub fn requirement(&self) -> Option<crate::policy::Requirement<'_>> {
-        self.denial.requirement(self.key.record(), &self.request)
+        self.denial.requirement(&self.key, &self.request)
     }
 }
 

@@ -300,6 +300,11 @@ impl MatchedKey {
         self.of_text.as_deref().copied().filter(|_| self.slot == SecretSlot::Current)
     }
 
+    /// Stands in for a match in a dry run, in which nobody presents a secret. It must not leave the dry run.
+    pub(crate) const fn unpresented(record: Arc<KeyRecord>, now: UnixTime) -> Self {
+        Self { record, slot: SecretSlot::Current, matched_at: now, of_text: None }
+    }
+
     /// Returns a reference to the record that the secret was matched against.
     #[must_use]
     pub const fn record(&self) -> &Arc<KeyRecord> {

@@ -260,7 +260,7 @@ fn values_say_nothing() {
                     }
                     Err(denial) => {
                         search.error(&denial);
-                        search.debug(&denial.requirement(key.record(), asked));
+                        search.debug(&denial.requirement(key, asked));
                         search.debug(&keygate::http::Responses::new("models").unwrap().answer(denial));
                     }
                 }

@@ -28,11 +28,13 @@ use core::{convert::Infallible, num::NonZeroU16, time::Duration};
 use std::sync::{Arc, Mutex};
 
 use common::{
-    KG, RULES, Seeded, at, changed, full, metrics, open, personal, rng, root, system, team, text, world::World,
+    KG, RULES, Seeded, at, call, changed, full, metrics, open, personal, request, rng, root, system, team, text,
+    world::World,
 };
 use keygate::{
-    Actor, Done, Grant, Issued, KeyId, KeyManager, KeyRecord, Labels, ManageError, MemoryStore, NewKeySpec, Owner,
-    Randomness, RandomnessError, Reason, RevocationCause, Rotation, Status, TeamRole, Token, UnixTime, Validity,
+    Action, Actor, Done, Grant, Issued, KeyId, KeyManager, KeyRecord, Labels, ManageError, MemoryStore, NewKeySpec,
+    Owner, Randomness, RandomnessError, Reason, RevocationCause, Rotation, Status, TeamRole, Token, UnixTime, Validity,
+    Verdict,
     audit::{Event, EventKind, Principal},
     manage::{Acting, Operation, Permit, PermitError, Rotate, RotateError, authorize_operation},
     store::{
@@ -556,6 +558,46 @@ fn who_may_list_the_keys_of_an_owner_finds_each_of_them() {
     assert_eq!(seen(&user("eve"), of_core), Err(Reason::OwnerDeprovisioned.into()));
     let absent = "0000000000000000".parse().unwrap();
     assert_eq!(seen(&user("ada"), absent).unwrap_err().to_string(), "absent");
+}
+
+/// Nobody presents a secret, and the answer is that of the gate to one who does.
+#[test]
+fn a_dry_run_is_what_would_be_decided() {
+    let world = world();
+    let grants = [personal("bob"), team("core", full("all")), team("core", metrics("m1"))];
+    let issued = grants.map(|grant| create(&world, &format!("key-{}", world.store.events().len()), grant));
+    for step in ["active", "disabled", "user gone"] {
+        for key in issued.iter().flatten() {
+            let id = key.record.id();
+            if step == "disabled" {
+                block_on(world.keys.disable(&system(), id)).unwrap();
+            }
+            for asked in
+                [request("core", Action::Deploy), request("labs", Action::Deploy), request("core", call("m1", None))]
+            {
+                let decided = match block_on(world.gate.check(key.token.expose_secret(), &asked)).unwrap() {
+                    Verdict::Allowed(_) => None,
+                    Verdict::Denied { denial, .. } => Some(denial),
+                    other => panic!("{other:?}"),
+                };
+                let dry_run = block_on(world.keys.dry_run(&system(), id, asked.clone())).unwrap();
+                assert_eq!(dry_run.denial(), decided, "{step}: {asked:?}");
+            }
+            if step == "disabled" {
+                block_on(world.keys.enable(&system(), id)).unwrap();
+            }
+        }
+        if step == "disabled" {
+            world.directory.deprovision(&text("bob"));
+        }
+    }
+    let core = issued[1].as_ref().unwrap().record.id();
+    let dry_run = |actor: &Actor, action| block_on(world.keys.dry_run(actor, core, request("core", action)));
+    assert!(dry_run(&user("ada"), Action::Deploy).unwrap().denial().is_none());
+    assert_eq!(
+        dry_run(&user("eve"), Action::Deploy).unwrap_err().refusal().unwrap(),
+        Reason::OwnerDeprovisioned.into()
+    );
 }
 
 #[test]

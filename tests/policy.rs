@@ -705,7 +705,7 @@ fn a_denial_tells_what_would_have_sufficed() {
         let denial = decide(key, membership, request, at(150)).into_result().unwrap_err();
         assert_eq!(denial.action(), request.action.kind());
         assert_eq!(denial.to_string(), format!("{} denied: {}", denial.action(), denial.reason()));
-        denial.requirement(key.record(), request).map(|sufficient| sufficient.to_string())
+        denial.requirement(key, request).map(|sufficient| sufficient.to_string())
     };
     let active = |permission| key(team("core", permission), Validity::NEVER_EXPIRES, Status::Active, 1);
     let table = [
@@ -747,7 +747,7 @@ fn a_denial_tells_what_would_have_sufficed() {
         let key = key(team("core", full("all")), between(100, 200), status, 1);
         let asked = request("core", Action::Deploy);
         let denial = decide(&key, None, &asked, at(now)).into_result().unwrap_err();
-        assert_eq!(denial.requirement(key.record(), &asked), None);
+        assert_eq!(denial.requirement(&key, &asked), None);
     }
     assert_eq!(sufficient(&active(full("all")), None, &request("other", Action::Deploy)), None);
 }
@@ -759,10 +759,10 @@ fn what_suffices_is_borrowed() {
     let permission = key.grant().permission().unwrap();
     let asked = request("core", call("m1", None));
     let denial = decide(&key, None, &asked, at(150)).into_result().unwrap_err();
-    let Some(Requirement::EnvironmentAmong(set)) = denial.requirement(key.record(), &asked) else { panic!("{denial}") };
+    let Some(Requirement::EnvironmentAmong(set)) = denial.requirement(&key, &asked) else { panic!("{denial}") };
     assert_eq!(Some(set), permission.environments().members());
 
     let asked = request("core", call("m2", Some("prod")));
     let denial = decide(&key, None, &asked, at(150)).into_result().unwrap_err();
-    assert_eq!(denial.requirement(key.record(), &asked), Some(Requirement::Model(&text("m2"))));
+    assert_eq!(denial.requirement(&key, &asked), Some(Requirement::Model(&text("m2"))));
 }

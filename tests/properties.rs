@@ -15,7 +15,7 @@ use keygate::{
     Action, Coverage, DenialClass, EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels,
     Membership, ModelId, ModelScope, OwnAction, OwnActions, Permission, Randomness, RandomnessError, Reason, Request,
     ResourceScope, RevocationCause, Scope, Status, TeamRole, Token, UnixTime, Validity,
-    policy::{allowed, decide, explain},
+    policy::{allowed, decide},
     store::{Creator, DigestAlgorithm, PreviousSecret, RecordParts, SecretDigest},
     verify::{GenerateError, InvalidKey, UnverifiedToken, verify},
 };
@@ -322,21 +322,6 @@ proptest! {
     }
 
     /// What a list shows is what is allowed, and in the order in which it was asked.
-    /// Nobody presented a secret, and the answer is the same.
-    #[test]
-    fn an_explanation_is_what_would_be_decided(
-        grant in grants(),
-        validity in validities(),
-        status in statuses(),
-        membership in memberships(),
-        request in requests(),
-        now in times(),
-    ) {
-        let key = key(grant, validity, status, 1);
-        let decided = decide(&key, membership, &request, now).into_result().map(drop);
-        prop_assert_eq!(explain(key.record(), membership, &request, now), decided);
-    }
-
     #[test]
     fn a_list_is_what_is_allowed(
         grant in grants(),

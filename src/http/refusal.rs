@@ -9,7 +9,7 @@ use crate::{
     audit::RefusalReason,
     decision::{Authorization, Denial},
     gate::AuthenticateError,
-    manage::ManageDenial,
+    manage::{ManageDenial, RotateError},
     manager::ManageError,
     reason::{DenialClass, Reason},
     store::Conflict,
@@ -212,7 +212,9 @@ impl<S: Error + 'static, D: Error + 'static> From<&ManageError<S, D>> for Refusa
             ManageError::ActorInvalid => Self::InvalidKey,
             ManageError::Conflict(Conflict::Absent) => Self::NotFound,
             ManageError::Denied(denial) => Self::from(*denial).hiding(),
-            ManageError::Import(_) | ManageError::Mint(_) => Self::InvalidChange(reason),
+            ManageError::Import(_) | ManageError::Mint(_) | ManageError::Rotate(RotateError::OverlapTooLong) => {
+                Self::InvalidChange(reason)
+            }
             _ => Self::Conflict(reason),
         }
     }

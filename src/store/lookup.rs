@@ -10,7 +10,8 @@ use crate::{id::KeyId, record::KeyRecord};
 ///
 /// Every [`KeyStore`] is one for free, as `KeyLookup<Current>`. A cache implements `KeyLookup<Remembered>` instead,
 /// because it cannot promise current answers. So a plain store stays one method, a cache is no `KeyStore`, and code
-/// that must not read from a cache asks for a `KeyStore` by type. The parameter is inferred.
+/// that must not read from a cache asks for a `KeyStore` by type. Calls infer the parameter; a type that you write out
+/// names it: `Gate<CachedStore<Store>, Directory, Remembered>`.
 ///
 /// ```
 /// use keygate::{CachedStore, MemoryStore, store::{Current, KeyLookup, KeyStore, Remembered}};

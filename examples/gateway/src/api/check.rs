@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use keygate::{
     Action, Actor, AuthenticatedKey, EnvironmentName, Grant, ModelId, Request, ResourceId, TeamId, TeamRole,
-    audit::Principal, http::Refusal, policy::explain, store::Directory as _,
+    audit::Principal, http::Refusal, store::Directory as _,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -86,17 +86,11 @@ pub(crate) async fn explain_for(
         return Err(Refusal::NotFound.into());
     }
     let request = Request::new(team, wanted.action(would_do)?);
-    let membership = match record.grant().user() {
-        Some(user) => Some(app.database.membership(user, &request.team).await?),
-        None => None,
-    };
-    Ok(match explain(&record, membership, &request, app.gate.now()) {
-        Ok(()) => Explanation { allowed: true, reason: None, missing: None },
-        Err(denial) => Explanation {
-            allowed: false,
-            reason: Some(denial.reason().to_string()),
-            missing: denial.requirement(&record, &request).map(|missing| missing.to_string()),
-        },
+    let dry_run = app.keys.dry_run(actor, id, request).await?;
+    Ok(Explanation {
+        allowed: dry_run.denial().is_none(),
+        reason: dry_run.denial().map(|denial| denial.reason().to_string()),
+        missing: dry_run.requirement().map(|missing| missing.to_string()),
     })
 }
 

@@ -2,10 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
-use keygate::{
-    Action, EnvironmentName, KeyRecord, ModelId, Request, TeamId, Token, UnixTime, policy::explain,
-    store::Directory as _,
-};
+use keygate::{Action, EnvironmentName, KeyRecord, ModelId, Request, TeamId, Token, UnixTime};
 
 use super::{
     key_view::KeyView,
@@ -90,14 +87,11 @@ async fn callable(app: &App, person: &Person, record: &KeyRecord) -> Result<Opti
     let teams: Vec<TeamId> = snapshot.teams().map(|(team, _)| team.clone()).collect();
     let mut found = None;
     for team in teams {
-        let membership = match record.grant().user() {
-            Some(user) => Some(app.database.membership(user, &team).await?),
-            None => None,
-        };
         for (model, _) in snapshot.models_of(&team) {
             for environment in snapshot.environments_of_model(model) {
                 let call = Request::new(team.clone(), Action::call(model.clone(), Some(environment.clone())));
-                if explain(record, membership, &call, person.now).is_ok() {
+                let dry_run = app.keys.dry_run(&person.actor(), record.id(), call).await?;
+                if dry_run.denial().is_none() {
                     if environment.as_str() == "production" {
                         return Ok(Some((model.clone(), environment.clone())));
                     }
