@@ -60,10 +60,10 @@ for (const group of all("[data-at-least-one]")) {
   check();
 }
 
-for (const field of all("[data-required-with]")) {
+for (const field of all(".scope [data-required]")) {
   const form = field.closest("form");
   const check = () => {
-    field.required = form.querySelector(`input[value=${field.dataset.requiredWith}]:checked`) !== null;
+    field.required = field.closest(".scope").querySelector(".only:checked") !== null;
   };
   form.addEventListener("change", check);
   check();

@@ -6,6 +6,8 @@ use keygate::{
     verify::DisplayToken,
 };
 
+use url::form_urlencoded::Serializer;
+
 use super::{
     person::Person,
     words::{self, Moment},
@@ -20,6 +22,8 @@ pub(super) struct Entry {
     /// The key: its id, and the public start of its tokens.
     pub(super) key: Option<(String, String)>,
     pub(super) owner: String,
+    /// Of a request that was refused: the query that asks for its decision again.
+    pub(super) ask: Option<String>,
 }
 
 impl Entry {
@@ -33,6 +37,7 @@ impl Entry {
             kind: event.kind.as_str(),
             what: what(event, person.now),
             who: who(app, &event.by, person),
+            ask: ask(event),
             key: event.key.map(|id| (id.to_string(), DisplayToken::new(app.issuer, kind, id).to_string())),
             owner: match &event.owner {
                 Some(Owner::Personal(user)) => words::user_name(user, Some(&person.user), &person.snapshot),
@@ -59,6 +64,25 @@ fn who(app: &App, by: &Principal, person: &Person) -> String {
         Principal::System { reason, .. } => format!("this server ({reason})"),
         _ => "somebody without a valid key".into(),
     }
+}
+
+fn ask(event: &Event) -> Option<String> {
+    let EventKind::Refused {
+        attempt: Some(Attempt::Request { team, action, model, environment, resource, .. }), ..
+    } = &event.kind
+    else {
+        return None;
+    };
+    let mut query = Serializer::new(String::new());
+    query.append_pair("action", action).append_pair("team", team.as_str());
+    for (name, value) in [
+        ("model", model.as_ref().map(AsRef::as_ref)),
+        ("environment", environment.as_ref().map(AsRef::as_ref)),
+        ("resource", resource.as_ref().map(AsRef::<str>::as_ref)),
+    ] {
+        query.extend_pairs(value.map(|value: &str| (name, value)));
+    }
+    Some(query.finish())
 }
 
 fn what(event: &Event, now: UnixTime) -> String {

@@ -203,5 +203,46 @@ fn the_page_of_a_key_tells_what_was_refused_lately() {
         assert!(start.elapsed().as_secs() < 20, "{}", page());
         thread::sleep(core::time::Duration::from_millis(250));
     }
-    assert!(page().contains("<small>3 times, last "), "{}", page());
+    let shown = page();
+    assert!(shown.contains("<small>3 times, last "), "{shown}");
+    // It leads to the decision that the request would get now.
+    let link = shown.split('"').find(|text| text.contains("?action=call")).unwrap().replace("&#38;", "&");
+    let asked = administrator.get(link.split('#').next().unwrap()).body;
+    assert!(asked.contains("<strong>Refused.</strong> The key is restricted to other models."), "{asked}");
+}
+
+#[test]
+fn filters_find_what_needs_attention() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    for name in ["unused", "used", "rotated", "ended"] {
+        administrator.personal_key(name);
+    }
+    let id = |name: &str| gateway.texts(&format!("SELECT id FROM keygate_keys WHERE name = '{name}'")).remove(0);
+    let (old, rotated) = ("unixepoch() - 91 * 86400", id("rotated"));
+    let form = [("form", "r"), ("how", "start"), ("overlap", "86400")];
+    assert!(administrator.post(&format!("/console/keys/{rotated}/rotate"), &form).secret().is_some());
+    gateway.execute(&format!("UPDATE keygate_keys SET created_at = {old} WHERE name <> 'rotated'"));
+    gateway.execute("UPDATE keygate_keys SET last_used_at = unixepoch() - 60 WHERE name IN ('used', 'first-key')");
+    gateway.execute("UPDATE keygate_keys SET expires_at = unixepoch() - 60 WHERE name = 'ended'");
+    let shown = |query: &str| {
+        let page = administrator.get(&format!("/console?{query}")).body;
+        let mut names: Vec<_> = page
+            .split("<a class=\"name\"")
+            .skip(1)
+            .map(|rest| rest.split(['>', '<']).nth(1).unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(shown(""), "first-key rotated unused used", "ended keys are behind the toggle");
+    assert_eq!(shown("ended=show"), "ended first-key rotated unused used");
+    assert_eq!(shown("only=unused"), "unused");
+    assert_eq!(shown("only=never-ends"), "first-key");
+    assert_eq!(shown("only=ends-soon"), "rotated unused used");
+    assert_eq!(shown("only=old-secret"), "", "the old secret was not used since");
+    gateway.execute("UPDATE keygate_keys SET previous_last_used_at = unixepoch() WHERE previous_digest IS NOT NULL");
+    assert_eq!(shown("only=old-secret"), "rotated");
+    assert_eq!(shown("q=USED"), "unused used");
+    assert_eq!(shown(&format!("q={rotated}")), "rotated");
 }

@@ -91,3 +91,15 @@ fn an_admin_of_a_team_has_its_keys_and_not_those_of_its_people() {
     assert!(list.contains("of-core") && !list.contains("of-labs") && !list.contains("of-the-administrator"));
     assert!([403, 404].contains(&bob.get(&format!("/console/keys/{}", own.split('_').nth(1).unwrap())).status));
 }
+
+#[test]
+fn an_administrator_who_comes_back_is_none() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    gateway.sign_in(&administrator.invite("eve", "core", "admin"));
+    gateway.execute("UPDATE gateway_users SET is_administrator = TRUE WHERE id = 'eve'");
+    assert_eq!(administrator.post("/console/users/eve/deprovision", &[]).status, 303);
+    let eve = gateway.sign_in(&administrator.invite("eve", "core", "admin"));
+    assert_eq!(eve.get("/console/users").status, 403);
+    assert_eq!(administrator.post("/console/users/admin/deprovision", &[]).status, 400, "not themselves");
+}
