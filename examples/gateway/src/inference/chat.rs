@@ -138,34 +138,39 @@ impl Answer {
         })
     }
 
-    /// The role, the text word by word, the reason to finish, perhaps the usage, and the mark of the end.
+    /// The role, the text word by word, the reason to finish, perhaps the usage, and the mark of the end. Each is written
+    /// when it is sent: a long text would be many times as long in chunks.
     fn chunks(self, with_usage: bool) -> impl Iterator<Item = String> + Send {
-        let chunk = |choices: Value, usage: Option<&Value>| {
+        let Self { id, created, model, text, usage } = self;
+        let write = move |choices: Value, usage: Option<Value>| {
             let mut chunk = json!({
-                "id": self.id,
+                "id": id,
                 "object": "chat.completion.chunk",
-                "created": self.created,
-                "model": self.model,
+                "created": created,
+                "model": model,
                 "choices": choices,
             });
             if let (true, Some(object)) = (with_usage, chunk.as_object_mut()) {
-                object.insert("usage".into(), usage.cloned().unwrap_or(Value::Null));
+                object.insert("usage".into(), usage.unwrap_or(Value::Null));
             }
             chunk.to_string()
         };
         let choice = |delta: Value, finish_reason: Option<&str>| {
             let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason });
-            Value::Array(vec![choice])
+            (Value::Array(vec![choice]), None)
         };
-        let mut chunks =
-            vec![chunk(choice(json!({ "role": "assistant", "content": "", "refusal": null }), None), None)];
-        chunks.extend(self.text.split_inclusive(' ').map(|word| chunk(choice(json!({ "content": word }), None), None)));
-        chunks.push(chunk(choice(json!({}), Some("stop")), None));
-        if with_usage {
-            chunks.push(chunk(json!([]), Some(&self.usage)));
-        }
-        chunks.push("[DONE]".into());
-        chunks.into_iter()
+        let mut sent = 0;
+        let words = core::iter::from_fn(move || {
+            let word = text.get(sent..)?.split_inclusive(' ').next()?;
+            sent = sent.saturating_add(word.len());
+            Some(choice(json!({ "content": word }), None))
+        });
+        core::iter::once(choice(json!({ "role": "assistant", "content": "", "refusal": null }), None))
+            .chain(words)
+            .chain([choice(json!({}), Some("stop"))])
+            .chain(with_usage.then(|| (json!([]), Some(usage))))
+            .map(move |(choices, usage)| write(choices, usage))
+            .chain(["[DONE]".into()])
     }
 }
 

@@ -144,3 +144,33 @@ fn slow_bodies_of_each_kind() {
         assert_eq!(&answer, b"HTTP/1.1 408");
     }
 }
+
+/// A text of many words is many times as long in the chunks of a stream: they are not made before they are sent.
+#[test]
+#[cfg(target_os = "linux")]
+fn long_answers_in_many_streams_do_not_fill_the_memory() {
+    let world = World::on_file();
+    let key = world.create(json!({"type": "WORKSPACE_INVOKE"})).token;
+    let words = "a ".repeat(120_000);
+    let body = json!({"model": "abcd1234", "stream": true, "messages": [{"content": words}]}).to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let streams: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&world.server.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body.as_bytes()).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.server.pid())).unwrap();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u64 = memory.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 300_000, "{kilobytes} kB for {} streams", streams.len());
+}
