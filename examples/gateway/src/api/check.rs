@@ -155,5 +155,6 @@ impl Wanted {
 )]
 pub(super) async fn who_am_i(State(app): State<Arc<App>>, caller: AuthenticatedKey) -> Result<Json<KeyInfo>, Failure> {
     let snapshot = app.platform.now()?;
-    Ok(Json(KeyInfo::of(caller.matched().record(), &snapshot, app.gate.now())))
+    let info = KeyInfo::of(caller.matched().record(), &snapshot, app.gate.now());
+    Ok(Json(if caller.user().is_some() { info } else { info.without_people() }))
 }

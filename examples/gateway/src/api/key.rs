@@ -69,7 +69,7 @@ pub(crate) struct KeyInfo {
     team_name: Option<String>,
     /// Of a personal key: its user.
     owner: Option<UserInfo>,
-    /// The user who made it; none where the service itself did.
+    /// The user who made it; none where the service itself did, or where a key of a team asks.
     created_by: Option<UserInfo>,
     #[schema(format = DateTime)]
     created_at: String,
@@ -151,6 +151,11 @@ impl KeyInfo {
                 last_used_at: previous.last_used_at.map(rfc3339),
             }),
         }
+    }
+
+    /// Leaves out who made it: a key of a team may be in the hands of somebody else.
+    pub(crate) fn without_people(self) -> Self {
+        Self { created_by: None, ..self }
     }
 }
 

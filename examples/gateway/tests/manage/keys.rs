@@ -338,6 +338,18 @@ fn checks_say_what_is_missing() {
     }
 }
 
+/// A key of a team is given to others, who have no business with the people of the team.
+#[test]
+fn a_team_key_is_not_told_who_made_it() {
+    for world in World::each() {
+        let made = world.create(invoke("partner"));
+        let told = world.server.get(&made.token, "/v1/whoami").expect(200);
+        assert!(!told.body.contains("alice"), "{}", told.body);
+        let told = world.server.get(&world.alice, &made.path()).expect(200).json();
+        assert_eq!(told["created_by"]["user_id"], "alice");
+    }
+}
+
 #[test]
 fn deprovisions_a_user_with_their_keys() {
     for world in World::each() {
