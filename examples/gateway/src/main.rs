@@ -31,7 +31,6 @@ mod inference;
 mod log;
 mod metrics;
 mod platform;
-mod prompt;
 mod restore;
 mod serve;
 mod setup;

@@ -30,7 +30,6 @@ use crate::{
     edge,
     log::Log,
     metrics::{Counts, Metrics},
-    prompt::Prompt,
     restore,
     setup::{self, FirstStart},
     work::{self, Work},
@@ -175,7 +174,7 @@ fn serve(
 
     macro_rules! with_limits {
         ($server:expr) => {{
-            let mut server = $server.map(|inner| Prompt { inner, limit: HEAD }).handle(handle);
+            let mut server = $server.handle(handle).first_request_timeout(HEAD);
             let builder = server.http_builder();
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).half_close(false);
             builder

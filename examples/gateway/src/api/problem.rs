@@ -282,4 +282,4 @@ fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
 }
 
 /// How long a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,10 +9,12 @@ use axum::{
 };
 use keygate::{KeyId, Randomness as _, SystemRandomness, UserId};
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::page::Stop;
 use crate::{
+    api::problem::PATIENCE,
     app::App,
     database::{Database, execute, sql},
 };
@@ -68,7 +70,9 @@ impl FromRequest<Arc<App>> for Form {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Stop> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        let bytes = Bytes::from_request(request, app).await;
+        // Signing in needs no session: a form that does not come must not hold the place of a request for ever.
+        let late = |_| Stop::wrong(StatusCode::REQUEST_TIMEOUT, "The form took too long.");
+        let bytes = timeout(PATIENCE, Bytes::from_request(request, app)).await.map_err(late)?;
         let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form did not arrive whole."))?;
         if !is_form && !bytes.is_empty() {
             return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, State},
+    extract::{ConnectInfo, FromRequest as _, FromRequestParts, Request, State},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
@@ -138,9 +138,11 @@ pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     session: Session,
     Peer(peer): Peer,
-    Form(form): Form,
+    request: Request,
 ) -> Result<Response, Stop> {
+    // Before the form is read: forms that need no session must not take all places of requests that have one.
     app.console.throttle.admit(peer)?;
+    let Form(form) = Form::from_request(request, &app).await?;
     let now = UnixTime::now();
     let found = match form.text("link") {
         Some(link) if link.len() <= 128 => Links::new(&app.database).take(link, now).await?,
@@ -150,7 +152,7 @@ pub(super) async fn sign_in(
         let text = "This link was used before, or it is more than a day old. Ask an administrator for another one.";
         return Err(Stop::wrong(StatusCode::FORBIDDEN, text));
     };
-    tracing::info!(%user, "signed in");
+    tracing::info!(%user, %peer, "signed in");
     Person::begin(&session, user, incarnation, now).await?;
     Ok(Redirect::to("/console").into_response())
 }

@@ -169,6 +169,7 @@ async fn show_link(app: &App, person: &Person, user: &UserId, name: &str) -> Res
         Stop::Unavailable
     })?;
     let url = link_url(&person.base, &link.ok_or(Stop::NotFound)?);
+    // One who has the link is this user from then on: it has to be seen who made it.
     tracing::info!(by = %person.user, %user, "a link to sign in was made");
     Ok(ok(&LinkPage { frame: person.frame("A link to sign in", "users"), name: name.into(), url }))
 }

@@ -48,6 +48,26 @@ fn the_log_has_ids_of_requests_and_no_secret() {
     }
 }
 
+/// One who has a link is its user from then on, also for the events of keys.
+#[test]
+fn the_log_has_who_made_a_link_and_who_signed_in() {
+    let place = Place::folder();
+    let server = Server::start(&place);
+    let link = server.printed.split_once("link=").unwrap().1.lines().next().unwrap().to_owned();
+    let fields = [("sec-fetch-site", "same-origin"), ("content-type", "application/x-www-form-urlencoded")];
+    let signed_in = server.send("POST", "/console/sign-in", &fields, format!("link={link}")).expect(303);
+    let cookie = signed_in.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let fields = [fields[0], fields[1], ("cookie", cookie.as_str())];
+    server.send("POST", "/console/users", &fields, "user=ada&name=Ada&team=core&role=member").expect(200);
+    let (_, log) = server.terminate();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap();
+    assert_eq!(find("signed in")["user"], "admin", "{log}");
+    let made = find("a link to sign in was made");
+    assert_eq!((&made["by"], &made["user"]), (&json!("admin"), &json!("ada")), "{log}");
+    assert!(!log.contains(&link) && !log.contains(&cookie), "{log}");
+}
+
 #[test]
 fn the_id_of_a_request_is_not_the_clients() {
     let place = Place::folder();

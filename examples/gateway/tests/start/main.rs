@@ -10,3 +10,4 @@ mod errors;
 mod first;
 mod options;
 mod restore;
+mod slow;
