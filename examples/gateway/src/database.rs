@@ -135,7 +135,7 @@ impl Database {
 
     async fn open_file(folder: &Path) -> Result<Self, DatabaseError> {
         make_folder(folder).map_err(|error| DatabaseError::Folder(folder.into(), error))?;
-        let file = folder.join("keygate.sqlite");
+        let file = folder.join(FILE);
         // What cannot be read is told by the one who opens it.
         if file.exists() && is_foreign(&file).await.unwrap_or(false) {
             return Err(DatabaseError::Foreign(file));
@@ -166,6 +166,14 @@ impl Database {
         keys!(self, store => store.begin_new_life())
     }
 
+    /// Ends every session and link.
+    pub(crate) async fn end_sessions(&self) -> Result<(), sqlx::Error> {
+        for statement in ["DELETE FROM gateway_sessions", "DELETE FROM gateway_sign_in_links"] {
+            execute!(self, statement)?;
+        }
+        Ok(())
+    }
+
     /// Says what a user is in a team.
     pub(crate) async fn set_member(&self, user: &UserId, team: &TeamId, role: TeamRole) -> Result<(), StoreError> {
         users!(self, directory => directory.set_member(user, team, role))
@@ -185,6 +193,14 @@ impl Database {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns `false` if there is no file yet. Whether a server has its database is told by the one who connects.
+pub(crate) fn is_there(storage: &Storage) -> bool {
+    match storage {
+        Storage::Folder(folder) => folder.join(FILE).exists(),
+        Storage::Postgres(_) => true,
     }
 }
 
@@ -234,6 +250,7 @@ async fn is_foreign(file: &Path) -> Result<bool, sqlx::Error> {
     Ok(tables > 0 && ours == 0)
 }
 
+const FILE: &str = "keygate.sqlite";
 /// The text is in SQL that both databases read.
 const TABLES: AssertSqlSafe<&str> = AssertSqlSafe(include_str!("tables.sql"));
 

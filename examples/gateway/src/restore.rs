@@ -2,13 +2,17 @@
 
 use core::error::Error;
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
-use keygate::{KeyId, KeyManager, System, audit::Event};
-use keygate_sqlx::{LogQuery, revoke_again};
+use keygate::{
+    KeyId, KeyManager, System,
+    audit::{Event, EventId},
+};
+use keygate_sqlx::{LogQuery, LoggedEvent, revoke_again};
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Config, database::Database};
@@ -28,8 +32,16 @@ pub(crate) async fn export(database: &Database, path: &Path) -> Result<usize, Bo
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    let mut query = LogQuery::new();
-    let whole = each_line(&mut file, |line| query.after = Some(line.sequence))?;
+    // Of two exports at once, one waits: it would cut off what the other writes.
+    file.lock()?;
+    let (mut exported, mut query) = (BTreeMap::new(), LogQuery::new());
+    let whole = each_line(&mut file, |line| {
+        query.after = Some(line.sequence);
+        exported.insert(line.sequence, line.event.id);
+    })?;
+    if let Some(last) = query.after {
+        query.after = last_in_common(database, &exported, last).await?;
+    }
     file.set_len(whole)?;
     file.seek(SeekFrom::End(0))?;
     let mut count = 0_usize;
@@ -49,8 +61,34 @@ pub(crate) async fn export(database: &Database, path: &Path) -> Result<usize, Bo
     Ok(count)
 }
 
+/// Returns behind which event the database has what the export lacks. After a backup was restored that is not the last
+/// one: other events have its number, or none has.
+async fn last_in_common(
+    database: &Database,
+    exported: &BTreeMap<u64, Option<EventId>>,
+    last: u64,
+) -> Result<Option<u64>, Box<dyn Error>> {
+    let is_exported = |logged: &LoggedEvent| exported.get(&logged.sequence) == Some(&logged.event.id);
+    let mut query = LogQuery::new();
+    query.after = last.checked_sub(1);
+    if database.events(&query).await?.first().is_some_and(|first| first.sequence == last && is_exported(first)) {
+        return Ok(Some(last));
+    }
+    query.after = None;
+    loop {
+        let events = database.events(&query).await?;
+        let common = events.iter().take_while(|logged| is_exported(logged));
+        let is_end = events.is_empty() || common.clone().count() < events.len();
+        query.after = common.last().map(|logged| logged.sequence).or(query.after);
+        if is_end {
+            return query.after.map(Some).ok_or_else(|| "the export is of another database".into());
+        }
+    }
+}
+
 /// Says that the database was restored from a backup, so that every cache forgets what it has, and revokes again what the
-/// export says was revoked. Doing it twice does nothing more.
+/// export says was revoked. Sessions and links end: some of them were of people who left since. Doing it twice does nothing
+/// more.
 pub(crate) async fn restored(
     config: &Config,
     database: &Database,
@@ -59,6 +97,7 @@ pub(crate) async fn restored(
     let mut events = Vec::new();
     each_line(&mut File::open(export)?, |line| events.push(line.event))?;
     database.begin_new_life().await?;
+    database.end_sessions().await?;
     let keys = KeyManager::new(config.issuer, database.clone());
     Ok(revoke_again(&keys, &System::new("restored a backup")?, events).await?)
 }

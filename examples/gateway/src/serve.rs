@@ -40,6 +40,8 @@ use crate::{
 enum StartError {
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    #[error("no server ever started on this database")]
+    NeverStarted,
     #[error("there is no such user")]
     NoUser,
     #[error("the first key cannot be printed")]
@@ -52,11 +54,18 @@ enum StartError {
 
 /// Does what is done instead of serving.
 pub(crate) async fn carry_out(config: &Config, task: &Task) -> Result<(), Box<dyn Error>> {
+    // What a task would make of nothing looks like a log without events.
+    if !database::is_there(&config.storage) {
+        return Err(StartError::NeverStarted.into());
+    }
     let _lock = match task {
         Task::Restored(_) => database::lock(&config.storage)?,
         Task::ExportLog(_) | Task::SignIn(_) => None,
     };
     let database = Database::open(&config.storage).await?;
+    if !setup::is_over(&database, config.issuer).await? {
+        return Err(StartError::NeverStarted.into());
+    }
     match task {
         Task::ExportLog(file) => {
             let count = restore::export(&database, file).await?;

@@ -47,13 +47,7 @@ impl FirstStart {
             // The folder has one server.
             Database::Sqlite(..) => None,
         };
-        let before: Option<String> =
-            sql!(database, pool => sqlx::query_scalar("SELECT issuer FROM gateway_setup").fetch_optional(pool))?;
-        match before {
-            None => Ok(Some(Self(claim))),
-            Some(before) if before == issuer.as_str() => Ok(None),
-            Some(before) => Err(SetupError::OtherIssuer { before, now: issuer }),
-        }
+        Ok(if is_over(database, issuer).await? { None } else { Some(Self(claim)) })
     }
 
     /// Says that the first start is over, so that no later one touches what it made.
@@ -64,6 +58,21 @@ impl FirstStart {
             claim.rollback().await?;
         }
         Ok(())
+    }
+}
+
+/// Returns `true` if there was a first start, with this issuer.
+///
+/// # Errors
+///
+/// [`SetupError`] if it was one of another issuer, or the database failed.
+pub(crate) async fn is_over(database: &Database, issuer: Issuer) -> Result<bool, SetupError> {
+    let before: Option<String> =
+        sql!(database, pool => sqlx::query_scalar("SELECT issuer FROM gateway_setup").fetch_optional(pool))?;
+    match before {
+        None => Ok(false),
+        Some(before) if before == issuer.as_str() => Ok(true),
+        Some(before) => Err(SetupError::OtherIssuer { before, now: issuer }),
     }
 }
 
