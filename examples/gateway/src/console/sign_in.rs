@@ -66,10 +66,13 @@ impl<'a> Links<'a> {
         SystemRandomness.fill(&mut bytes)?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let end = UnixTime::now().saturating_add(LINK_LIFETIME).as_secs();
-        execute!(self.0, "DELETE FROM gateway_sign_in_links WHERE user_id = $1", user.as_str())?;
+        let digest = hex(token.as_bytes());
         let insert =
             "INSERT INTO gateway_sign_in_links (digest, user_id, incarnation, expires_at) VALUES ($1, $2, $3, $4)";
-        execute!(self.0, insert, hex(token.as_bytes()), user.as_str(), incarnation.get(), end)?;
+        execute!(self.0, insert, &digest, user.as_str(), incarnation.get(), end)?;
+        // Afterwards: of two that are made at once, at most one stays.
+        let others = "DELETE FROM gateway_sign_in_links WHERE user_id = $1 AND digest <> $2";
+        execute!(self.0, others, user.as_str(), &digest)?;
         Ok(Some(Link(token)))
     }
 

@@ -45,6 +45,20 @@ fn a_link_ends_after_a_day_and_the_next_one_replaces_it() {
 }
 
 #[test]
+fn of_many_links_that_are_made_at_once_at_most_one_works() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    administrator.invite("ada", "core", "member");
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_eq!(administrator.post("/console/users/ada/link", &[]).status, 200));
+        }
+    });
+    let links = gateway.texts("SELECT user_id FROM gateway_sign_in_links WHERE user_id = 'ada'");
+    assert!(links.len() <= 1, "{links:?}");
+}
+
+#[test]
 fn the_cookie_is_for_this_site_and_no_script() {
     let gateway = Gateway::start(&[]);
     let signed_in = gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]);
