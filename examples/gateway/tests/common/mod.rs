@@ -210,6 +210,8 @@ impl Server {
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(0)
+            // A request that is refused before its body came ends its connection: none is used again.
+            .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(30)))
             .build();
         Self { child, address, printed, first_key, agent: agent.into(), log: Some(log), _stdout: stdout }
