@@ -42,7 +42,7 @@ pub(crate) struct Explanation {
     pub(crate) missing: Option<String>,
 }
 
-/// Says whether a key would be allowed, and if not, what is missing
+/// Explains what a key would be allowed, and what is missing
 ///
 /// Nothing is done, and nobody presents the key's secret: it is the decision that the key would get now.
 #[utoipa::path(

@@ -61,7 +61,7 @@ fn compare_first_last(runner: &mut CtRunner, rng: &mut BenchRng) {
 fn verifications(runner: &mut CtRunner, rng: &mut BenchRng, make: [&dyn Fn() -> Option<Arc<KeyRecord>>; 2]) {
     let issued = issued(1);
     let presented = UnverifiedToken::parse(KG, issued.token.expose_secret()).expect("a token");
-    // What is looked up is kept alive: whoever drops it last would free it within the time that is taken.
+    // What is looked up is kept alive: its last owner would free it within the time that is taken.
     compare(runner, rng, make, |found| verify(&presented, found.clone(), NOW).is_ok());
 }
 
