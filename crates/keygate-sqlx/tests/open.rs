@@ -37,7 +37,7 @@ async fn opens_a_new_file_all_at_once() {
 async fn what_the_database_undid_stops_no_later_change() {
     let directory = tempfile::tempdir().unwrap();
     let database = Sqlite::create(directory.path().join("keys.db"), Settings::new()).await.unwrap();
-    database.migrate().await.unwrap();
+    SqliteStore::migrate(&database).await.unwrap();
     let store = SqliteStore::open(&database).await.unwrap();
     let keys = KeyManager::new(ISSUER, store.clone());
     let create = async || {

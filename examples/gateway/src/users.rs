@@ -61,12 +61,18 @@ impl Users {
     ///
     /// If the database failed.
     pub(crate) async fn deprovision(&self, user: &UserId) -> Result<(), StoreError> {
-        let done = self.database.deprovision(user).await;
-        // Also after a failure: whether it was done is unknown then.
-        if let Some(memory) = &self.memory {
-            memory.generation.fetch_add(1, Ordering::SeqCst);
-        }
-        done
+        // Also after a failure, and where nobody waits any more: whether it was done is unknown then.
+        let _forgets = self.memory.as_deref().map(ForgetOnDrop);
+        self.database.deprovision(user).await
+    }
+}
+
+/// Makes what was remembered until now count no more.
+struct ForgetOnDrop<'a>(&'a Memory);
+
+impl Drop for ForgetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
     }
 }
 
