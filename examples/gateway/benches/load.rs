@@ -57,36 +57,31 @@ fn main() {
 
     let folder = tempfile::tempdir().unwrap();
     let mut served = vec![Served::bare()];
-    let data = folder.path().join("data");
-    if is_wanted("sqlite") {
-        served.extend(Served::gateways(
-            "SQLite",
-            &["--data", data.to_str().unwrap()],
-            |tokens| {
+    for seconds in [0, 5] {
+        // A folder has one server.
+        let data = folder.path().join(format!("data-{seconds}"));
+        if is_wanted("sqlite") {
+            let fill = |tokens: &mut Vec<String>| {
                 runtime().block_on(async {
                     let database = Sqlite::open(file(&data), Settings::new()).await.unwrap();
                     let directory = SqliteDirectory::open(&database).await.unwrap();
                     add_users(&directory, SqliteDirectory::set_member).await;
                     make_keys(SqliteStore::open(&database).await.unwrap(), directory, tokens).await;
                 });
-            },
-            folder.path(),
-        ));
-    }
-    if let Some(url) = is_wanted("postgresql").then(postgres).flatten() {
-        served.extend(Served::gateways(
-            "PostgreSQL",
-            &["--database", &url],
-            |tokens| {
+            };
+            served.push(Served::gateway("SQLite", &["--data", data.to_str().unwrap()], seconds, fill, folder.path()));
+        }
+        if let Some(url) = is_wanted("postgresql").then(postgres).flatten() {
+            let fill = |tokens: &mut Vec<String>| {
                 runtime().block_on(async {
                     let database = Postgres::connect(&url, Settings::new()).await.unwrap();
                     let directory = PostgresDirectory::open(&database).await.unwrap();
                     add_users(&directory, PostgresDirectory::set_member).await;
                     make_keys(PostgresStore::open(&database).await.unwrap(), directory, tokens).await;
                 });
-            },
-            folder.path(),
-        ));
+            };
+            served.push(Served::gateway("PostgreSQL", &["--database", &url], seconds, fill, folder.path()));
+        }
     }
     let bare_script = served.last().unwrap().script.clone();
     served[0].script = bare_script;
@@ -189,10 +184,15 @@ impl Served {
         Self { name: "bare handler".into(), process: Process::Bare(child), address, script: String::new() }
     }
 
-    /// Two gateways on one database: without a cache, and with one.
-    fn gateways(name: &str, arguments: &[&str], fill: impl Fn(&mut Vec<String>), folder: &Path) -> [Self; 2] {
-        let start = |seconds: &str| Start::new().arguments(arguments).arguments(&["--cache-seconds", seconds]).run();
-        let first = start("0");
+    /// A gateway that serves records for `seconds` without confirming them; `fill` makes the keys in its database.
+    fn gateway(
+        name: &str,
+        arguments: &[&str],
+        seconds: u8,
+        fill: impl FnOnce(&mut Vec<String>),
+        folder: &Path,
+    ) -> Self {
+        let gateway = Start::new().arguments(arguments).arguments(&["--cache-seconds", &seconds.to_string()]).run();
         let mut tokens = Vec::new();
         fill(&mut tokens);
         let bad = KEYS / 20;
@@ -208,14 +208,14 @@ impl Served {
              { ['Authorization'] = 'Bearer ' .. tokens[at], ['Content-Type'] = 'application/json' }, '{}')\n  end\nend\n\
              function request()\n  next = (next + 7919) % #requests\n  return requests[next + 1]\nend\n",
         );
-        let script = folder.join(format!("{name}.lua")).to_str().unwrap().to_owned();
+        let script = folder.join(format!("{name}-{seconds}.lua")).to_str().unwrap().to_owned();
         fs::write(&script, text).unwrap();
-        [("cache off", first), ("cache on", start("5"))].map(|(cache, gateway)| Self {
-            name: format!("{name}, {cache}"),
+        Self {
+            name: format!("{name}, cache {}", if seconds == 0 { "off" } else { "on" }),
             address: gateway.address.clone(),
             process: Process::Gateway(gateway),
-            script: script.clone(),
-        })
+            script,
+        }
     }
 
     /// Microseconds of processor time that the process took until now.
