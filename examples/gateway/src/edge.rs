@@ -119,7 +119,6 @@ impl HttpBody for Streamed {
 }
 
 /// Routes `model-ID.host/path` as `host/models/ID/path`. What the router matches afterwards is all that is read of it.
-///
 fn route_by_host(request: &mut Request) -> Result<(), AmbiguousHost> {
     let host = host(request.uri(), request.headers())?;
     let Some((label, _)) = host.as_deref().and_then(|host| host.split_once('.')) else { return Ok(()) };

@@ -102,9 +102,10 @@ async fn create_in(
                 (Some(team), Some(other)) if team != other => {
                     return Err(Failure::invalid("other_team", "path and body name different teams"));
                 }
-                (Some(team), _) => caller::team_id(app, key, team, &snapshot).await?,
-                (None, Some(team)) => caller::team_id(app, key, team, &snapshot).await?,
-                (None, None) => caller::default_team(app, key, &snapshot).await?,
+                (in_path, in_body) => match in_path.or(in_body.as_deref()) {
+                    Some(team) => caller::team_id(app, key, team, &snapshot).await?,
+                    None => caller::default_team(app, key, &snapshot).await?,
+                },
             };
             let permission = new.permission(&team, &snapshot)?;
             Grant::team(team, permission)

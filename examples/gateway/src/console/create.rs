@@ -178,7 +178,7 @@ pub(super) async fn create(State(app): State<Arc<App>>, person: Person, Form(for
         Ok(issued) => {
             once.made(issued.record.id()).await;
             let made = Made { token: &issued.token, record: &issued.record, previous_ends: None };
-            reveal::show(&app, &person, made, "Your new key").await
+            Ok(reveal::show(&app, &person, made, "Your new key").await)
         }
         Err(error) => match field_of(&error) {
             // Nothing was made, and the person can mend it: a form is shown again, and counts as another one.

@@ -202,7 +202,7 @@ pub(super) async fn rotate(
     Path(text): Path<String>,
     Form(form): Form,
 ) -> Result<Response, Stop> {
-    let (id, _) = find(&app, &person, &text).await?;
+    let (id, record) = find(&app, &person, &text).await?;
     let overlap = form.text("overlap").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let rotation = match (form.text("how"), overlap) {
         (Some("cut-over"), _) => Rotation::CutOver,
@@ -224,9 +224,8 @@ pub(super) async fn rotate(
         }
     };
     once.made(id).await;
-    let record = app.keys.find(&person.actor(), id).await?;
     let made = Made { token: &rotated.token, record: &record, previous_ends: rotated.previous_ends_at };
-    reveal::show(&app, &person, made, "Your new secret").await
+    Ok(reveal::show(&app, &person, made, "Your new secret").await)
 }
 
 const OVERLAPS: [(u64, &str); 5] =

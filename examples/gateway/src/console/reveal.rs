@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
-use keygate::{Action, EnvironmentName, KeyRecord, ModelId, Request, TeamId, Token, UnixTime};
+use keygate::{Action, EnvironmentName, Grant, KeyRecord, ModelId, Reason, Request, TeamId, Token, UnixTime};
 
 use super::{
     key_view::KeyView,
@@ -39,30 +39,32 @@ struct Snippet {
     text: String,
 }
 
-pub(super) async fn show(app: &App, person: &Person, made: Made<'_>, title: &str) -> Result<Response, Stop> {
+/// Nothing here fails: nobody else has the secret, and an answer without it would lose it.
+pub(super) async fn show(app: &App, person: &Person, made: Made<'_>, title: &str) -> Response {
     let key = KeyView::of(made.record, person);
     let masked = format!("{}_{}", key.prefix, "•".repeat(12));
-    Ok(ok(&RevealPage {
+    ok(&RevealPage {
         frame: person.frame(title, "keys"),
         token: made.token.expose_secret().to_owned(),
-        snippets: snippets(app, person, made.record, &masked).await?,
+        snippets: snippets(app, person, made.record, &masked).await,
         masked,
         is_rotated: title != "Your new key",
         previous_ends: made.previous_ends.map(|end| Moment::new(end, person.now)),
         key,
-    }))
+    })
 }
 
-async fn snippets(app: &App, person: &Person, record: &KeyRecord, token: &str) -> Result<Vec<Snippet>, Stop> {
+async fn snippets(app: &App, person: &Person, record: &KeyRecord, token: &str) -> Vec<Snippet> {
     let base = &person.base;
-    let Some((model, environment)) = callable(app, person, record).await? else {
+    // Without a model to call, if that cannot be looked up.
+    let Some((model, environment)) = callable(app, person, record).await.unwrap_or(None) else {
         let exports = record
             .grant()
             .permission()
             .is_some_and(|permission| permission.level() == keygate::PermissionLevel::MetricsOnly);
         let path = if exports { "/metrics" } else { "/v1/whoami" };
         let text = format!("export API_KEY='{token}'\ncurl -H \"Authorization: Bearer $API_KEY\" {base}{path}");
-        return Ok(vec![Snippet { id: "curl", title: "curl", text }]);
+        return vec![Snippet { id: "curl", title: "curl", text }];
     };
     let model = if environment.as_str() == "production" { model.to_string() } else { format!("{model}/{environment}") };
     let curl = format!(
@@ -75,27 +77,33 @@ async fn snippets(app: &App, person: &Person, record: &KeyRecord, token: &str) -
          answer = client.chat.completions.create(\n    model=\"{model}\",\n    \
          messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}],\n)\nprint(answer.choices[0].message.content)"
     );
-    Ok(vec![
+    vec![
         Snippet { id: "curl", title: "curl", text: curl },
         Snippet { id: "python", title: "OpenAI’s client for Python", text: python },
-    ])
+    ]
 }
 
 /// Returns what the key may call, by the decision that a call would get; production first.
 async fn callable(app: &App, person: &Person, record: &KeyRecord) -> Result<Option<(ModelId, EnvironmentName)>, Stop> {
     let snapshot = &person.snapshot;
-    let teams: Vec<TeamId> = snapshot.teams().map(|(team, _)| team.clone()).collect();
+    let is_of_key = |team: &TeamId| match record.grant() {
+        Grant::Team { team: own, .. } => team == own,
+        _ => true,
+    };
     let mut found = None;
-    for team in teams {
-        for (model, _) in snapshot.models_of(&team) {
+    for team in snapshot.teams().map(|(team, _)| team).filter(|team| is_of_key(team)) {
+        for (model, _) in snapshot.models_of(team) {
             for environment in snapshot.environments_of_model(model) {
                 let call = Request::new(team.clone(), Action::call(model.clone(), Some(environment.clone())));
                 let dry_run = app.keys.dry_run(&person.actor(), record.id(), call).await?;
-                if dry_run.denial().is_none() {
-                    if environment.as_str() == "production" {
+                match dry_run.denial().map(|denial| denial.reason()) {
+                    None if environment.as_str() == "production" => {
                         return Ok(Some((model.clone(), environment.clone())));
                     }
-                    found = found.or(Some((model.clone(), environment.clone())));
+                    None => found = found.or(Some((model.clone(), environment.clone()))),
+                    // It calls nothing, whatever the model.
+                    Some(Reason::ActionNotInScope | Reason::LevelInsufficient) => return Ok(None),
+                    Some(_) => {}
                 }
             }
         }
