@@ -72,15 +72,6 @@ CREATE TABLE IF NOT EXISTS gateway_sign_in_links (
     expires_at BIGINT NOT NULL
 );
 
--- Forms that make a secret, each sent once, and the key that was made.
-CREATE TABLE IF NOT EXISTS gateway_forms (
-    user_id TEXT NOT NULL,
-    token TEXT NOT NULL,
-    key_id TEXT,
-    created_at BIGINT NOT NULL,
-    PRIMARY KEY (user_id, token)
-);
-
 -- The last refusals of each key, counted by what was asked; a bounded number for each.
 CREATE TABLE IF NOT EXISTS gateway_refusals (
     key_id TEXT NOT NULL,

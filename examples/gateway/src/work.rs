@@ -154,7 +154,6 @@ async fn forget_old(database: &Database) -> Result<(), sqlx::Error> {
     for statement in [
         "DELETE FROM gateway_async_requests WHERE created_at < $1",
         "DELETE FROM gateway_idempotency WHERE created_at < $1",
-        "DELETE FROM gateway_forms WHERE created_at < $1",
         "DELETE FROM gateway_sessions WHERE expires_at < $1",
         "DELETE FROM gateway_sign_in_links WHERE expires_at < $1",
     ] {

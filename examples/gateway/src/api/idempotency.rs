@@ -6,7 +6,7 @@
 
 use axum::http::HeaderMap;
 use keygate::{
-    Actor, AuthenticatedKey, KeyId, KeyName, ManageError, Owner, UnixTime,
+    Actor, AuthenticatedKey, KeyId, KeyName, ManageError, Owner, UnixTime, UserId,
     store::{KeyFilter, ListQuery, StatusFilter},
 };
 
@@ -18,14 +18,14 @@ use crate::{
 
 /// An idempotency key, and who sent it.
 #[derive(Clone, Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     actor: String,
     key: String,
 }
 
 impl Claim {
     /// Reads the field `Idempotency-Key`.
-    pub(super) fn read(headers: &HeaderMap, caller: &AuthenticatedKey) -> Result<Option<Self>, Failure> {
+    pub(crate) fn read(headers: &HeaderMap, caller: &AuthenticatedKey) -> Result<Option<Self>, Failure> {
         let wrong =
             || Failure::invalid("idempotency_key", "`Idempotency-Key` is one text of 1 to 128 visible ASCII symbols");
         let mut fields = headers.get_all("idempotency-key").iter();
@@ -37,11 +37,16 @@ impl Claim {
         }
         Ok(Some(Self { actor: caller.owner().to_string(), key: text.into() }))
     }
+
+    /// Takes the token of a form of the console. `Idempotency-Key` holds no space, so the two never meet.
+    pub(crate) fn of_form(user: &UserId, token: &str) -> Self {
+        Self { actor: Owner::Personal(user.clone()).to_string(), key: format!("form {token}") }
+    }
 }
 
 /// A claim that is this request's, or none.
 #[derive(Debug)]
-pub(super) struct Claimed(Option<Claim>);
+pub(crate) struct Claimed(Option<Claim>);
 
 impl Claimed {
     /// Claims an idempotency key for something that is to be made; `id` is the key that gets a new secret.
@@ -49,7 +54,7 @@ impl Claimed {
     /// # Errors
     ///
     /// [`Failure::Replayed`] if it was claimed before.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         app: &App,
         claim: Option<Claim>,
         owner: &Owner,
@@ -65,7 +70,7 @@ impl Claimed {
     }
 
     /// Notes what was made. Where this fails, [`replayed`] finds it by its name.
-    pub(super) async fn made(self, app: &App, id: KeyId) {
+    pub(crate) async fn made(self, app: &App, id: KeyId) {
         let Some(claim) = self.0 else { return };
         let update = "UPDATE gateway_idempotency SET key_id = $3 WHERE actor = $1 AND idempotency_key = $2";
         let noted = execute!(&app.database, update, &claim.actor, &claim.key, id.as_str());
@@ -76,7 +81,7 @@ impl Claimed {
 
     /// Gives the claim back where nothing was made, so that the request can be corrected and sent again. After a failure of
     /// the database it is unknown, and the claim stays.
-    pub(super) async fn failed<S, D>(self, app: &App, error: ManageError<S, D>) -> Failure
+    pub(crate) async fn failed<S, D>(self, app: &App, error: ManageError<S, D>) -> Failure
     where
         S: core::error::Error + 'static,
         D: core::error::Error + 'static,

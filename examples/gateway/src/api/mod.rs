@@ -6,7 +6,7 @@ pub(crate) mod caller;
 mod change;
 pub(crate) mod check;
 mod create;
-mod idempotency;
+pub(crate) mod idempotency;
 mod introspect;
 pub(crate) mod key;
 pub(crate) mod leaks;

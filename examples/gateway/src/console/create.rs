@@ -7,14 +7,14 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use keygate::{Grant, KeyName, ManageError, NewKeySpec, Permission, TeamRole, Validity, manage::MintError};
 
 use super::{
-    form::{Fields, Form, OnceForm, Query, random_token},
+    form::{Fields, Form, Query, random_token},
     page::{Frame, Stop, render},
     person::Person,
     reveal::{self, Made},
     spec::{self, Asked, For, LEVELS, Wrong},
     words::{self, DAY},
 };
-use crate::app::App;
+use crate::{api::idempotency::Claimed, app::App};
 
 #[derive(Template)]
 #[template(path = "create.html")]
@@ -169,31 +169,33 @@ fn any_of_team(team: &keygate::TeamId) -> Grant {
 
 /// Makes the key. The secret is in this answer alone.
 pub(super) async fn create(State(app): State<Arc<App>>, person: Person, Form(form): Form) -> Result<Response, Stop> {
-    let spec = match wanted(&form, &person) {
-        Ok(spec) => spec,
+    let (grant, name, validity) = match wanted(&form, &person) {
+        Ok(wanted) => wanted,
         Err(wrong) => return show(&app, &person, form, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await,
     };
-    let once = OnceForm::claim(&app.database, &person.user, &form, person.now.as_secs()).await?;
-    match app.keys.create(&person.actor(), spec).await {
+    let claimed = Claimed::new(&app, Some(form.claim(&person.user)?), &grant.owner(), &name, None).await?;
+    match app.keys.create(&person.actor(), NewKeySpec::new(grant, name, validity)).await {
         Ok(issued) => {
-            once.made(issued.record.id()).await;
+            claimed.made(&app, issued.record.id()).await;
             let made = Made { token: &issued.token, record: &issued.record, previous_ends: None };
             Ok(reveal::show(&app, &person, made, "Your new key").await)
         }
-        Err(error) => match field_of(&error) {
-            // Nothing was made, and the person can mend it: a form is shown again, and counts as another one.
-            Some(field) => {
-                let wrong = (field, Stop::from(error).text());
-                show(&app, &person, form, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
+        Err(error) => {
+            let (field, stop) = (field_of(&error), Stop::from(claimed.failed(&app, error).await));
+            match field {
+                // Nothing was made, and the person can mend it.
+                Some(field) => {
+                    show(&app, &person, form, Some((field, stop.text())), StatusCode::UNPROCESSABLE_ENTITY).await
+                }
+                None => Err(stop),
             }
-            None => Err(error.into()),
-        },
+        }
     }
 }
 
-fn wanted(form: &Fields, person: &Person) -> Result<NewKeySpec, Wrong> {
+fn wanted(form: &Fields, person: &Person) -> Result<(Grant, KeyName, Validity), Wrong> {
     let name = name(form)?;
-    Ok(NewKeySpec::new(spec::grant(form, person)?, name, spec::validity(form, person.now)?))
+    Ok((spec::grant(form, person)?, name, spec::validity(form, person.now)?))
 }
 
 /// Where to show why the manager refused.

@@ -7,16 +7,15 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
 };
-use keygate::{KeyId, Randomness as _, SystemRandomness, UserId};
+use keygate::{Randomness as _, SystemRandomness, UserId};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::page::Stop;
 use crate::{
-    api::problem::PATIENCE,
+    api::{idempotency::Claim, problem::PATIENCE},
     app::App,
-    database::{Database, execute, sql},
 };
 
 /// The fields of a form, or of a query, in their order; checkboxes of one name come one after the other.
@@ -81,46 +80,12 @@ impl FromRequest<Arc<App>> for Form {
     }
 }
 
-/// A form that makes a secret. Sent again, by a reload or after a lost answer, it makes none.
-#[derive(Debug)]
-pub(super) struct OnceForm<'a> {
-    database: &'a Database,
-    user: &'a UserId,
-    token: &'a str,
-}
-
-impl<'a> OnceForm<'a> {
-    /// Claims the form.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::SentBefore`], with the key that was made.
-    pub(super) async fn claim(
-        database: &'a Database,
-        user: &'a UserId,
-        fields: &'a Fields,
-        now: i64,
-    ) -> Result<Self, Stop> {
-        let token = fields.text("form").filter(|token| token.len() <= 64);
+impl Fields {
+    /// Reads what makes a form count once: sent again, by a reload or after a lost answer, it makes no second secret.
+    pub(super) fn claim(&self, user: &UserId) -> Result<Claim, Stop> {
+        let token = self.text("form").filter(|token| token.len() <= 64);
         let token = token.ok_or(Stop::wrong(StatusCode::BAD_REQUEST, "The form was not whole. Open it again."))?;
-        let claim = "INSERT INTO gateway_forms (user_id, token, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        if execute!(database, claim, user.as_str(), token, now)? == 1 {
-            return Ok(Self { database, user, token });
-        }
-        let find = "SELECT key_id FROM gateway_forms WHERE user_id = $1 AND token = $2";
-        let found: Option<(Option<String>,)> =
-            sql!(database, pool => sqlx::query_as(find).bind(user.as_str()).bind(token).fetch_optional(pool))?;
-        Err(Stop::SentBefore { key: found.and_then(|(key,)| key) })
-    }
-
-    /// Notes which key has a new secret. Where this fails, it is found in the list.
-    pub(super) async fn made(self, id: KeyId) {
-        let Self { database, user, token } = self;
-        let note = "UPDATE gateway_forms SET key_id = $3 WHERE user_id = $1 AND token = $2";
-        let noted = execute!(database, note, user.as_str(), token, id.as_str());
-        if let Err(error) = noted {
-            tracing::warn!(%error, "a form was not noted");
-        }
+        Ok(Claim::of_form(user, token))
     }
 }
 

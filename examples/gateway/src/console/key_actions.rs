@@ -12,7 +12,7 @@ use axum::{
 use keygate::{Done, Grant, KeyId, KeyRecord, Labels, RevocationCause, Rotation, http::Refusal};
 
 use super::{
-    form::{Fields, Form, OnceForm, random_token},
+    form::{Fields, Form, random_token},
     key::{find, show_with},
     key_view::KeyView,
     list::is_mine,
@@ -21,7 +21,7 @@ use super::{
     reveal::{self, Made},
     words::{self, DAY},
 };
-use crate::app::App;
+use crate::{api::idempotency::Claimed, app::App};
 
 /// Goes on to the page of the key, which says what was done. A reload does it no second time.
 fn done(id: KeyId, done: Done, what: &str) -> Response {
@@ -210,11 +210,12 @@ pub(super) async fn rotate(
         (Some("start"), Some(overlap)) => Rotation::Start { overlap },
         _ => return show_rotate(&app, &person, &text, Some("Say how long the old secret stays.".into())).await,
     };
-    let once = OnceForm::claim(&app.database, &person.user, &form, person.now.as_secs()).await?;
+    let claim = form.claim(&person.user)?;
+    let claimed = Claimed::new(&app, Some(claim), &record.grant().owner(), record.name(), Some(id)).await?;
     let rotated = match app.keys.rotate(&person.actor(), id, rotation).await {
         Ok(rotated) => rotated,
         Err(error) => {
-            let stop = Stop::from(error);
+            let stop = Stop::from(claimed.failed(&app, error).await);
             return match &stop {
                 Stop::Refused(Refusal::Conflict(_) | Refusal::InvalidChange(_)) => {
                     show_rotate(&app, &person, &text, Some(stop.text())).await
@@ -223,7 +224,6 @@ pub(super) async fn rotate(
             };
         }
     };
-    once.made(id).await;
     let made = Made { token: &rotated.token, record: &record, previous_ends: rotated.previous_ends_at };
     Ok(reveal::show(&app, &person, made, "Your new secret").await)
 }

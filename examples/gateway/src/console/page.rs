@@ -166,8 +166,8 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refusal(refusal) => Self::Refused(refusal),
+            Failure::Replayed { id } => Self::SentBefore { key: id },
             Failure::Invalid { status, detail, .. } => Self::Wrong { status, text: words::sentence(&detail) },
-            _ => Self::Unavailable,
         }
     }
 }
