@@ -203,7 +203,12 @@ impl Database for Sqlite {
         // A key is found in no time, and is asked for with each request. The bound of a search that nobody waited for may
         // still be there, and end it.
         let answer = if self.is_shared || query.is(sql::SQLITE.reads.find) {
-            match rows(&self.readers, query.clone(), self.prefix()).await {
+            let answer = if query.is(sql::SQLITE.reads.find) {
+                one_row(&self.readers, query.clone(), self.prefix()).await
+            } else {
+                rows(&self.readers, query.clone(), self.prefix()).await
+            };
+            match answer {
                 Err(error) if !self.is_shared && is_interrupted(&error) => self.read_in_time(query).await,
                 answer => answer,
             }
@@ -251,6 +256,13 @@ impl Transaction for Open {
 async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefix) -> Result<Vec<Row>, sqlx::Error> {
     let rows: Vec<SqliteRow> = query.bound(prefix).fetch_all(at).await?;
     Ok(rows.iter().map(Row::new).collect())
+}
+
+/// Fetches the only row that there can be, of a statement that has nothing to commit: the thread that has the connection
+/// need not be waited for a second time.
+async fn one_row<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefix) -> Result<Vec<Row>, sqlx::Error> {
+    let row: Option<SqliteRow> = query.bound(prefix).fetch_optional(at).await?;
+    Ok(row.iter().map(Row::new).collect())
 }
 
 /// Returns what SQLite answered, without what an extended form adds to it.
