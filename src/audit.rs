@@ -29,7 +29,7 @@ use core::{fmt, str::FromStr};
 
 use crate::{
     action::Request,
-    encoding::write_hex,
+    encoding::{read_hex, write_hex},
     grant::Owner,
     id::{KeyId, ModelId, ResourceId, TeamId, UserId},
     labels::Labels,
@@ -195,10 +195,8 @@ impl FromStr for EventId {
             Some((draft, part)) if !part.starts_with(['0', '+']) => (draft, part.parse().map_err(|_| InvalidEventId)?),
             Some(_) => return Err(InvalidEventId),
         };
-        let words = crate::encoding::read_words::<4>(draft.as_bytes()).ok_or(InvalidEventId)?;
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(words.map(u32::to_be_bytes).as_flattened());
-        Ok(Self { draft: bytes, part })
+        let draft = read_hex(draft.as_bytes()).ok_or(InvalidEventId)?;
+        Ok(Self { draft, part })
     }
 }
 

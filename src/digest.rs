@@ -1,11 +1,11 @@
 //! The stored digest of a secret: enough to recognise the secret, not enough to present it.
 
-use core::{fmt, hint::black_box, str::FromStr};
+use core::{fmt, str::FromStr};
 
-use sha2::{Digest as _, Sha256, block_api::compress256};
+use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::encoding::{read_words, write_hex};
+use crate::encoding::{read_hex, write_hex};
 
 /// The stored form of a secret: 28 bytes of hash, and the [algorithm](DigestAlgorithm) that made them.
 ///
@@ -34,11 +34,9 @@ use crate::encoding::{read_words, write_hex};
 /// # Ok::<(), keygate::store::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy)]
-#[repr(C)]
 pub struct SecretDigest {
-    // As numbers and not as bytes: so SHA-256 computes them, and so they are moved and compared in few steps. The
-    // algorithm stands where SHA-256 has the checksum.
     algorithm: DigestAlgorithm,
+    // As the numbers that SHA-256 computes: so two are compared in seven steps.
     hash: [u32; Self::WORDS],
 }
 
@@ -55,7 +53,7 @@ impl SecretDigest {
     /// Hashes once: the first four bytes, as one number, are the checksum, the others the stored digest.
     #[inline]
     pub(crate) fn of(body: &[u8]) -> (u32, Self) {
-        let [checksum, hash @ ..] = sha256(body);
+        let [checksum, hash @ ..]: [u32; 1 + Self::WORDS] = words(&Sha256::digest(body));
         (checksum, Self { hash, algorithm: DigestAlgorithm::Native })
     }
 
@@ -128,8 +126,8 @@ impl FromStr for SecretDigest {
         let (tag, digits) = text.split_once('$').ok_or(InvalidDigest::Tag)?;
         let is_meant = |one: &&DigestAlgorithm| one.as_str() == tag;
         let algorithm = DigestAlgorithm::ALL.iter().find(is_meant).ok_or(InvalidDigest::Tag)?;
-        let hash = read_words(digits.as_bytes()).ok_or(InvalidDigest::Digits)?;
-        Ok(Self { hash, algorithm: *algorithm })
+        let hash: [u8; Self::WORDS * 4] = read_hex(digits.as_bytes()).ok_or(InvalidDigest::Digits)?;
+        Ok(Self { hash: words(&hash), algorithm: *algorithm })
     }
 }
 
@@ -173,7 +171,6 @@ impl<'de> serde::Deserialize<'de> for SecretDigest {
 /// # Ok::<(), keygate::store::InvalidDigest>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u32)]
 #[non_exhaustive]
 pub enum DigestAlgorithm {
     /// `v1`: of a token of this crate.
@@ -234,41 +231,3 @@ pub enum InvalidDigest {
     #[error("a digest starts with the tag of a known algorithm, as `v1$` is")]
     Tag,
 }
-
-/// SHA-256, as the numbers whose bytes, each from its highest, are the hash.
-///
-/// A token fits one block or two, which are padded here and compressed by `sha2`. Its hasher takes texts of any length in
-/// pieces, and on a text of one block spends a third of its instructions on that.
-#[inline]
-fn sha256(text: &[u8]) -> [u32; 8] {
-    match text.len() {
-        0..=55 => sha256_of_blocks::<1>(text),
-        56..=119 => sha256_of_blocks::<2>(text),
-        _ => words(&Sha256::digest(text)),
-    }
-}
-
-/// SHA-256 of a text that fits `N` blocks with its padding (FIPS 180-4, section 5.1.1).
-#[inline]
-fn sha256_of_blocks<const N: usize>(text: &[u8]) -> [u32; 8] {
-    let mut blocks = [[0; 64]; N];
-    let padded = blocks.as_flattened_mut();
-    if let Some((start, [end, ..])) = padded.split_at_mut_checked(text.len()) {
-        start.copy_from_slice(text);
-        *end = 0x80;
-    }
-    if let Some(bits) = padded.last_chunk_mut() {
-        *bits = (text.len() as u64).wrapping_mul(8).to_be_bytes();
-    }
-    let mut state = INITIAL;
-    compress256(&mut state, &blocks);
-    // They hold the secret. `zeroize` would write byte by byte, which costs a quarter of the hash; so it costs next to
-    // nothing, and the compiler must think that somebody looks at it.
-    blocks = [[0; 64]; N];
-    black_box(&blocks);
-    state
-}
-
-/// FIPS 180-4, section 5.3.3.
-const INITIAL: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];

@@ -70,41 +70,23 @@ fn hex_digit(nibble: u8) -> char {
     char::from(if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble))
 }
 
-/// Reads exactly `N` numbers of eight digits of lower-case hexadecimal.
-pub(crate) fn read_words<const N: usize>(text: &[u8]) -> Option<[u32; N]> {
-    let mut words = [0; N];
-    let mut digits = text.chunks_exact(8);
-    for word in &mut words {
-        *word = read_word(digits.next()?.first_chunk()?)?;
+/// Reads exactly `N` bytes, two digits of lower-case hexadecimal each.
+pub(crate) fn read_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut pairs = text.chunks_exact(2);
+    for byte in &mut bytes {
+        let [high, low] = pairs.next()?.first_chunk()?;
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
     }
-    (digits.next().is_none() && digits.remainder().is_empty()).then_some(words)
+    (pairs.next().is_none() && pairs.remainder().is_empty()).then_some(bytes)
 }
 
-/// Reads eight digits at once, as the bytes of one number.
-#[inline]
-pub(crate) fn read_word(digits: &[u8; 8]) -> Option<u32> {
-    if !is_hex(digits) {
-        return None;
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
+        b'a'..=b'f' => Some(digit.wrapping_sub(b'a' - 10)),
+        _ => None,
     }
-    let digits = u64::from_be_bytes(*digits);
-    // `a` is 0x61: its low four bits are 1, and it has the bit that no figure has.
-    let letters = (digits >> 6) & 0x0101_0101_0101_0101;
-    let nibbles = (digits & 0x0f0f_0f0f_0f0f_0f0f).wrapping_add(letters.wrapping_mul(9));
-    // Moves each nibble to its neighbour, then bytes and pairs of bytes to theirs.
-    let bytes = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
-    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
-    let [.., a, b, c, d] = (pairs | pairs >> 16).to_be_bytes();
-    Some(u32::from_be_bytes([a, b, c, d]))
-}
-
-#[inline]
-fn is_hex(digits: &[u8; 8]) -> bool {
-    digits.iter().fold(0, |beyond, digit| beyond | beyond_hex(*digit)) == 0
-}
-
-#[inline]
-fn beyond_hex(byte: u8) -> u8 {
-    beyond_range(byte, b'a', b'f').min(beyond_range(byte, b'0', b'9'))
 }
 
 /// At most this many draws: all of them fail with a probability below 2^-80 for 32 symbols.

@@ -15,8 +15,6 @@ use crate::text::{Grammar, InvalidText, SymbolTest, text_conversions, text_fmt, 
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-// It is moved at each step of a request: by two words and not by sixteen bytes.
-#[repr(align(8))]
 pub struct KeyId([u8; Self::LENGTH]);
 
 impl KeyId {

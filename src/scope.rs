@@ -1,6 +1,6 @@
 //! The restrictions of a team key: everything, spelled out, or a set that cannot be empty.
 
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{fmt, slice};
 
 use crate::{
@@ -59,7 +59,7 @@ impl<T: AsRef<str> + Ord> Scope<T> {
         NonEmptySet::new(members).map(Self::Only)
     }
 
-    /// Returns `true` if the scope covers `item`, in a time that does not grow with the number of members.
+    /// Returns `true` if the scope covers `item`.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
         match self {
@@ -92,23 +92,10 @@ impl<T: AsRef<str> + Ord> Scope<T> {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct NonEmptySet<T>(Arc<Index<T>>);
+// INVARIANT: in ascending order of the texts, without repeats. The box makes a set one word: most of a record are sets.
+pub struct NonEmptySet<T>(Arc<Box<[T]>>);
 
-/// Members in order, and a directory from hash to members.
-///
-/// `alloc` has no hash set, and a binary search over 100,000 members costs several times one over ten. The directory
-/// has one bucket for each member; what shares a bucket is in order and searched by halves. So a look-up is one hash
-/// and about one comparison, and members that were chosen to collide cost no more than a binary search: that is why
-/// the hash needs no secret key.
-struct Index<T> {
-    members: Box<[T]>,
-    // INVARIANT: positions in `members`, grouped by bucket and ascending within each; bucket `b` is
-    // `positions[starts[b]..starts[b + 1]]`, and the number of buckets is a power of two.
-    positions: Box<[u32]>,
-    starts: Box<[u32]>,
-}
-
-impl<T: AsRef<str> + Ord> NonEmptySet<T> {
+impl<T: AsRef<str>> NonEmptySet<T> {
     /// Makes a set; repeats collapse.
     ///
     /// # Errors
@@ -116,40 +103,9 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
     /// [`InvalidScope::Empty`] if no member is given.
     pub fn new(members: impl IntoIterator<Item = T>) -> Result<Self, InvalidScope> {
         let mut members: Vec<T> = members.into_iter().collect();
-        members.sort_unstable();
-        members.dedup();
-        if members.is_empty() {
-            return Err(InvalidScope::Empty);
-        }
-        let count = u32::try_from(members.len()).map_err(|_| InvalidScope::TooMany)?;
-        let buckets = members.len().checked_next_power_of_two().ok_or(InvalidScope::TooMany)?;
-        let bucket_of = |member: &T| bucket(member.as_ref(), buckets);
-        // A counting sort: how many are in each bucket, so where each ends, and then each to its place, from the last.
-        let mut starts: Vec<u32> = vec![0; buckets.saturating_add(1)];
-        let mut positions: Vec<u32> = vec![0; members.len()];
-        for member in &members {
-            if let Some(size) = starts.get_mut(bucket_of(member)) {
-                *size = size.saturating_add(1);
-            }
-        }
-        let mut end = 0_u32;
-        for start in &mut starts {
-            end = end.saturating_add(*start);
-            *start = end;
-        }
-        for (position, member) in (0..count).zip(&members).rev() {
-            if let Some(start) = starts.get_mut(bucket_of(member)) {
-                *start = start.saturating_sub(1);
-                if let Some(place) = positions.get_mut(*start as usize) {
-                    *place = position;
-                }
-            }
-        }
-        Ok(Self(Arc::new(Index {
-            members: members.into_boxed_slice(),
-            positions: positions.into_boxed_slice(),
-            starts: starts.into_boxed_slice(),
-        })))
+        members.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        members.dedup_by(|a, b| a.as_ref() == b.as_ref());
+        if members.is_empty() { Err(InvalidScope::Empty) } else { Ok(Self(Arc::new(members.into_boxed_slice()))) }
     }
 
     /// Returns `true` if `item` is a member.
@@ -161,30 +117,21 @@ impl<T: AsRef<str> + Ord> NonEmptySet<T> {
     /// Returns `true` if a member has this text, which is what makes ids of two types one and the same.
     #[inline]
     pub(crate) fn contains_text(&self, text: &str) -> bool {
-        let Index { members, positions, starts } = &*self.0;
-        if members.len() <= FEW {
-            return members.iter().any(|member| member.as_ref() == text);
-        }
-        let bucket = bucket(text, starts.len().saturating_sub(1));
-        let Some([start, end]) = starts.get(bucket..bucket.saturating_add(2)) else { return false };
-        positions.get(*start as usize..*end as usize).is_some_and(|places| {
-            let member = |place: &u32| members.get(*place as usize).map(AsRef::as_ref);
-            places.binary_search_by_key(&Some(text), member).is_ok()
-        })
+        self.0.binary_search_by_key(&text, AsRef::as_ref).is_ok()
     }
 }
 
 impl<T> NonEmptySet<T> {
     /// Returns a reference to the members in ascending order.
     pub fn iter(&self) -> slice::Iter<'_, T> {
-        self.0.members.iter()
+        self.0.iter()
     }
 
     /// Returns the number of members, which is at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
-        self.0.members.len()
+        self.0.len()
     }
 }
 
@@ -199,7 +146,7 @@ impl<'a, T> IntoIterator for &'a NonEmptySet<T> {
 
 impl<T: PartialEq> PartialEq for NonEmptySet<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.members == other.0.members
+        self.0 == other.0
     }
 }
 
@@ -211,19 +158,6 @@ impl<T: fmt::Debug> fmt::Debug for NonEmptySet<T> {
     }
 }
 
-/// So few are compared one by one, mostly by their lengths.
-const FEW: usize = 4;
-
-/// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv), its high half folded in, reduced to a power of two of buckets.
-fn bucket(text: &str, buckets: usize) -> usize {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
-    let folded = (hash ^ (hash >> 32)) as usize;
-    folded & buckets.saturating_sub(1)
-}
-
 /// A restriction that cannot be granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -231,9 +165,6 @@ pub enum InvalidScope {
     /// A restriction names at least one member; "everything" is spelled out.
     #[error("a restriction has at least one member; an empty list is not everything")]
     Empty,
-    /// More than 2^32 members.
-    #[error("a restriction has fewer than 2^32 members")]
-    TooMany,
 }
 
 #[cfg(feature = "serde")]

@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::{
     digest::SecretDigest,
-    encoding::{DrawError, draw_text, is_alphanumeric, read_word, write_hex},
+    encoding::{DrawError, draw_text, is_alphanumeric, read_hex, write_hex},
     id::{KeyId, KeyKind},
     name::Issuer,
     randomness::Randomness,
@@ -275,7 +275,7 @@ fn split(rest: &[u8]) -> Option<(KeyId, u32)> {
     if !(is_alphanumeric(id) & is_alphanumeric(secret)) {
         return None;
     }
-    Some((KeyId::from_checked(*id), read_word(checksum.first_chunk()?)?))
+    Some((KeyId::from_checked(*id), u32::from_be_bytes(read_hex(checksum)?)))
 }
 
 /// The part of a token that lists and logs show: `issuer kind version "_" id`.
@@ -310,8 +310,6 @@ impl fmt::Display for DisplayToken {
 /// Why a text is not a token of this issuer; it holds nothing of the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-// A word, so that a result with a key or one of these in it is moved by words, and not by bytes that overlap.
-#[repr(u64)]
 pub enum ParseTokenError {
     /// The checksum does not fit: a symbol is mistyped.
     #[error("the checksum of the token does not match: is it copied in full and without change?")]

@@ -178,7 +178,7 @@ fn sizes() {
         ("a shared record, a slot, a time, and where a digest is that may be saved", size_of::<MatchedKey>(), 4 * word),
         ("a matched key, and when it was usable", size_of::<AuthenticatedKey>(), 4 * word + 8),
         ("ten symbols and their number", size_of::<Issuer>(), 11),
-        ("its rule, in a word as what it stands beside", size_of::<ParseTokenError>(), 8),
+        ("its rule", size_of::<ParseTokenError>(), 1),
         ("nothing: detail would be an oracle", size_of::<InvalidKey>(), 0),
         ("a rule and the grammar's words", size_of::<InvalidText>(), 2 * word),
         ("one shared text", size_of::<KeyName>(), 2 * word),

@@ -2,7 +2,7 @@
 
 use core::{fmt, str::FromStr};
 
-use crate::encoding::read_word;
+use crate::encoding::read_hex;
 
 /// The hash of a secret, as another system stored it: 16 to 64 bytes.
 ///
@@ -79,10 +79,8 @@ impl FromStr for StoredHash {
             return Err(InvalidHash::Length);
         }
         let mut bytes = [0; Self::MAX_LENGTH];
-        let pairs = digits.as_bytes().chunks_exact(2).filter_map(<[u8]>::first_chunk);
-        for (place, [high, low]) in bytes.iter_mut().zip(pairs) {
-            let digits = [b'0', b'0', b'0', b'0', b'0', b'0', *high, *low];
-            [.., *place] = read_word(&digits).ok_or(InvalidHash::Digits)?.to_be_bytes();
+        for (byte, digits) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+            [*byte] = read_hex(digits).ok_or(InvalidHash::Digits)?;
         }
         Self::from_bytes(bytes.get(..length / 2).unwrap_or_default())
     }

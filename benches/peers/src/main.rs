@@ -20,7 +20,7 @@ use keygate_bench_instructions::{
 };
 
 /// By what factor keygate has to be ahead, in time.
-const TIME_BARS: [(&str, f64); 1] = [(decide::CEDAR, 100.0)];
+const TIME_BARS: [(&str, f64); 1] = [(decide::CEDAR, 25.0)];
 /// And in instructions.
 const INSTRUCTION_BARS: [(&str, f64); 2] = [(authenticate::PREFIXED, 4.0), (authenticate::JWT, 30.0)];
 
