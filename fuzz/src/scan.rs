@@ -1,6 +1,6 @@
 //! Text that holds tokens, searched a second time.
 
-#[path = "../../tests/scan/model.rs"]
+#[path = "../../tests/it/scan/model.rs"]
 mod model;
 
 use std::io::Write as _;

@@ -1,10 +1,10 @@
-//! Sequences of everything that happens to keys, beside the model that tests/lifecycle has.
+//! Sequences of everything that happens to keys, beside the model that tests/it/lifecycle has.
 
 use keygate::MemoryStore;
 
-#[path = "../../tests/lifecycle/model.rs"]
+#[path = "../../tests/it/lifecycle/model.rs"]
 mod model;
-#[path = "../../tests/lifecycle/sequence.rs"]
+#[path = "../../tests/it/lifecycle/sequence.rs"]
 mod sequence;
 
 /// Runs a sequence of operations, of which the bytes choose each and its arguments.

@@ -37,7 +37,7 @@ thread() {
     export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize=thread"
     cargo=(cargo "+$toolchain") build=(-Zbuild-std)
     reports 'ThreadSanitizer: data race' race
-    tests --test cache --test lifecycle --test linearizability --test store_conformance --test tower
+    tests --test it -- cache:: lifecycle:: linearizability:: store_conformance:: tower::
     echo "sanitizers: no report of the thread sanitizer over the tests with threads; the control is reported"
 }
 
@@ -48,7 +48,7 @@ memcheck() {
     reports 'are definitely lost' leak
     reports 'Invalid read of size 1' use_after_free
     export "$runner=$memcheck --trace-children=yes --trace-children-skip=*cargo*,*rustc*,*rustup*"
-    tests --test driver
+    tests --test it driver::
     echo "sanitizers: no report of memcheck over the driver; the controls are reported"
 }
 

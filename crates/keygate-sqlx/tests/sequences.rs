@@ -1,6 +1,7 @@
 //! Both stores follow the model of the lifecycle, and answer many tasks at once as if one came after the other.
 //!
-//! The sequences and the races are those that the stores of the library pass: `tests/lifecycle` and `tests/linearizability`.
+//! The sequences and the races are those that the stores of the library pass: `tests/it/lifecycle` and
+//! `tests/it/linearizability`.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_wrap,
@@ -12,11 +13,11 @@
 )]
 
 mod common;
-#[path = "../../../tests/linearizability/history.rs"]
+#[path = "../../../tests/it/linearizability/history.rs"]
 mod history;
-#[path = "../../../tests/lifecycle/model.rs"]
+#[path = "../../../tests/it/lifecycle/model.rs"]
 mod model;
-#[path = "../../../tests/lifecycle/sequence.rs"]
+#[path = "../../../tests/it/lifecycle/sequence.rs"]
 mod sequence;
 
 use std::env;
