@@ -1,6 +1,7 @@
 //! Outcomes in, answers out.
 
 use core::fmt::{self, Write as _};
+use std::{env, fs, path::Path};
 
 use http::{HeaderValue, Response};
 use keygate::{
@@ -77,7 +78,21 @@ fn answers_are_as_in_the_golden_file() {
         assert_eq!(body["error"]["code"], refusal.reason().unwrap_or(refusal.kind()));
         assert_eq!(body.get("reason").and_then(serde_json::Value::as_str), refusal.reason());
     }
-    common::golden::assert_golden("answers.txt", &text);
+    assert_golden(&text);
+}
+
+/// Compares with `tests/golden/answers.txt`; with `UPDATE_GOLDEN=1` in the environment, writes it.
+#[track_caller]
+fn assert_golden(actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/answers.txt");
+    if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&path, actual).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    for (number, (golden, actual)) in (1..).zip(golden.lines().zip(actual.lines())) {
+        assert_eq!(golden, actual, "line {number} is the first that differs");
+    }
+    assert_eq!(golden, actual, "one has lines that the other has not");
 }
 
 const PREAMBLE: &str = "\

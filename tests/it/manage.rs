@@ -1,4 +1,4 @@
-//! Managing keys: who may do what to whose keys as a golden file, each rule by hand, and what a permit allows.
+//! Managing keys: each rule by hand, and what a permit allows.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use keygate::{
 };
 
 use crate::common::{
-    KG, RULES, at, changed, environments, full, issue, key, metrics, open, personal, rng, root, table::Table, team,
-    text,
+    KG, RULES, at, changed, environments, full, issue, metrics, open, personal, rng, root, team, text,
 };
 
 const NOW: UnixTime = at(150);
@@ -35,10 +34,6 @@ const ROLES: [(&str, Option<TeamRole>); 5] = [
 /// What yields or revives a secret.
 const YIELDING: [OperationKind; 4] =
     [OperationKind::Create, OperationKind::Enable, OperationKind::Import, OperationKind::Rotate];
-
-fn names<T>(values: &[(&str, T)]) -> Vec<String> {
-    values.iter().map(|(name, _)| (*name).to_owned()).collect()
-}
 
 fn between(start: i64, end: i64) -> Validity {
     Validity::between(at(start), at(end)).unwrap()
@@ -90,88 +85,9 @@ fn ask(
     }
 }
 
-fn outcome(answer: Result<(), ManageDenial>) -> String {
-    let Err(denial) = answer else { return "allow".to_owned() };
-    let class = match denial.class() {
-        DenialClass::NotAllowed => "not allowed",
-        DenialClass::NotAuthenticated => "not authenticated",
-        DenialClass::Undecided => "undecided",
-        _ => panic!("a class that the table does not know"),
-    };
-    let reveals = if denial.reveals_existence() { ", reveals" } else { "" };
-    format!("{}: {class}{reveals}", denial.reason())
-}
-
 fn membership(role: Option<TeamRole>) -> Option<Membership> {
     role.map(Membership::from)
 }
-
-#[test]
-fn the_whole_table_is_the_golden_one() {
-    let others = [
-        ("ada's", lasting(personal("ada"), 1)),
-        ("bob's", lasting(personal("bob"), 2)),
-        ("core's", lasting(team("core", full("all")), 3)),
-        ("core's, until 200", record(team("core", full("all")), Validity::until(at(200)), 3)),
-        ("core's, until 201", record(team("core", full("all")), Validity::until(at(201)), 3)),
-        ("other's", lasting(team("other", full("all")), 4)),
-    ];
-    let operations: Vec<_> = OperationKind::ALL.iter().map(ToString::to_string).collect();
-    let mut table = Table::new(&["actor", "its key is", "its time", "target", "user's role", "operation", "outcome"]);
-
-    let (system, ada) = (root(), text("ada"));
-    for (name, acting) in [("system", Acting::System(&system)), ("user ada", Acting::User(&ada))] {
-        let columns = [
-            vec![name.to_owned()],
-            vec!["-".to_owned()],
-            vec!["-".to_owned()],
-            names(&others),
-            names(&ROLES),
-            operations.clone(),
-        ];
-        table.add(&columns, |place| {
-            let [_, _, _, target, role, operation] = place else { panic!("there are six columns") };
-            let (target, membership) = (&others[*target].1, membership(ROLES[*role].1));
-            outcome(ask(acting, OperationKind::ALL[*operation], target, membership, NOW))
-        });
-    }
-
-    let statuses = [("revoked", REVOKED), ("disabled", Status::Disabled), ("active", Status::Active)];
-    let times = [("early", at(99)), ("valid", NOW), ("over", at(200))];
-    // To itself, a key does only what has a record for its target.
-    let record_operations: Vec<_> = OperationKind::ALL
-        .iter()
-        .copied()
-        .filter(|kind| !matches!(kind, OperationKind::Create | OperationKind::Import | OperationKind::List))
-        .collect();
-    for (name, grant) in [("key of ada", personal("ada")), ("key of core", team("core", full("all")))] {
-        let keys = statuses.map(|(_, status)| key(grant.clone(), between(100, 200), status, 5));
-        let itself = [("itself", record(grant.clone(), between(100, 200), 5))];
-        for (targets, operations) in [(&itself[..], &*record_operations), (&others[..], OperationKind::ALL)] {
-            let columns = [
-                vec![name.to_owned()],
-                names(&statuses),
-                names(&times),
-                names(targets),
-                names(&ROLES),
-                operations.iter().map(ToString::to_string).collect(),
-            ];
-            table.add(&columns, |place| {
-                let [_, status, time, target, role, operation] = place else { panic!("there are six columns") };
-                let (acting, target) = (Acting::Key(&keys[*status]), &targets[*target].1);
-                outcome(ask(acting, operations[*operation], target, membership(ROLES[*role].1), times[*time].1))
-            });
-        }
-    }
-    table.assert_golden("manage.txt", PREAMBLE);
-}
-
-const PREAMBLE: &str = "\
-# What `authorize_operation` answers to every combination of these columns; `*` is each value of its column.
-# Written by `UPDATE_GOLDEN=1 cargo test --all-features --test it manage::`: read the difference before you commit it.
-# Targets are other keys than the actor's own, except `itself`; to list, the target is their owner; what is created or
-# imported has the owner and the end of the target. The actor's key ends at 200.
-";
 
 /// A row of a rule: the first refusal in `authorize_operation`, or none.
 #[track_caller]

@@ -1,21 +1,19 @@
-//! The policy: the whole table of a small world as a golden file, and each rule by hand, both ways and in its order.
+//! The policy: each rule by hand, both ways and in its order.
 
 use keygate::{
-    Action, ActionKind, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions,
-    Permission, PermissionLevel, Reason, Request, RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
-    policy::{Decision, Requirement, allowed, authenticate, decide},
+    Action, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions, Permission,
+    Reason, Request, RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
+    policy::{Requirement, allowed, authenticate, decide},
     verify::MatchedKey,
 };
 
 use crate::common::{
-    at, call, changed, custom, export, full, inference, issue, key, metrics, open, own, personal, request,
-    table::Table, team, text,
+    at, call, changed, custom, export, full, inference, issue, key, metrics, open, own, personal, request, team, text,
 };
 
 const REVOKED: Status = Status::Revoked { at: at(50), cause: RevocationCause::Requested };
 /// An own action that only a list of it covers.
 const PURGE: OwnAction = OwnActions::new(&[("projects:purge", Coverage::Explicit)]).named("projects:purge");
-const VALIDITIES: [(&str, i64); 3] = [("early", 99), ("valid", 150), ("over", 200)];
 const ROLES: [(&str, Option<TeamRole>); 5] = [
     ("none", None),
     ("admin", Some(TeamRole::Admin)),
@@ -26,112 +24,6 @@ const ROLES: [(&str, Option<TeamRole>); 5] = [
 
 fn between(start: i64, end: i64) -> Validity {
     Validity::between(at(start), at(end)).unwrap()
-}
-
-fn labels<T>(values: &[(&str, T)]) -> Vec<String> {
-    values.iter().map(|(label, _)| (*label).to_owned()).collect()
-}
-
-#[test]
-fn the_whole_table_is_the_golden_one() {
-    let grants = [
-        ("personal ada", personal("ada")),
-        ("full", team("core", full("all"))),
-        ("full in prod", team("core", full("prod"))),
-        ("inference", team("core", inference("all", "all"))),
-        ("inference in prod", team("core", inference("prod", "all"))),
-        ("inference of m1", team("core", inference("all", "m1"))),
-        ("inference in prod of m1", team("core", inference("prod", "m1"))),
-        ("metrics", team("core", metrics("all"))),
-        ("metrics of m1", team("core", metrics("m1"))),
-        ("custom call, read", team("core", custom("call projects:read", "all", "all"))),
-        ("custom call, read in prod", team("core", custom("call projects:read", "prod", "all"))),
-        (
-            "custom all of m1, r1",
-            team("core", custom("call export_metrics projects:read projects:purge", "all", "m1 r1")),
-        ),
-        ("custom deploy, manage", team("core", custom("deploy manage", "all", "all"))),
-        // No key is minted like these, and a record may say so: nothing is allowed by mistake.
-        ("custom deploy, export in prod", team("core", custom("deploy export_metrics", "prod", "all"))),
-        ("custom deploy, export of m1", team("core", custom("deploy export_metrics", "all", "m1"))),
-    ];
-    let statuses = [("revoked", REVOKED), ("disabled", Status::Disabled), ("active", Status::Active)];
-    let actions = [
-        ("call m1", call("m1", None)),
-        ("call m1 in prod", call("m1", Some("prod"))),
-        ("call m1 in test", call("m1", Some("test"))),
-        ("call m2", call("m2", None)),
-        ("call m2 in prod", call("m2", Some("prod"))),
-        ("call m2 in test", call("m2", Some("test"))),
-        ("deploy", Action::Deploy),
-        ("manage", Action::Manage),
-        ("export", export(None)),
-        ("export m1", export(Some("m1"))),
-        ("export m2", export(Some("m2"))),
-        ("read", own("projects:read", None, None)),
-        ("read r1", own("projects:read", None, Some("r1"))),
-        ("read r2", own("projects:read", None, Some("r2"))),
-        ("read r1 in prod", own("projects:read", Some("prod"), Some("r1"))),
-        ("read r2 in prod", own("projects:read", Some("prod"), Some("r2"))),
-        ("read r1 in test", own("projects:read", Some("test"), Some("r1"))),
-        ("purge r1", purge(None, Some("r1"))),
-        ("purge r2", purge(None, Some("r2"))),
-    ];
-    for kind in ActionKind::ALL {
-        assert!(actions.iter().any(|(_, action)| action.kind() == *kind), "`{kind}` is not in the table");
-    }
-    for level in PermissionLevel::ALL {
-        let has_level = |grant: &Grant| grant.permission().is_some_and(|permission| permission.level() == *level);
-        assert!(grants.iter().any(|(_, grant)| has_level(grant)), "`{level}` is not in the table");
-    }
-    let requests = ["core", "other"].map(|team| actions.clone().map(|(_, action)| request(team, action)));
-
-    let mut table =
-        Table::new(&["key of core, or of ada", "status", "time", "membership", "team", "request", "outcome"]);
-    let columns = [
-        labels(&statuses),
-        labels(&VALIDITIES),
-        labels(&ROLES),
-        vec!["core".to_owned(), "other".to_owned()],
-        labels(&actions),
-    ];
-    for (label, grant) in grants {
-        let keys = statuses.map(|(_, status)| key(grant.clone(), between(100, 200), status, 1));
-        let columns = [&[vec![label.to_owned()]], columns.as_slice()].concat();
-        table.add(&columns, |place| {
-            let [_, status, time, role, team, action] = place else { panic!("there are six columns") };
-            let request = &requests[*team][*action];
-            outcome(decide(&keys[*status], ROLES[*role].1.map(Membership::from), request, at(VALIDITIES[*time].1)))
-        });
-    }
-    table.assert_golden("policy.txt", PREAMBLE);
-}
-
-const PREAMBLE: &str = "\
-# What `decide` answers to every combination of these columns; `*` is each value of its column.
-# Written by `UPDATE_GOLDEN=1 cargo test --all-features --test it policy::`: read the difference before you commit it.
-# A denial shows reason, class, and whether an answer of 403 would reveal what the key must not see.
-# `read` is an own action that is ordinary, `purge` one that is explicit.
-";
-
-fn outcome(decision: Decision<'_>) -> String {
-    match decision {
-        Decision::Allow(allow) => match allow.attribution() {
-            Attribution::User(user) => format!("allow as user {user}"),
-            Attribution::Key(_, team) => format!("allow as key of {team}"),
-            _ => panic!("an attribution that the table does not know"),
-        },
-        Decision::Deny(denial) => {
-            let class = match denial.class() {
-                DenialClass::NotAllowed => "not allowed",
-                DenialClass::NotAuthenticated => "not authenticated",
-                DenialClass::Undecided => "undecided",
-                _ => panic!("a class that the table does not know"),
-            };
-            let reveals = if denial.reveals_existence() { ", reveals" } else { "" };
-            format!("{}: {class}{reveals}", denial.reason())
-        }
-    }
 }
 
 /// The ordinary own action, with what a call has: whatever it is done to, and an environment.

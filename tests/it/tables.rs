@@ -1,16 +1,18 @@
 //! Every combination of a small world, against tables that were written by hand.
 //!
-//! Unlike the golden files, no program writes these: `tests/tables` says what must come out, in rows that a person can
-//! hold against the rules, and the code has to agree.
+//! No program writes them: `tests/tables` says what must come out, in rows that a person can hold against the rules, and
+//! the code has to agree.
 
 use core::cell::RefCell;
 use std::{collections::BTreeSet, sync::Arc};
 
 use keygate::{
-    Action, Coverage, Grant, KeyRecord, Membership, OwnAction, OwnActions, Owner, RevocationCause, Status, TeamRole,
-    UnixTime, Validity,
+    Action, ActionKind, Coverage, Grant, KeyRecord, Membership, OwnAction, OwnActions, Owner, PermissionLevel,
+    RevocationCause, Status, TeamRole, UnixTime, Validity,
+    audit::OperationKind,
+    legacy::{LegacyFormat, Symbols},
     manage::{
-        Acting, Create, Disable, Enable, EndOverlap, List, Operation, Rename, Revoke, Rotate, SetLabels,
+        Acting, Create, Disable, Enable, EndOverlap, Import, List, Operation, Rename, Revoke, Rotate, SetLabels,
         authorize_operation,
     },
     policy::decide,
@@ -171,14 +173,18 @@ fn check_decisions(table: &Table) -> Result<usize, String> {
 
 #[test]
 fn every_decision_is_the_one_of_the_table() {
+    for kind in ActionKind::ALL {
+        assert!(actions().iter().any(|(_, action)| action.kind() == *kind), "`{kind}` is not in the small world");
+    }
+    for level in PermissionLevel::ALL {
+        let has_level = |grant: &Grant| grant.permission().is_some_and(|permission| permission.level() == *level);
+        assert!(grants().iter().any(|(.., grant)| has_level(grant)), "`{level}` is not in the small world");
+    }
     let table = Table::read(DECIDE);
     let count = check_decisions(&table).unwrap_or_else(|difference| panic!("{difference}"));
     table.assert_used();
     println!("world: {count} decisions, {} rows", table.rows.len());
 }
-
-const OPERATIONS: [&str; 9] =
-    ["create", "list", "rename", "set_labels", "rotate", "end_overlap", "disable", "enable", "revoke"];
 
 /// An actor: none, or a key in a state, with its cells.
 fn actors() -> Vec<([&'static str; 3], Option<MatchedKey>, i64)> {
@@ -227,8 +233,12 @@ fn targets(key: Option<&MatchedKey>) -> Vec<([&'static str; 2], Arc<KeyRecord>)>
     let owners = [
         ("own", personal("ada")),
         ("user", personal("bob")),
+        ("user", personal("Ada")),
+        // A user and a team of the same name are not the same.
+        ("user", personal("core")),
         ("team", team("core", full("all"))),
         ("labs", team("labs", metrics("all"))),
+        ("labs", team("ada", metrics("all"))),
     ];
     let mut targets = Vec::new();
     for (name, grant) in owners {
@@ -254,12 +264,16 @@ fn check_managements(table: &Table) -> Result<usize, String> {
             (None, _) => Acting::User(&ada),
         };
         for ([target, end], record) in targets(key.as_ref()) {
-            // There is no record yet to create, and no single one to list.
-            let is_there = |operation: &&&str| target != "itself" || !["create", "list"].contains(*operation);
-            for operation in OPERATIONS.iter().filter(is_there) {
+            // There is no record yet to create or import, and no single one to list.
+            let is_there = |operation: &&OperationKind| {
+                let has_record =
+                    !matches!(operation, OperationKind::Create | OperationKind::Import | OperationKind::List);
+                has_record || target != "itself"
+            };
+            for operation in OperationKind::ALL.iter().filter(is_there) {
                 for (membership, role) in ROLES {
-                    let case = [actor, status, time, membership, operation, target, end];
-                    let outcome = manage(who, operation, &record, role.map(Membership::from), at(now));
+                    let case = [actor, status, time, membership, operation.as_str(), target, end];
+                    let outcome = manage(who, *operation, &record, role.map(Membership::from), at(now));
                     let expected = table.outcome(&case);
                     if outcome != expected {
                         return Err(format!("{case:?} is {outcome} and not {expected}"));
@@ -274,27 +288,37 @@ fn check_managements(table: &Table) -> Result<usize, String> {
 
 fn manage(
     who: Acting<'_>,
-    operation: &str,
+    operation: OperationKind,
     record: &Arc<KeyRecord>,
     membership: Option<Membership>,
     now: UnixTime,
 ) -> String {
     fn may<O: Operation>(who: Acting<'_>, operation: O, membership: Option<Membership>, now: UnixTime) -> String {
-        allow_or(authorize_operation(KG, who, operation, membership, now).map_err(|denial| denial.reason()))
+        let answer = authorize_operation(KG, who, operation, membership, now).map_err(|denial| {
+            let reveals = if denial.reveals_existence() { ", reveals" } else { "" };
+            format!("{}{reveals}", denial.reason())
+        });
+        allow_or(answer)
     }
+    const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
     let (grant, validity) = (record.grant().clone(), record.validity());
     let (owner, record): (Owner, _) = (grant.owner(), Arc::clone(record));
     match operation {
-        "create" => may(who, Create { grant, validity }, membership, now),
-        "list" => may(who, List(owner), membership, now),
-        "rename" => may(who, Rename(record), membership, now),
-        "set_labels" => may(who, SetLabels(record), membership, now),
-        "rotate" => may(who, Rotate(record), membership, now),
-        "end_overlap" => may(who, EndOverlap(record), membership, now),
-        "disable" => may(who, Disable(record), membership, now),
-        "enable" => may(who, Enable(record), membership, now),
-        "revoke" => may(who, Revoke(record), membership, now),
-        _ => panic!("no operation `{operation}`"),
+        OperationKind::Create => may(who, Create { grant, validity }, membership, now),
+        OperationKind::Import => {
+            let key = OLD.stored(None, text(&"5c".repeat(32))).unwrap();
+            let import = Import::new(key, grant, text("laptop"), at(0)).with_validity(validity);
+            may(who, import, membership, now)
+        }
+        OperationKind::List => may(who, List(owner), membership, now),
+        OperationKind::Rename => may(who, Rename(record), membership, now),
+        OperationKind::SetLabels => may(who, SetLabels(record), membership, now),
+        OperationKind::Rotate => may(who, Rotate(record), membership, now),
+        OperationKind::EndOverlap => may(who, EndOverlap(record), membership, now),
+        OperationKind::Disable => may(who, Disable(record), membership, now),
+        OperationKind::Enable => may(who, Enable(record), membership, now),
+        OperationKind::Revoke => may(who, Revoke(record), membership, now),
+        _ => panic!("`{operation}` is not in the small world"),
     }
 }
 

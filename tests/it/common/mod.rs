@@ -19,8 +19,6 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
-pub(crate) mod golden;
-pub(crate) mod table;
 #[cfg(feature = "memory")]
 pub(crate) mod world;
 
