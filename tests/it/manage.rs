@@ -1,4 +1,4 @@
-//! Managing keys: each rule by hand, and what a permit allows.
+//! Managing keys, beside the table of the rules (`tables.rs`): issuers, incarnations, and what a permit allows.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -23,18 +23,6 @@ use crate::common::{
 
 const NOW: UnixTime = at(150);
 const REVOKED: Status = Status::Revoked { at: at(50), cause: RevocationCause::Requested };
-const ROLES: [(&str, Option<TeamRole>); 5] = [
-    ("none", None),
-    ("admin", Some(TeamRole::Admin)),
-    ("member", Some(TeamRole::Member)),
-    ("outsider", Some(TeamRole::Outsider)),
-    ("deprovisioned", Some(TeamRole::Deprovisioned)),
-];
-
-/// What yields or revives a secret.
-const YIELDING: [OperationKind; 4] =
-    [OperationKind::Create, OperationKind::Enable, OperationKind::Import, OperationKind::Rotate];
-
 fn between(start: i64, end: i64) -> Validity {
     Validity::between(at(start), at(end)).unwrap()
 }
@@ -89,7 +77,7 @@ fn membership(role: Option<TeamRole>) -> Option<Membership> {
     role.map(Membership::from)
 }
 
-/// A row of a rule: the first refusal in `authorize_operation`, or none.
+/// Asks, and compares with the first refusal, or none.
 #[track_caller]
 fn rule(
     acting: Acting<'_>,
@@ -102,26 +90,7 @@ fn rule(
     assert_eq!(answer.map_err(|denial| denial.reason()), expected, "{acting:?} {operation} {membership:?}");
 }
 
-/// As [`rule`], for a directory that counts no incarnations.
-#[track_caller]
-fn role_rule(
-    acting: Acting<'_>,
-    operation: OperationKind,
-    target: &Arc<KeyRecord>,
-    role: Option<TeamRole>,
-    expected: Result<(), Reason>,
-) {
-    rule(acting, operation, target, membership(role), expected);
-}
-
 /// A key that was just matched, and its record.
-fn own(grant: Grant, validity: Validity, status: Status) -> (MatchedKey, Arc<KeyRecord>) {
-    own_with(grant, |parts| {
-        (parts.not_before, parts.expires_at) = (validity.not_before(), validity.expires_at());
-        parts.status = status;
-    })
-}
-
 fn own_with(grant: Grant, change: impl FnOnce(&mut RecordParts)) -> (MatchedKey, Arc<KeyRecord>) {
     let minted = issue(grant, Validity::NEVER_EXPIRES, 9);
     let record = changed(minted.key.record(), change);
@@ -129,50 +98,26 @@ fn own_with(grant: Grant, change: impl FnOnce(&mut RecordParts)) -> (MatchedKey,
 }
 
 fn live(grant: Grant) -> (MatchedKey, Arc<KeyRecord>) {
-    own(grant, Validity::NEVER_EXPIRES, Status::Active)
+    own_with(grant, |_| ())
 }
 
 #[test]
-fn m1_the_system_may_do_everything() {
-    let system = root();
-    for target in [personal("ada"), team("core", metrics("all"))] {
-        for status in [Status::Active, Status::Disabled, REVOKED] {
-            let target = changed(&lasting(target.clone(), 1), |parts| parts.status = status);
-            for operation in OperationKind::ALL {
-                // Whatever the membership is: the rules look at none.
-                for (_, role) in ROLES {
-                    role_rule(Acting::System(&system), *operation, &target, role, Ok(()));
-                }
-            }
-        }
-    }
+fn m1_the_system_says_why() {
     for (reason, is_legal) in [("first key", true), ("", false), ("a\nb", false)] {
         assert_eq!(System::new(reason).is_ok(), is_legal, "{reason:?}");
     }
 }
 
+/// What state the target is in is for the store to say, not for the rules.
 #[test]
-fn m2_an_unusable_key_does_nothing() {
-    let cases = [
-        (REVOKED, Validity::NEVER_EXPIRES, Reason::Revoked),
-        (REVOKED, between(0, 100), Reason::Revoked),
-        (Status::Disabled, Validity::NEVER_EXPIRES, Reason::Disabled),
-        (Status::Disabled, between(0, 100), Reason::Disabled),
-        (Status::Active, Validity::starting_at(at(151)), Reason::NotYetValid),
-        (Status::Active, Validity::until(at(150)), Reason::Expired),
-    ];
-    for grant in [personal("ada"), team("core", full("all"))] {
-        for (status, validity, reason) in cases {
-            let (key, record) = own(grant.clone(), validity, status);
-            // Not even to end itself (M4); and before M3: nobody's membership is needed.
-            for role in [None, Some(TeamRole::Admin), Some(TeamRole::Deprovisioned)] {
-                role_rule(Acting::Key(&key), OperationKind::Revoke, &record, role, Err(reason));
-                role_rule(Acting::Key(&key), OperationKind::Rename, &record, role, Err(reason));
+fn the_state_of_a_target_is_no_matter_of_who_may() {
+    let (system, ada) = (root(), text("ada"));
+    for status in [Status::Active, Status::Disabled, REVOKED] {
+        let target = changed(&lasting(personal("ada"), 1), |parts| parts.status = status);
+        for operation in OperationKind::ALL {
+            for acting in [Acting::System(&system), Acting::User(&ada)] {
+                rule(acting, *operation, &target, membership(Some(TeamRole::Member)), Ok(()));
             }
-        }
-        for validity in [Validity::NEVER_EXPIRES, Validity::starting_at(at(150)), Validity::until(at(151))] {
-            let (key, record) = own(grant.clone(), validity, Status::Active);
-            role_rule(Acting::Key(&key), OperationKind::Revoke, &record, Some(TeamRole::Member), Ok(()));
         }
     }
 }
@@ -188,7 +133,7 @@ fn m2_keys_of_another_issuer_neither_act_nor_are_managed() {
         let has_record = !matches!(operation, OperationKind::Create | OperationKind::Import | OperationKind::List);
         let expected = if has_record { Err(Reason::OtherIssuer) } else { Ok(()) };
         for acting in [Acting::System(&system), Acting::User(&ada), Acting::Key(&key)] {
-            role_rule(acting, *operation, &foreign, admin, expected);
+            rule(acting, *operation, &foreign, membership(admin), expected);
         }
     }
     // A key of this issuer, where keys of another one are managed: it does not even end itself.
@@ -202,23 +147,6 @@ fn m2_keys_of_another_issuer_neither_act_nor_are_managed() {
         assert_eq!((denial.reason(), denial.class()), (Reason::OtherIssuer, DenialClass::NotAuthenticated));
     }
     assert!(authorize_operation(KG, Acting::Key(&key), list, membership(admin), NOW).is_ok());
-}
-
-#[test]
-fn m3_membership_is_needed_and_a_deprovisioned_user_does_nothing() {
-    let (of_ada, of_core) = (lasting(personal("ada"), 1), lasting(team("core", full("all")), 2));
-    let (key, itself) = live(personal("ada"));
-    let (ada, bob) = (text("ada"), text("bob"));
-    for operation in OperationKind::ALL {
-        for target in [&of_ada, &of_core, &itself] {
-            for acting in [Acting::User(&ada), Acting::User(&bob), Acting::Key(&key)] {
-                // Before M4, M6 and M7.
-                role_rule(acting, *operation, target, None, Err(Reason::MembershipRequired));
-                let deprovisioned = Some(TeamRole::Deprovisioned);
-                role_rule(acting, *operation, target, deprovisioned, Err(Reason::OwnerDeprovisioned));
-            }
-        }
-    }
 }
 
 /// A user who comes back is another incarnation: a key that was minted for an earlier one does nothing.
@@ -249,94 +177,6 @@ fn m3_a_key_of_an_earlier_incarnation_does_nothing() {
         // The user is who they are now.
         let ada = text("ada");
         rule(Acting::User(&ada), OperationKind::Rotate, &itself, member(now), Ok(()));
-    }
-}
-
-#[test]
-fn m4_and_m5_a_team_key_may_only_end_itself() {
-    let (key, itself) = live(team("core", full("all")));
-    let others = [
-        lasting(team("core", metrics("all")), 1),
-        lasting(team("other", full("all")), 2),
-        lasting(personal("ada"), 3),
-        // A team and a user of the same name.
-        lasting(personal("core"), 4),
-    ];
-    // Membership is no matter of theirs, whatever it is.
-    for (_, role) in ROLES {
-        for operation in OperationKind::ALL {
-            let is_end = *operation == OperationKind::Revoke;
-            let expected = if is_end { Ok(()) } else { Err(Reason::LevelInsufficient) };
-            role_rule(Acting::Key(&key), *operation, &itself, role, expected);
-            for other in &others {
-                role_rule(Acting::Key(&key), *operation, other, role, Err(Reason::LevelInsufficient));
-            }
-        }
-    }
-    // A weak key may end itself too, and a personal key whatever its user is in any team.
-    let (key, itself) = live(team("core", metrics("m1")));
-    role_rule(Acting::Key(&key), OperationKind::Revoke, &itself, None, Ok(()));
-    let (key, itself) = live(personal("ada"));
-    role_rule(Acting::Key(&key), OperationKind::Revoke, &itself, Some(TeamRole::Outsider), Ok(()));
-}
-
-#[test]
-fn m6_a_user_s_keys_are_managed_by_that_user() {
-    let (of_ada, of_bob) = (lasting(personal("ada"), 1), lasting(personal("bob"), 2));
-    let (key, itself) = live(personal("ada"));
-    let (ada, upper) = (text("ada"), text("Ada"));
-    for operation in OperationKind::ALL {
-        for role in [TeamRole::Admin, TeamRole::Member, TeamRole::Outsider].map(Some) {
-            role_rule(Acting::User(&ada), *operation, &of_ada, role, Ok(()));
-            // Not by an admin of any team.
-            role_rule(Acting::User(&ada), *operation, &of_bob, role, Err(Reason::OtherUser));
-            role_rule(Acting::User(&upper), *operation, &of_ada, role, Err(Reason::OtherUser));
-
-            // What yields or revives a secret needs a session.
-            let expected = if YIELDING.contains(operation) { Err(Reason::SessionRequired) } else { Ok(()) };
-            role_rule(Acting::Key(&key), *operation, &of_ada, role, expected);
-            role_rule(Acting::Key(&key), *operation, &itself, role, expected);
-            // Whose it is comes first.
-            role_rule(Acting::Key(&key), *operation, &of_bob, role, Err(Reason::OtherUser));
-        }
-    }
-}
-
-#[test]
-fn m7_a_team_s_keys_are_managed_by_its_admins() {
-    let (key, _) = live(personal("ada"));
-    let ada = text("ada");
-    // A user of the team's name is no more than any.
-    for target in [lasting(team("core", full("all")), 1), lasting(team("ada", metrics("all")), 2)] {
-        for operation in OperationKind::ALL {
-            for acting in [Acting::User(&ada), Acting::Key(&key)] {
-                role_rule(acting, *operation, &target, Some(TeamRole::Admin), Ok(()));
-                role_rule(acting, *operation, &target, Some(TeamRole::Member), Err(Reason::LevelInsufficient));
-                role_rule(acting, *operation, &target, Some(TeamRole::Outsider), Err(Reason::OtherTeam));
-            }
-        }
-    }
-}
-
-#[test]
-fn m8_a_key_makes_nothing_that_outlives_it() {
-    let (ends, _) = own(personal("ada"), Validity::until(at(200)), Status::Active);
-    let (lasts, _) = own(personal("ada"), Validity::starting_at(at(100)), Status::Active);
-    let ada = text("ada");
-    let cases = [(None, false), (Some(201), false), (Some(200), true), (Some(199), true)];
-    for (end, fits) in cases {
-        let validity = end.map_or(Validity::NEVER_EXPIRES, |end| Validity::until(at(end)));
-        let target = record(team("core", full("all")), validity, 1);
-        for operation in OperationKind::ALL {
-            let is_refused = YIELDING.contains(operation) && !fits;
-            let expected = if is_refused { Err(Reason::OutlivesActor) } else { Ok(()) };
-            role_rule(Acting::Key(&ends), *operation, &target, Some(TeamRole::Admin), expected);
-            // A key that never expires, and a user, outlive everything.
-            role_rule(Acting::Key(&lasts), *operation, &target, Some(TeamRole::Admin), Ok(()));
-            role_rule(Acting::User(&ada), *operation, &target, Some(TeamRole::Admin), Ok(()));
-            // Who may not at all is told that first.
-            role_rule(Acting::Key(&ends), *operation, &target, Some(TeamRole::Outsider), Err(Reason::OtherTeam));
-        }
     }
 }
 

@@ -94,13 +94,6 @@ fn may(
     }
 }
 
-/// What yields or revives a secret.
-const YIELDING: [OperationKind; 4] =
-    [OperationKind::Create, OperationKind::Enable, OperationKind::Import, OperationKind::Rotate];
-
-/// What has no record of a key for its target.
-const WITHOUT_RECORD: [OperationKind; 3] = [OperationKind::Create, OperationKind::Import, OperationKind::List];
-
 fn record(grant: Grant, validity: Validity, seed: u8) -> Arc<KeyRecord> {
     let minted = issue(grant, Validity::NEVER_EXPIRES, seed);
     changed(minted.key.record(), |parts| {
@@ -148,60 +141,6 @@ proptest! {
             let present = membership.and_then(Membership::incarnation);
             prop_assert!(!by_key || incarnation.is_none() || incarnation == present);
         }
-    }
-
-    /// What a key makes or revives ends no later than the key: no chain of keys lasts longer than its first.
-    #[test]
-    fn nothing_that_a_key_yields_outlives_it(
-        own in grants(),
-        target in grants(),
-        key_validity in validities(),
-        target_validity in validities(),
-        operation in select(&YIELDING[..]),
-        membership in directory(),
-        now in times(),
-    ) {
-        let (key, _) = key(own, key_validity, Status::Active);
-        let target = record(target, target_validity, 2);
-        if may(Acting::Key(&key), operation, &target, membership, now) {
-            let end = |validity: Validity| validity.expires_at().unwrap_or(UnixTime::MAX);
-            prop_assert!(end(target_validity) <= end(key_validity));
-            prop_assert!(target.grant().permission().is_some(), "a team's: a user's needs a session");
-        }
-    }
-
-    /// Whatever a key is permitted is while it is usable: nothing that it makes begins after it ended.
-    #[test]
-    fn a_key_manages_nothing_outside_its_time(
-        own in grants(),
-        target in grants(),
-        validity in validities(),
-        status in statuses(),
-        operation in select(OperationKind::ALL),
-        membership in directory(),
-        now in times(),
-    ) {
-        let (key, itself) = key(own, validity, status);
-        let is_usable = status == Status::Active && validity.contains(now);
-        for target in [record(target, validity, 2), itself] {
-            prop_assert!(is_usable || !may(Acting::Key(&key), operation, &target, membership, now));
-        }
-    }
-
-    /// A team key makes no key, changes no key and sees none: nothing outlives it or exceeds it.
-    #[test]
-    fn a_team_key_can_only_end_itself(
-        own in team_grants(),
-        target in grants(),
-        operation in select(OperationKind::ALL),
-        membership in directory(),
-    ) {
-        let (key, itself) = key(own, Validity::NEVER_EXPIRES, Status::Active);
-        let (acting, other) = (Acting::Key(&key), record(target, Validity::NEVER_EXPIRES, 2));
-        prop_assert!(!may(acting, operation, &other, membership, at(0)));
-        let is_end = operation == OperationKind::Revoke;
-        let may_itself = !WITHOUT_RECORD.contains(&operation) && may(acting, operation, &itself, membership, at(0));
-        prop_assert_eq!(may_itself, is_end);
     }
 
     /// A key that lives on when its user leaves is a team's, and only an admin of that team makes it: no key makes a

@@ -1,8 +1,9 @@
-//! The policy: each rule by hand, both ways and in its order.
+//! The policy, beside the tables of its rules (`tables.rs`): the order of reasons, bounds of time, incarnations, and what a
+//! decision carries.
 
 use keygate::{
-    Action, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions, Permission,
-    Reason, Request, RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
+    Action, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions, Reason, Request,
+    RevocationCause, Status, TeamRole, UnixTime, UserStatus, Validity,
     policy::{Requirement, allowed, authenticate, decide},
     verify::MatchedKey,
 };
@@ -24,11 +25,6 @@ const ROLES: [(&str, Option<TeamRole>); 5] = [
 
 fn between(start: i64, end: i64) -> Validity {
     Validity::between(at(start), at(end)).unwrap()
-}
-
-/// The ordinary own action, with what a call has: whatever it is done to, and an environment.
-fn read(resource: &str, environment: Option<&str>) -> Action {
-    own("projects:read", environment, Some(resource))
 }
 
 /// The explicit own action, with an environment and a resource.
@@ -148,19 +144,6 @@ fn rule_2_time() {
     row(personal("ada"), Action::Deploy).during(start(), 100).denies(Reason::MembershipRequired);
 }
 
-#[test]
-fn rule_3_and_4_personal_keys_act_as_their_user() {
-    let ordinary = own("projects:read", Some("prod"), Some("r1"));
-    let built_in = [call("m1", None), call("m1", Some("development")), Action::Deploy, Action::Manage, export(None)];
-    for action in built_in.into_iter().chain([ordinary]) {
-        as_user(TeamRole::Admin, action.clone()).allows();
-        as_user(TeamRole::Member, action.clone()).allows();
-        as_user(TeamRole::Outsider, action.clone()).denies(Reason::OtherTeam);
-        as_user(TeamRole::Deprovisioned, action.clone()).denies(Reason::OwnerDeprovisioned);
-        row(personal("ada"), action).denies(Reason::MembershipRequired);
-    }
-}
-
 /// Rule 3: a record that names an incarnation needs the user's present one; a record that names none is not compared.
 #[test]
 fn rule_3_a_user_who_comes_back_gets_no_old_key_back() {
@@ -221,35 +204,6 @@ fn rule_3_a_user_who_comes_back_gets_no_old_key_back() {
     assert_eq!(authenticate(of_team, None, at(0)).map(|key| key.judged_at()), Ok(at(0)));
 }
 
-/// Rule 4: an explicit action does not come with keys that were made before it; only a list of it covers it.
-#[test]
-fn rule_4_own_actions() {
-    let (read, purge) = (|| own("projects:read", None, Some("r1")), || purge(None, Some("r1")));
-    for role in [TeamRole::Admin, TeamRole::Member] {
-        as_user(role, read()).allows();
-        as_user(role, purge()).denies(Reason::ActionNotInScope);
-    }
-    // The user's role comes first.
-    as_user(TeamRole::Outsider, purge()).denies(Reason::OtherTeam);
-    as_user(TeamRole::Deprovisioned, purge()).denies(Reason::OwnerDeprovisioned);
-
-    row(team("core", full("all")), read()).allows();
-    row(team("core", full("all")), purge()).denies(Reason::ActionNotInScope);
-    // Before rule 5.
-    row(team("core", full("prod")), purge()).denies(Reason::ActionNotInScope);
-    row(team("core", full("prod")), read()).denies(Reason::EnvironmentScoped);
-    for permission in [inference("all", "all"), inference("prod", "m1"), metrics("all"), metrics("m1")] {
-        row(team("core", permission.clone()), read()).denies(Reason::LevelInsufficient);
-        row(team("core", permission), purge()).denies(Reason::LevelInsufficient);
-    }
-    row(team("core", custom("projects:read", "all", "all")), read()).allows();
-    row(team("core", custom("projects:read", "all", "all")), purge()).denies(Reason::ActionNotInScope);
-    row(team("core", custom("projects:purge", "all", "all")), purge()).allows();
-    row(team("core", custom("projects:purge", "all", "all")), read()).denies(Reason::ActionNotInScope);
-    // Rule 3 comes first.
-    row(team("core", custom("projects:read", "all", "all")), purge()).in_team("other").denies(Reason::OtherTeam);
-}
-
 /// Rule 4: a custom key does what it lists, by name, and built-in actions are names too.
 #[test]
 fn rule_4_custom_keys_do_what_they_list() {
@@ -273,153 +227,48 @@ fn rule_4_custom_keys_do_what_they_list() {
     }
 }
 
+/// The reason is the first rule that is broken: each row mends what the row before was refused for.
 #[test]
-fn rule_3_team_keys_are_confined_to_their_team() {
-    for permission in [full("all"), inference("all", "all"), full("prod")] {
-        let grant = team("core", permission);
-        row(grant.clone(), call("m1", Some("prod"))).allows();
-        // Ids are compared byte by byte.
-        for other in ["other", "Core", "cor", "core2"] {
-            row(grant.clone(), call("m1", Some("prod"))).in_team(other).denies(Reason::OtherTeam);
-        }
-    }
-    // Membership is no matter of theirs.
-    for (_, role) in ROLES {
-        let membership = role.map(Membership::from);
-        Row { membership, ..row(team("core", full("all")), Action::Manage) }.allows();
-        Row { membership, ..row(team("core", full("all")), Action::Manage) }.in_team("other").denies(Reason::OtherTeam);
-    }
-    // A team and a user of the same name are not the same.
-    row(team("ada", full("all")), Action::Deploy).denies(Reason::OtherTeam);
-    // Before rules 4, 5, 6 and 7.
-    row(team("core", metrics("all")), Action::Deploy).in_team("other").denies(Reason::OtherTeam);
-    row(team("core", full("prod")), Action::Deploy).in_team("other").denies(Reason::OtherTeam);
-    row(team("core", full("prod")), call("m1", None)).in_team("other").denies(Reason::OtherTeam);
-    row(team("core", inference("all", "m1")), call("m2", None)).in_team("other").denies(Reason::OtherTeam);
-}
+fn the_reason_is_the_first_rule_that_is_broken() {
+    let callers = |action| row(team("core", inference("prod", "m1")), action);
+    let of_other = || callers(export(Some("m2"))).in_team("other");
+    of_other().with(REVOKED).during(between(0, 100), 100).denies(Reason::Revoked);
+    of_other().with(Status::Disabled).during(between(0, 100), 100).denies(Reason::Disabled);
+    of_other().during(between(0, 100), 100).denies(Reason::Expired);
+    of_other().denies(Reason::OtherTeam);
+    callers(export(Some("m2"))).denies(Reason::LevelInsufficient);
+    callers(call("m2", None)).denies(Reason::EnvironmentRequired);
+    callers(call("m2", Some("test"))).denies(Reason::EnvironmentNotInScope);
+    callers(call("m2", Some("prod"))).denies(Reason::ModelNotInScope);
+    callers(call("m1", Some("prod"))).allows();
 
-#[test]
-fn rule_4_levels() {
-    let covered = |permission: fn() -> Permission, actions: [(Action, bool); 4]| {
-        for (action, is_covered) in actions {
-            row(team("core", permission()), action).decides((!is_covered).then_some(Reason::LevelInsufficient));
-        }
-    };
-    let actions = |call_is, deploy_is, manage_is, export_is| {
-        [
-            (call("m1", None), call_is),
-            (Action::Deploy, deploy_is),
-            (Action::Manage, manage_is),
-            (export(None), export_is),
-        ]
-    };
-    covered(|| full("all"), actions(true, true, true, true));
-    covered(|| inference("all", "all"), actions(true, false, false, false));
-    covered(|| metrics("all"), actions(false, false, false, true));
-    // Before rule 5: what the level does not cover is no matter of environments ...
-    row(team("core", inference("prod", "all")), Action::Deploy).denies(Reason::LevelInsufficient);
-    row(team("core", inference("prod", "all")), export(None)).denies(Reason::LevelInsufficient);
-    // ... and before rule 7 none of models.
-    row(team("core", metrics("m1")), call("m2", None)).denies(Reason::LevelInsufficient);
-    row(team("core", inference("all", "m1")), export(Some("m2"))).denies(Reason::LevelInsufficient);
-}
+    let everybody = |action| row(team("core", full("prod")), action);
+    everybody(purge(None, None)).denies(Reason::ActionNotInScope);
+    everybody(Action::Deploy).denies(Reason::EnvironmentScoped);
+    everybody(call("m1", None)).denies(Reason::EnvironmentRequired);
+    everybody(call("m1", Some("prod"))).allows();
 
-#[test]
-fn rule_5_environments_are_for_calls() {
-    let in_prod = own("projects:read", Some("prod"), None);
-    for action in [Action::Deploy, Action::Manage, export(None), export(Some("m1")), in_prod] {
-        row(team("core", full("all")), action.clone()).allows();
-        row(team("core", full("prod")), action.clone()).denies(Reason::EnvironmentScoped);
-        // However many the environments are.
-        row(team("core", full("prod test")), action).denies(Reason::EnvironmentScoped);
-    }
-}
+    let exporters = |action| row(team("core", metrics("m1")), action);
+    exporters(call("m2", None)).denies(Reason::LevelInsufficient);
+    exporters(export(None)).denies(Reason::ModelRequired);
+    exporters(export(Some("m2"))).denies(Reason::ModelNotInScope);
+    exporters(export(Some("m1"))).allows();
 
-#[test]
-fn rule_6_environments() {
-    for permission in [full("prod test"), inference("prod test", "all")] {
-        let grant = team("core", permission);
-        row(grant.clone(), call("m1", Some("prod"))).allows();
-        row(grant.clone(), call("m1", Some("test"))).allows();
-        row(grant.clone(), call("m1", None)).denies(Reason::EnvironmentRequired);
-        for other in ["pro", "prod2", "development"] {
-            row(grant.clone(), call("m1", Some(other))).denies(Reason::EnvironmentNotInScope);
-        }
-    }
-    // An own action names its environment as a call does; what names none is refused.
-    let grant = || team("core", custom("call deploy manage export_metrics projects:read", "prod test", "all"));
-    for action in [call, read] {
-        row(grant(), action("m1", Some("prod"))).allows();
-        row(grant(), action("m1", Some("test"))).allows();
-        row(grant(), action("m1", None)).denies(Reason::EnvironmentRequired);
-        row(grant(), action("m1", Some("stage"))).denies(Reason::EnvironmentNotInScope);
-    }
-    for action in [Action::Deploy, Action::Manage, export(None), export(Some("m1"))] {
-        row(grant(), action).denies(Reason::EnvironmentRequired);
-    }
-    // `development` is a name as any other.
-    row(team("core", full("development")), call("m1", Some("development"))).allows();
-    row(team("core", full("development")), call("m1", Some("prod"))).denies(Reason::EnvironmentNotInScope);
-    // Not restricted: none, and any.
-    row(team("core", full("all")), call("m1", None)).allows();
-    row(team("core", full("all")), call("m1", Some("development"))).allows();
-    // Before rule 7.
-    row(team("core", inference("prod", "m1")), call("m2", None)).denies(Reason::EnvironmentRequired);
-    row(team("core", inference("prod", "m1")), call("m2", Some("test"))).denies(Reason::EnvironmentNotInScope);
-}
+    let readers = |action| row(team("core", custom("projects:read", "prod", "r1")), action);
+    let read = |environment, resource| own("projects:read", environment, resource);
+    readers(purge(None, None)).denies(Reason::ActionNotInScope);
+    readers(read(None, None)).denies(Reason::EnvironmentRequired);
+    readers(read(Some("test"), None)).denies(Reason::EnvironmentNotInScope);
+    readers(read(Some("prod"), None)).denies(Reason::ResourceRequired);
+    readers(read(Some("prod"), Some("r2"))).denies(Reason::ResourceNotInScope);
+    readers(read(Some("prod"), Some("r1"))).allows();
 
-#[test]
-fn rule_7_models() {
-    let callers = || team("core", inference("all", "m1 m2"));
-    row(callers(), call("m1", None)).allows();
-    row(callers(), call("m2", Some("prod"))).allows();
-    for other in ["m3", "M1", "m", "m11"] {
-        row(callers(), call(other, None)).denies(Reason::ModelNotInScope);
-    }
-    let exporters = || team("core", metrics("m1 m2"));
-    row(exporters(), export(Some("m2"))).allows();
-    row(exporters(), export(Some("m3"))).denies(Reason::ModelNotInScope);
-    // Everything, or what is tied to no model, is more than two models.
-    row(exporters(), export(None)).denies(Reason::ModelRequired);
-    row(team("core", metrics("all")), export(None)).allows();
-    // Environments and models are both to be satisfied.
-    let both = || team("core", inference("prod", "m1"));
-    row(both(), call("m1", Some("prod"))).allows();
-    row(both(), call("m2", Some("prod"))).denies(Reason::ModelNotInScope);
-    row(both(), call("m1", Some("test"))).denies(Reason::EnvironmentNotInScope);
-}
-
-/// Rule 7: of a custom key, the model of a call and of an export is a resource, as is what an own action names.
-#[test]
-fn rule_7_resources() {
-    let grant = || team("core", custom("call deploy manage export_metrics projects:read", "all", "r1 r2"));
-    for action in
-        [|id: &str| call(id, None), |id: &str| export(Some(id)), |id: &str| own("projects:read", None, Some(id))]
-    {
-        row(grant(), action("r1")).allows();
-        row(grant(), action("r2")).allows();
-        for other in ["r3", "R1", "r", "r11"] {
-            row(grant(), action(other)).denies(Reason::ResourceNotInScope);
-        }
-    }
-    for action in [Action::Deploy, Action::Manage, export(None), own("projects:read", Some("prod"), None)] {
-        row(grant(), action).denies(Reason::ResourceRequired);
-    }
-    let unrestricted = || team("core", custom("deploy export_metrics projects:read", "all", "all"));
-    for action in
-        [Action::Deploy, export(None), own("projects:read", None, None), own("projects:read", None, Some("r9"))]
-    {
-        row(unrestricted(), action).allows();
-    }
-    // Environments and resources are both to be satisfied, and the environment comes first.
-    let both = || team("core", custom("call projects:read", "prod", "r1"));
-    for action in [call, read] {
-        row(both(), action("r1", Some("prod"))).allows();
-        row(both(), action("r2", Some("prod"))).denies(Reason::ResourceNotInScope);
-        row(both(), action("r1", Some("test"))).denies(Reason::EnvironmentNotInScope);
-        row(both(), action("r2", Some("test"))).denies(Reason::EnvironmentNotInScope);
-        row(both(), action("r2", None)).denies(Reason::EnvironmentRequired);
-    }
+    row(personal("ada"), purge(None, None)).with(Status::Disabled).denies(Reason::Disabled);
+    row(personal("ada"), purge(None, None)).denies(Reason::MembershipRequired);
+    as_user(TeamRole::Deprovisioned, purge(None, None)).denies(Reason::OwnerDeprovisioned);
+    as_user(TeamRole::Outsider, purge(None, None)).denies(Reason::OtherTeam);
+    as_user(TeamRole::Member, purge(None, None)).denies(Reason::ActionNotInScope);
+    as_user(TeamRole::Member, Action::Deploy).allows();
 }
 
 /// What a 403 would show of what the key must not see, whatever rule refused first.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use keygate::{
-    Action, Coverage, DenialClass, EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels,
-    Membership, ModelId, ModelScope, OwnAction, OwnActions, Permission, Randomness, RandomnessError, Reason, Request,
-    ResourceScope, RevocationCause, Scope, Status, TeamRole, Token, UnixTime, Validity,
+    Action, Coverage, EnvironmentScope, Grant, Incarnation, Issuer, KeyKind, KeyRecord, Labels, Membership, ModelId,
+    ModelScope, OwnAction, OwnActions, Permission, Randomness, RandomnessError, Request, ResourceScope,
+    RevocationCause, Scope, Status, TeamRole, Token, UnixTime, Validity,
     policy::{allowed, decide},
     store::{Creator, DigestAlgorithm, PreviousSecret, RecordParts, SecretDigest},
     verify::{GenerateError, InvalidKey, UnverifiedToken, verify},
@@ -266,58 +266,6 @@ proptest! {
         prop_assert!(allows(permission) || !allows(restricted));
     }
 
-    /// What a denial would reveal is what the key's restriction leaves out, whatever rule refused first.
-    #[test]
-    fn what_a_denial_reveals_depends_on_no_other_rule(
-        grant in grants(),
-        validity in validities(),
-        status in statuses(),
-        membership in memberships(),
-        request in requests(),
-        now in times(),
-    ) {
-        let key = key(grant.clone(), validity, status, 1);
-        let Err(denial) = decide(&key, membership, &request, now).into_result() else { return Ok(()) };
-        let asked = request.action.resource().map(|id| id.as_str().to_owned());
-        let model = request.action.model().map(|id| id.as_str().to_owned());
-        let is_left_out = |members: Option<Vec<String>>, asked: Option<String>| {
-            members.zip(asked).is_some_and(|(members, asked)| !members.contains(&asked))
-        };
-        fn of<T: ToString>(scope: &Scope<T>) -> Option<Vec<String>> {
-            match scope {
-                Scope::All => None,
-                Scope::Only(set) => Some(set.iter().map(ToString::to_string).collect()),
-            }
-        }
-        let of_this_team = match &grant {
-            Grant::Team { team, .. } => *team == request.team,
-            Grant::Personal { .. } => denial.reason() != Reason::OtherTeam,
-            _ => panic!("these are the grants"),
-        };
-        let leaves_out = match grant.permission() {
-            Some(permission @ Permission::Custom { .. }) => is_left_out(of(permission.resources()), asked.or(model)),
-            Some(permission) => is_left_out(of(permission.models()), model),
-            None => false,
-        };
-        let expected = denial.class() == DenialClass::NotAllowed && (!of_this_team || leaves_out);
-        prop_assert_eq!(denial.reveals_existence(), expected, "{:?} {:?} {:?}", grant, request, denial);
-    }
-
-    /// An explicit action is never allowed but to a key that lists it.
-    #[test]
-    fn an_explicit_action_is_covered_by_its_name_only(
-        grant in grants(),
-        membership in memberships(),
-        request in requests(),
-    ) {
-        let key = key(grant.clone(), Validity::NEVER_EXPIRES, Status::Active, 1);
-        let is_purge = request.action.name() == PURGE.name();
-        if is_purge && decide(&key, membership, &request, at(0)).is_allowed() {
-            let actions = grant.permission().and_then(|permission| permission.actions()).unwrap();
-            prop_assert!(actions.contains(&text(PURGE.name())));
-        }
-    }
-
     /// What a list shows is what is allowed, and in the order in which it was asked.
     #[test]
     fn a_list_is_what_is_allowed(
@@ -330,53 +278,6 @@ proptest! {
         let one_by_one = asked.iter().filter(|request| decide(&key, membership, request, now).is_allowed());
         let one_by_one: Vec<_> = one_by_one.cloned().collect();
         prop_assert_eq!(allowed(&key, membership, asked, now).collect::<Vec<_>>(), one_by_one);
-    }
-
-    #[test]
-    fn what_is_revoked_disabled_or_out_of_its_time_never_does_anything(
-        grant in grants(),
-        validity in validities(),
-        status in statuses(),
-        membership in memberships(),
-        request in requests(),
-        now in times(),
-    ) {
-        let key = key(grant, validity, status, 1);
-        let is_usable = status == Status::Active
-            && validity.not_before().is_none_or(|start| start <= now)
-            && validity.expires_at().is_none_or(|end| now < end);
-        prop_assert_eq!(validity.contains(now) && status == Status::Active, is_usable);
-        prop_assert!(is_usable || !decide(&key, membership, &request, now).is_allowed());
-    }
-
-    /// A team key does nothing in another team, and a personal key nothing without its user.
-    #[test]
-    fn nothing_is_allowed_outside_the_team(grant in grants(), membership in memberships(), request in requests()) {
-        let key = key(grant.clone(), Validity::NEVER_EXPIRES, Status::Active, 1);
-        if decide(&key, membership, &request, at(0)).is_allowed() {
-            match grant {
-                Grant::Team { team, .. } => prop_assert_eq!(team, request.team),
-                Grant::Personal { .. } => {
-                    let role = membership.map(Membership::role);
-                    prop_assert!(matches!(role, Some(TeamRole::Admin | TeamRole::Member)));
-                }
-                _ => panic!("these are the grants"),
-            }
-        }
-    }
-
-    /// Deciding twice is deciding once, and a team key has no membership.
-    #[test]
-    fn a_decision_depends_on_its_arguments_only(
-        grant in grants(),
-        membership in memberships(),
-        request in requests(),
-        now in times(),
-    ) {
-        let key = key(grant, Validity::NEVER_EXPIRES, Status::Active, 1);
-        let reason = |membership| decide(&key, membership, &request, now).into_result().err();
-        prop_assert_eq!(reason(membership), reason(membership));
-        prop_assert!(key.kind() == KeyKind::Personal || reason(membership) == reason(None));
     }
 
     /// Without a secret, nobody learns anything: not whether the id exists, not of what kind the key is or in what state.
