@@ -60,6 +60,7 @@ mod properties;
 mod record;
 #[cfg(feature = "memory")]
 mod refusals;
+#[cfg(feature = "std")]
 mod scan;
 #[cfg(feature = "memory")]
 mod sink;

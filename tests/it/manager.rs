@@ -3,6 +3,7 @@
 mod actor;
 mod between;
 mod dropped;
+#[cfg(feature = "getrandom")]
 mod lazy;
 mod mint;
 mod stores;
