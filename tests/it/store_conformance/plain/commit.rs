@@ -153,7 +153,7 @@ impl PlainStore {
             }
             Some(Fault::NumbersBeforeCommit) => {
                 let number = self.locked(next_number);
-                thread::sleep(Duration::from_micros(20));
+                thread::sleep(Duration::from_millis(1));
                 self.locked(|state| {
                     let write = decide(state)?;
                     self.write_rows(state, &write);
