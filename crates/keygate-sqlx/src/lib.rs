@@ -66,8 +66,8 @@
 //!   both are there or neither is. A dropped call rolls back, and its connection goes back to the pool: a client that
 //!   hangs up again and again opens no sessions.
 //! - **No change is missed.** The number of an event is that of the revision, a row that each change locks until it
-//!   commits, as the last thing that it does. So the numbers have no gap and are in the order of the commits: a reader
-//!   of the log or the feed never finds a new event before one that they have. All changes of a database wait
+//!   commits, as the last thing that it does. So the numbers are in the order of the commits, and have a gap only where
+//!   another life begins: a reader of the log or the feed never finds a new event before one that they have. All changes of a database wait
 //!   there for each other, which is the price; verifying and touching do not. Notifications of PostgreSQL
 //!   (`Postgres::wakes`) make a cache ask sooner; the changes themselves come from the feed.
 //! - **Final.** No statement sets the status of a revoked key, and none writes a whole row.

@@ -20,7 +20,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LoggedEvent {
-    /// The number of its change: it grows by one with each, in the order of their commits.
+    /// The number of its change: it grows by one with each, in the order of their commits, and leaps forward where
+    /// [`SqlStore::begin_new_life`] was called.
     pub sequence: u64,
     /// The event.
     pub event: Event,
@@ -99,7 +100,8 @@ impl<D: Database> SqlStore<D> {
     /// Returns a page of the log.
     ///
     /// To follow the log, read it oldest first, and go on after the last event that you have. This misses none, because
-    /// no event is ever added before one that can be read.
+    /// no event is ever added before one that can be read, and after a restored backup [`SqlStore::begin_new_life`] moves
+    /// the numbers beyond all that were given before. It has to be called before the first change there.
     ///
     /// # Errors
     ///
@@ -125,11 +127,14 @@ impl<D: Database> SqlStore<D> {
         })
     }
 
-    /// Begins another history of the store: call it when a backup was restored, or when a
+    /// Begins another history of the store: call it before the first change when a backup was restored, or when a
     /// server took over that may not have the last changes.
     ///
-    /// The numbers of changes go on from the restored state, so a cache on some node may know other changes under the
-    /// same numbers. After this, each cache that follows the feed forgets everything once.
+    /// Without it, the numbers of changes would go on from the restored state: a cache or an export of the log may know
+    /// other changes under the same numbers. After this, each cache that follows the feed forgets everything once, and
+    /// the next event has a number after each one of the history that was given up: one more than the microseconds since
+    /// 1970, by the clock of the database. So an export goes on where it was, misses none, and has the events that were
+    /// given up before the leap.
     ///
     /// # Errors
     ///

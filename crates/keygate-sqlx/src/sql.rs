@@ -73,7 +73,8 @@ pub(crate) struct Dialect {
     pub(crate) touch: &'static str,
     /// Says to those who listen that a secret was ended or replaced.
     pub(crate) wake: Option<&'static str>,
-    /// Draws the life of the revision.
+    /// Draws the life of the revision, and moves its number to the microseconds since 1970: by then no history had as many
+    /// changes, so none that was given up has a number after it.
     pub(crate) draw_life: &'static str,
 }
 
@@ -291,7 +292,8 @@ pub(crate) const POSTGRES: Dialect = Dialect {
         moves!()
     ),
     wake: Some("SELECT pg_notify('keygate_wake', '')"),
-    draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex')",
+    draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex'), \
+         number = GREATEST(number, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))",
 };
 
 /// There is one writer at a time, so nothing is locked that is not.
@@ -321,5 +323,6 @@ pub(crate) const SQLITE: Dialect = Dialect {
         moves!()
     ),
     wake: None,
-    draw_life: "UPDATE keygate_revision SET life = randomblob(16)",
+    draw_life: "UPDATE keygate_revision SET life = randomblob(16), \
+         number = max(number, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
 };

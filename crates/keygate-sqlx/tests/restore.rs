@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Log, NOW, Place, changed, disable, found, logged, manager, mint, personal, revoke, rotate};
+use common::{Log, NOW, Place, changed, disable, enable, found, logged, manager, mint, page, personal, revoke, rotate};
 use keygate::{
     KeyId, RevocationCause, Rotation, Status, System, Validity,
     audit::Event,
@@ -11,7 +11,7 @@ use keygate::{
 };
 use keygate_sqlx::{StoreError, revoke_again};
 
-both!(replays_revocations_once);
+both!(replays_revocations_once, an_export_goes_on_after_each_restored_backup);
 
 async fn replays_revocations_once<P: Place>(place: &P) {
     let (store, restored) = (place.open().await, place.open_empty().await);
@@ -48,6 +48,32 @@ async fn replays_revocations_once<P: Place>(place: &P) {
     assert_eq!(after_once.len(), 6);
     assert!(replay(&restored, &exported).await.is_empty());
     assert_eq!(logged(&restored).await, after_once);
+}
+
+/// Who exports the log goes on behind the last number that they have: what comes after the restored state is behind it,
+/// though the same backup is restored twice.
+async fn an_export_goes_on_after_each_restored_backup<P: Place>(place: &P) {
+    let store = place.open().await;
+    let new = mint(personal("ada"), "phone", Validity::NEVER_EXPIRES, NOW);
+    for number in 0..10 {
+        common::stored(&store, personal("bob"), &format!("key-{number}")).await;
+    }
+    let mut exported = logged(&store).await;
+    for _ in 0..2 {
+        let restored = place.open_empty().await;
+        common::stored(&restored, personal("ada"), "laptop").await;
+        restored.begin_new_life().await;
+        assert_eq!(restored.insert(new.clone()).await.unwrap(), Ok(Logged));
+        for _ in 0..20 {
+            changed(&restored, disable(&found(&restored, new.record().id()).await)).await;
+            changed(&restored, enable(&found(&restored, new.record().id()).await)).await;
+        }
+        let last = exported.last().map(|logged| logged.sequence);
+        let since = restored.events(&page(last, 1_000)).await.unwrap();
+        assert_eq!(since, logged(&restored).await.split_off(1), "behind {last:?}");
+        assert_eq!(since.len(), 41);
+        exported.extend(since);
+    }
 }
 
 async fn revision<S: ChangeFeed<Error = StoreError>>(store: &S) -> keygate::store::Revision {

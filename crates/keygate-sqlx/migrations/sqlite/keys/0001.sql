@@ -49,9 +49,9 @@ CREATE INDEX keygate_keys_by_owner ON keygate_keys (owner_kind, owner_id, create
 CREATE INDEX keygate_keys_by_creator ON keygate_keys (creator_kind, creator_id, created_at, id);
 
 -- The revision: one row, which each change updates and thereby locks until it commits. So the numbers of events are
--- in the order of the commits, without a gap, and who sees a number sees all before it.
+-- in the order of the commits, and who sees a number sees all before it. In one life they have no gap.
 CREATE TABLE keygate_revision (
-    -- Says which history the numbers are of. It has to be drawn again when a backup is restored.
+    -- Says which history the numbers are of. It has to be drawn again when a backup is restored, and the number to leap.
     life BLOB NOT NULL CHECK (length(life) = 16),
     number INTEGER NOT NULL
 ) STRICT;
