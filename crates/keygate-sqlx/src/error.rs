@@ -7,7 +7,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 ///
 /// # Security
 ///
-/// Texts and sources name the host, the port and the database, or the file. They never hold a password.
+/// Texts and sources name the host, the port and the database, or the file. They never hold a password that was given as one.
+/// In a URL that a service reads by itself, for [`Postgres::connect_with`](crate::Postgres) or a pool, an unencoded `/`, `?` or
+/// `#` makes parts of a password the host, the port and the database; [`Postgres::connect`](crate::Postgres) refuses such a URL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -77,7 +79,7 @@ impl StoreError {
 ///
 /// # Security
 ///
-/// Like those of [`StoreError`], the texts never hold a password.
+/// Like those of [`StoreError`], the texts never hold a password that was given as one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -148,6 +150,13 @@ pub enum OpenError {
     /// The URL cannot be read.
     #[error("the URL of the database cannot be read")]
     Url(#[source] sqlx::Error),
+    /// The URL has a `#`, or an `@` that is not before the host: most often that of a password, which has characters of its
+    /// own there.
+    #[error(
+        "the URL of the database is ambiguous: write the user, the password and all else percent-encoded, `/` as `%2F`, or \
+         use `Postgres::connect_with`"
+    )]
+    UrlAmbiguous,
     /// The URL is of another kind of database.
     #[error("the URL begins with neither `postgres://` nor `postgresql://`")]
     UrlScheme,

@@ -38,16 +38,22 @@ impl Postgres {
     /// # Errors
     ///
     /// - [`OpenError::Url`] and [`OpenError::UrlScheme`] if the URL is not one of a PostgreSQL database.
+    /// - [`OpenError::UrlAmbiguous`] if something in the URL, such as the password, is not percent-encoded.
     /// - [`OpenError::Pooler`] if a pooler in between shares the sessions of the server among clients.
     /// - [`OpenError::Store`] if no server answers, or a standby does.
     ///
     /// # Security
     ///
     /// A connection over a network has TLS only if a feature for it is on, and reliably only if the URL asks for it:
-    /// `?sslmode=verify-full`.
+    /// `?sslmode=verify-full`. sqlx ignores parameters that it does not know, and logs a warning with their values: a slip
+    /// such as `?pasword=` or `?ssl_mode=` is no error.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self, OpenError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(OpenError::UrlScheme);
+        }
+        // With an unencoded `/`, `?` or `#` in it, the password ends there: its beginning is the port, and the rest the database.
+        if url.contains('#') || url.splitn(4, ['/', '?']).nth(3).is_some_and(|behind| behind.contains('@')) {
+            return Err(OpenError::UrlAmbiguous);
         }
         Self::connect_with(PgConnectOptions::from_str(url).map_err(OpenError::Url)?, settings).await
     }

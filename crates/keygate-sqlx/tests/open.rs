@@ -164,6 +164,37 @@ async fn says_what_cannot_be_opened_and_why() {
     }
 }
 
+/// A password with characters of its own in it is neither the host nor the database, and printed nowhere.
+#[tokio::test]
+async fn takes_no_part_of_a_password_for_another() {
+    for password in ["12/c4nary", "c4nary@12/c4nary", "12?c4nary", "12?host=c4nary", "12#c4nary", "c4n@ry/c4nary", "/"]
+    {
+        for url in [
+            format!("postgres://ada:{password}@127.0.0.1:1/keys"),
+            format!("postgresql://ada:{password}@127.0.0.1:1/keys?sslmode=disable"),
+            format!("postgres://127.0.0.1:1/keys?user=ada&password={password}@127.0.0.1"),
+        ] {
+            let error = Postgres::connect(&url, Settings::new()).await.unwrap_err();
+            assert!(matches!(error, OpenError::UrlAmbiguous), "{url}: {error:?}");
+            let chain = chain(&error);
+            assert!(chain.contains("percent-encoded") && chain.contains("connect_with"), "{chain}");
+            assert!(!chain.contains("c4n") && !format!("{error:?}").contains("c4n"), "{error:?}");
+        }
+    }
+    // Encoded, it is a password; an `@` in it is not taken for another part.
+    for password in ["12%2Fc4nary%3F%23%40", "c4n@ry"] {
+        for url in [
+            format!("postgres://ada:{password}@127.0.0.1:1/keys"),
+            format!("postgres://127.0.0.1:1/keys?password={}", password.replace('@', "%40")),
+        ] {
+            let error = Postgres::connect(&url, Settings::new()).await.unwrap_err();
+            let chain = chain(&error);
+            assert!(chain.contains("127.0.0.1:1`") && chain.contains("`keys`"), "{chain}");
+            assert!(!chain.contains("c4n") && !format!("{error:?}").contains("c4n"), "{error:?}");
+        }
+    }
+}
+
 /// What an error says, and all its sources.
 fn chain(error: &dyn Error) -> String {
     let mut chain = error.to_string();
