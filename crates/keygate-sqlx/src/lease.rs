@@ -68,6 +68,8 @@ impl Lease {
         let Ok(answer) = answer else { return Err(StoreError::TimedOut(self.place.clone())) };
         answer.map_err(|error| match error.as_database_error().and_then(|error| error.code()) {
             Some(code) if of_a_standby.contains(&&*code) => StoreError::Standby(self.place.clone()),
+            // The server waited as long as it may for a lock, or worked as long as it may on a statement.
+            Some(code) if ["55P03", "57014"].contains(&&*code) => StoreError::TimedOut(self.place.clone()),
             _ => self.place.failed(error),
         })
     }
