@@ -57,6 +57,18 @@ impl StoreError {
         self.code().as_deref() == Some("40P01")
     }
 
+    /// Returns `true` if the server ended the session, or is gone with it.
+    pub(crate) fn is_broken_connection(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+
+        match self {
+            Self::Database { source: sqlx::Error::Io(error), .. } => {
+                matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+            }
+            _ => matches!(self.code().as_deref(), Some("57P01" | "57P02")),
+        }
+    }
+
     /// Returns `true` if there is no such table.
     pub(crate) fn is_missing_table(&self) -> bool {
         match self {

@@ -238,8 +238,20 @@ impl Database for Postgres {
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         // sqlx keeps the statement with the session under a name. Those of a transaction have none.
-        let query = query.bound(self.prefix()).persistent(true);
-        self.lease().await?.run(query, self.settings.answer_limit).await
+        let ask = async || {
+            let query = query.clone().bound(self.prefix()).persistent(true);
+            self.lease().await?.run(query, self.settings.answer_limit).await
+        };
+        let mut answer = ask().await;
+        // After the server ended them, as many connections are broken as there are, and each is found out by its use. What
+        // changes nothing can be asked again.
+        for _ in 0..self.pool.options().get_max_connections() {
+            if !answer.as_ref().is_err_and(StoreError::is_broken_connection) {
+                break;
+            }
+            answer = ask().await;
+        }
+        answer
     }
 
     async fn begin(&self, limit: Option<Duration>) -> Result<Open, StoreError> {
