@@ -45,9 +45,10 @@ impl Part {
 
     /// Brings the tables up to date. Several processes may do this at once.
     pub(crate) async fn migrate<D: Database>(self, database: &D) -> Result<(), OpenError> {
-        // A service without the right to create tables can also call this, as long as there is nothing to do.
-        if self.check(database).await.is_ok() {
-            return Ok(());
+        match self.check(database).await {
+            Err(OpenError::NoTables { .. } | OpenError::TablesTooOld { .. }) => {}
+            // A service without the right to create tables can also call this, as long as there is nothing to do.
+            answer => return answer,
         }
         let mut transaction = database.begin(Some(PATIENCE)).await?;
         transaction.run(Query::new(D::SQL.lock_schema)).await?;

@@ -153,6 +153,8 @@ async fn runs_without_rights_to_change_tables() {
         // There is nothing to do, so that is no error either.
         PostgresStore::migrate(&database).await.unwrap();
         works(&PostgresStore::open(&database).await.unwrap()).await;
+        server.execute("UPDATE keygate_schema SET version = 7, oldest = 7 WHERE part = 'keys'").await.unwrap();
+        assert!(matches!(PostgresStore::migrate(&database).await, Err(OpenError::TablesTooNew { .. })));
         let billing = Postgres::connect_with(options.clone(), named("billing_")).await.unwrap();
         assert!(matches!(PostgresStore::migrate(&billing).await, Err(OpenError::Store(_))));
         let pool = PgPool::connect_with(options).await.unwrap();
