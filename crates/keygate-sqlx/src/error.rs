@@ -95,8 +95,10 @@ impl StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The pool's connections to an SQLite file may lose acknowledged changes.
-    #[error("{0} is opened without `synchronous = FULL`, so an acknowledged change can be lost")]
+    /// The pool's connections to SQLite may lose acknowledged changes.
+    #[error(
+        "{0} is in memory, or opened without `synchronous = FULL` or a journal, so an acknowledged change can be lost"
+    )]
     NotDurable(Place),
     /// There is no file, and the call does not create one.
     #[error("there is no file `{}`", .0.display())]

@@ -52,7 +52,7 @@ impl Sqlite {
         }
     }
 
-    /// Opens a file, and creates it without tables if it does not exist.
+    /// Opens a file, and creates it without tables if it does not exist. A path is a path: `:memory:` is a file of that name.
     ///
     /// Only its user can read a file that it creates, on systems with such a mode; SQLite gives the files next to it
     /// the same mode.
@@ -89,13 +89,16 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`.
+    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`, or have no journal in a file:
+    ///   a database in memory has none. For tests there is `keygate::MemoryStore`, or a file in a temporary folder.
     /// - [`OpenError::Store`] if the database failed.
     pub async fn from_pool(pool: SqlitePool, settings: Settings) -> Result<Self, OpenError> {
         let place = Place::new(format!("SQLite file `{}`", pool.connect_options().get_filename().display()));
         let failed = |error| place.failed(error);
         let level: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&pool).await.map_err(failed)?;
-        if level < FULL {
+        // Of a database in memory, this is `memory`.
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&pool).await.map_err(failed)?;
+        if level < FULL || ["memory", "off"].contains(&&*journal) {
             return Err(OpenError::NotDurable(place));
         }
         Ok(Self { readers: pool.clone(), writer: pool, is_shared: true, place, settings: settings.into() })

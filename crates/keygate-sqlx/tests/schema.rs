@@ -14,7 +14,7 @@ use keygate_sqlx::{OpenError, Postgres, PostgresStore, Settings, Sqlite, SqliteS
 use sqlx::{
     PgPool, SqlitePool,
     postgres::PgPoolOptions,
-    sqlite::{SqliteConnectOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 both!(
@@ -204,8 +204,17 @@ async fn shares_a_pool_of_the_service() {
     works(&store).await;
 
     // One that may lose what was acknowledged is none.
-    let pool = SqlitePool::connect_with(options.synchronous(SqliteSynchronous::Normal)).await.unwrap();
-    assert!(matches!(Sqlite::from_pool(pool, Settings::new()).await, Err(OpenError::NotDurable(_))));
+    for lossy in [
+        options.clone().synchronous(SqliteSynchronous::Normal),
+        options.clone().journal_mode(SqliteJournalMode::Memory),
+        options.journal_mode(SqliteJournalMode::Off),
+        "sqlite::memory:".parse().unwrap(),
+    ] {
+        let pool = SqlitePool::connect_with(lossy.clone()).await.unwrap();
+        let opened = Sqlite::from_pool(pool.clone(), Settings::new()).await;
+        assert!(matches!(opened, Err(OpenError::NotDurable(_))), "{lossy:?}: {opened:?}");
+        pool.close().await;
+    }
 }
 
 /// One connection is enough.
