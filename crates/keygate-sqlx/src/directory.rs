@@ -80,7 +80,7 @@ impl<D: Database> SqlDirectory<D> {
             TeamRole::Deprovisioned => return self.deprovision(user).await,
             TeamRole::Member => MEMBER,
             TeamRole::Outsider => OUTSIDER,
-            _ => return Err(StoreError::Corrupt(CorruptRow::new("role"))),
+            _ => return Err(self.database.place().corrupt(CorruptRow::new("role"))),
         };
         let mut transaction = self.database.begin(None).await?;
         transaction.run(Query::new(sql::ADD_USER).with(user.as_str())).await?;
@@ -107,14 +107,14 @@ impl<D: Database> Directory for SqlDirectory<D> {
 
     async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
         let rows = self.database.read(Query::new(D::SQL.reads.user).with(user.as_str())).await?;
-        let status = first(&rows, |row| Ok(UserStatus::active_as(read_incarnation(row)?)))?;
+        let status = first(self.database.place(), &rows, |row| Ok(UserStatus::active_as(read_incarnation(row)?)))?;
         Ok(status.unwrap_or(UserStatus::Deprovisioned))
     }
 
     async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
         let query = Query::new(D::SQL.reads.membership).with(user.as_str()).with(team.as_str());
         let rows = self.database.read(query).await?;
-        let membership = first(&rows, |row| {
+        let membership = first(self.database.place(), &rows, |row| {
             let incarnation = read_incarnation(row)?;
             let role = match row.optional_text("role")? {
                 Some(ADMIN) => TeamRole::Admin,

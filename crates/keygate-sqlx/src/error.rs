@@ -17,16 +17,23 @@ pub enum StoreError {
     #[error("the key kept changing")]
     Contended,
     /// A stored row is not a valid record.
-    #[error("a stored row is no record")]
-    Corrupt(#[source] CorruptRow),
+    #[error("{database} has a row that is no record")]
+    #[non_exhaustive]
+    Corrupt {
+        /// The database.
+        database: Place,
+        /// Which row, and what in it.
+        source: CorruptRow,
+    },
     /// The database refused, or could not be reached.
-    #[error("{database} {}", what(source))]
+    // What sqlx's error and its source say is in the text once. Those of a server end in a line of the server's own source.
+    #[error("{database} {}", what(error))]
     #[non_exhaustive]
     Database {
         /// The database.
         database: Place,
         /// Why.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// The server is a standby, which lags behind.
     #[error("{0} is a standby, which may not know of the last changes: connect to the primary")]
@@ -37,19 +44,20 @@ pub enum StoreError {
 }
 
 /// Describes the failure of a database.
-const fn what(error: &sqlx::Error) -> &'static str {
+fn what(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Database(_) => "refused",
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "could not be reached",
-        sqlx::Error::PoolClosed => "is closed",
-        sqlx::Error::PoolTimedOut => "gave no connection in time",
-        _ => "failed",
+        sqlx::Error::Database(error) => format!("refused: {}", error.message()),
+        sqlx::Error::Io(error) => format!("could not be reached: {error}"),
+        sqlx::Error::Tls(error) => format!("could not be reached: {error}"),
+        sqlx::Error::PoolClosed => "is closed".into(),
+        sqlx::Error::PoolTimedOut => "gave no connection in time: it cannot be reached, or all are in use".into(),
+        _ => format!("failed: {error}"),
     }
 }
 
 impl StoreError {
     pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
+        matches!(self, Self::Database { error: sqlx::Error::Database(error), .. } if error.is_unique_violation())
     }
 
     /// Returns `true` if PostgreSQL ended the transaction because it and another one waited for each other.
@@ -62,7 +70,7 @@ impl StoreError {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 
         match self {
-            Self::Database { source: sqlx::Error::Io(error), .. } => {
+            Self::Database { error: sqlx::Error::Io(error), .. } => {
                 matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
             }
             _ => matches!(self.code().as_deref(), Some("57P01" | "57P02")),
@@ -72,7 +80,7 @@ impl StoreError {
     /// Returns `true` if there is no such table.
     pub(crate) fn is_missing_table(&self) -> bool {
         match self {
-            Self::Database { source: sqlx::Error::Database(error), .. } => {
+            Self::Database { error: sqlx::Error::Database(error), .. } => {
                 error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
             }
             _ => false,
@@ -81,7 +89,7 @@ impl StoreError {
 
     fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
         match self {
-            Self::Database { source: sqlx::Error::Database(error), .. } => error.code(),
+            Self::Database { error: sqlx::Error::Database(error), .. } => error.code(),
             _ => None,
         }
     }
@@ -100,6 +108,9 @@ pub enum OpenError {
         "{0} is in memory, or opened without `synchronous = FULL` or a journal, so an acknowledged change can be lost"
     )]
     NotDurable(Place),
+    /// There is no folder to make the file in.
+    #[error("there is no folder for the file `{}`", .0.display())]
+    NoFolder(PathBuf),
     /// There is no file, and the call does not create one.
     #[error("there is no file `{}`", .0.display())]
     NoFile(PathBuf),
@@ -113,7 +124,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// There are no tables.
-    #[error("{database} has no tables `{prefix}…` of the {part}: run the migrations")]
+    #[error("{database} has no tables `{prefix}…` of the {part}{}: run the migrations", Optional(" in the schemas", search_path.as_deref()))]
     #[non_exhaustive]
     NoTables {
         /// The database.
@@ -122,6 +133,8 @@ pub enum OpenError {
         prefix: crate::TablePrefix,
         /// The purpose of the tables.
         part: &'static str,
+        /// The schemas that were searched, as PostgreSQL names them.
+        search_path: Option<String>,
     },
     /// The tables are older than this release.
     #[error(
@@ -159,7 +172,7 @@ pub enum OpenError {
     )]
     Pooler(Place),
     /// The database failed.
-    #[error("the database could not be opened")]
+    #[error("the database could not be opened, checked or migrated")]
     Store(#[from] StoreError),
     /// The URL cannot be read.
     #[error("the URL of the database cannot be read")]
@@ -176,6 +189,15 @@ pub enum OpenError {
     UrlScheme,
 }
 
+/// A name with words before it, or nothing.
+struct Optional<'a>(&'static str, Option<&'a str>);
+
+impl fmt::Display for Optional<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.map_or(Ok(()), |name| write!(f, "{} `{name}`", self.0))
+    }
+}
+
 /// A database, as errors name it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Place(Arc<str>);
@@ -186,8 +208,13 @@ impl Place {
     }
 
     /// Makes the error of this database.
-    pub(crate) fn failed(&self, source: sqlx::Error) -> StoreError {
-        StoreError::Database { database: self.clone(), source }
+    pub(crate) fn failed(&self, error: sqlx::Error) -> StoreError {
+        StoreError::Database { database: self.clone(), error }
+    }
+
+    /// Makes the error of a row of this database.
+    pub(crate) fn corrupt(&self, source: CorruptRow) -> StoreError {
+        StoreError::Corrupt { database: self.clone(), source }
     }
 }
 
@@ -199,21 +226,23 @@ impl fmt::Display for Place {
 
 /// The first column of a row that holds an invalid value; the value is not repeated.
 #[derive(Debug, thiserror::Error)]
-#[error("column `{column}` does not hold what it must")]
+#[error("column `{column}`{} does not hold what it must", Optional(" of row", row.as_deref()))]
 #[non_exhaustive]
 pub struct CorruptRow {
     /// The column, or the columns that contradict each other.
     pub column: &'static str,
+    /// The id of the key or the number of the event, if it can be read.
+    pub row: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CorruptRow {
     pub(crate) const fn new(column: &'static str) -> Self {
-        Self { column, source: None }
+        Self { column, row: None, source: None }
     }
 
     /// Keeps why the value could not be read.
     pub(crate) fn because<E: Error + Send + Sync + 'static>(column: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self { column, source: Some(Box::new(source)) }
+        move |source| Self { column, row: None, source: Some(Box::new(source)) }
     }
 }

@@ -20,12 +20,12 @@ impl<D: Database> ChangeFeed for SqlStore<D> {
         let known = since.and_then(|since| i64::try_from(since.number()).ok()).unwrap_or(i64::MAX);
         let range = Query::new(D::SQL.reads.changes).with(known).with(known.saturating_add(MAX_CHANGES));
         let rows = self.database.read(range).await?;
-        let changes = each(&rows, |row| {
+        let changes = each(self.database.place(), &rows, |row| {
             let revision = Revision::new(row.bytes("life")?, row.count("number")?);
             Ok((revision, row.optional_text("key_id")?.map(|id| parse(id, "key_id")).transpose()?))
         })?;
         let Some((revision, _)) = changes.first().copied() else {
-            return Err(StoreError::Corrupt(CorruptRow::new("number")));
+            return Err(self.database.place().corrupt(CorruptRow::new("number")));
         };
         let mut ids: Vec<KeyId> = changes.into_iter().filter_map(|(_, id)| id).collect();
         let is_told = since.is_some_and(|since| {

@@ -122,7 +122,7 @@ impl<D: Database> SqlStore<D> {
             EventsOf::Key(id) => page(statements.of_key).with(*id),
             EventsOf::Owner(owner) => write_owner(page(statements.of_owner), owner),
         });
-        each(&rows.await?, |row| {
+        each(self.database.place(), &rows.await?, |row| {
             Ok(LoggedEvent { sequence: row.count("sequence")?, event: read_json(row.text("event")?, "event")? })
         })
     }
@@ -146,15 +146,20 @@ impl<D: Database> SqlStore<D> {
 
 /// Keeps the events of a transaction's changes, and counts up the revision. This is the last thing before the commit:
 /// the revision is locked from here on, and every change waits for it.
-pub(crate) async fn append<D: Database>(transaction: &mut D::Transaction, events: &[Event]) -> Result<(), StoreError> {
-    let entries = events.iter().map(entry).collect::<Result<Vec<_>, _>>().map_err(StoreError::Corrupt)?;
+pub(crate) async fn append<D: Database>(
+    database: &D,
+    transaction: &mut D::Transaction,
+    events: &[Event],
+) -> Result<(), StoreError> {
+    let corrupt = |fault| database.place().corrupt(fault);
+    let entries = events.iter().map(entry).collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
     let entries = Json::from(entries).to_string();
     let mut kept = 0_usize;
     for statement in D::SQL.log {
         kept = kept.saturating_add(transaction.run(Query::new(statement).with(entries.as_str())).await?.len());
     }
     // Without its one row, the table of the revision gives no number, and nothing is kept.
-    if kept == events.len() { Ok(()) } else { Err(StoreError::Corrupt(CorruptRow::new("number"))) }
+    if kept == events.len() { Ok(()) } else { Err(corrupt(CorruptRow::new("number"))) }
 }
 
 /// Makes the columns of an event.

@@ -217,7 +217,7 @@ fn place(options: &PgConnectOptions) -> Place {
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
     let database = options.get_database().unwrap_or(options.get_username());
-    Place::new(format!("PostgreSQL at `{at}`, database `{database}`,"))
+    Place::new(format!("PostgreSQL database `{database}` at `{at}`"))
 }
 
 impl Database for Postgres {

@@ -7,7 +7,7 @@ use keygate::{KeyId, UnixTime, store::SecretDigest};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Type, TypeInfo, ValueRef, query::Query as SqlxQuery};
 
 use crate::{
-    error::{CorruptRow, StoreError},
+    error::{CorruptRow, Place, StoreError},
     settings::TablePrefix,
 };
 
@@ -165,6 +165,21 @@ impl Row {
         Self((0..row.len()).map(|index| cell(index).unwrap_or(Cell::Unreadable)).collect())
     }
 
+    /// Reads it, and names one that is no record by its first column: the id of a key, the number of an event.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&mut Columns<'_>) -> Result<T, CorruptRow>,
+    ) -> Result<T, CorruptRow> {
+        read(&mut self.columns()).map_err(|mut fault| {
+            fault.row = match self.0.first() {
+                Some(Cell::Integer(number)) => Some(number.to_string()),
+                Some(Cell::Text(id)) => Some(id.clone()),
+                _ => None,
+            };
+            fault
+        })
+    }
+
     /// Begins to read, from left to right.
     pub(crate) fn columns(&self) -> Columns<'_> {
         Columns(self.0.iter())
@@ -245,16 +260,18 @@ impl<'a> Columns<'a> {
 
 /// Reads each row.
 pub(crate) fn each<T>(
+    place: &Place,
     rows: &[Row],
     read: impl Fn(&mut Columns<'_>) -> Result<T, CorruptRow>,
 ) -> Result<Vec<T>, StoreError> {
-    rows.iter().map(|row| read(&mut row.columns())).collect::<Result<_, _>>().map_err(StoreError::Corrupt)
+    rows.iter().map(|row| row.read(&read)).collect::<Result<_, _>>().map_err(|fault| place.corrupt(fault))
 }
 
 /// Reads the first row, if there is one.
 pub(crate) fn first<T>(
+    place: &Place,
     rows: &[Row],
     read: impl FnOnce(&mut Columns<'_>) -> Result<T, CorruptRow>,
 ) -> Result<Option<T>, StoreError> {
-    rows.first().map(|row| read(&mut row.columns())).transpose().map_err(StoreError::Corrupt)
+    rows.first().map(|row| row.read(read)).transpose().map_err(|fault| place.corrupt(fault))
 }

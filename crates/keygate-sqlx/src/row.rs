@@ -87,9 +87,9 @@ pub(crate) struct Stored {
 impl Stored {
     /// Reads a row that is to be changed.
     pub(crate) fn read(row: &Row) -> Result<Self, CorruptRow> {
-        match read(&mut row.columns()) {
+        match row.read(read) {
             Ok(record) => Ok(Self { record, fault: None }),
-            Err(fault) => match read_remains(&mut row.columns()) {
+            Err(fault) => match row.read(read_remains) {
                 Ok(record) => Ok(Self { record, fault: Some(fault) }),
                 Err(_) => Err(fault),
             },

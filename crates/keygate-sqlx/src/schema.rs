@@ -54,7 +54,7 @@ impl Part {
         transaction.run(Query::new(D::SQL.lock_schema)).await?;
         transaction.run(Query::new(sql::MAKE_SCHEMA)).await?;
         let rows = transaction.run(Query::new(sql::SCHEMA).with(self.name)).await?;
-        let found = first(&rows, |row| row.count("version"))?.unwrap_or(0);
+        let found = first(database.place(), &rows, |row| row.count("version"))?.unwrap_or(0);
         for (_, file) in (1..).zip(self.files).filter(|(version, _)| *version > found) {
             transaction.run_file(file).await?;
         }
@@ -66,15 +66,22 @@ impl Part {
     /// names it as a release that can.
     pub(crate) async fn check<D: Database>(self, database: &D) -> Result<(), OpenError> {
         let (place, part) = (database.place().clone(), self.name);
-        let no_tables = || OpenError::NoTables { database: place.clone(), prefix: database.prefix().clone(), part };
         let rows = match database.read(Query::new(D::SQL.reads.schema).with(part)).await {
-            Err(error) if error.is_missing_table() => return Err(no_tables()),
+            Err(error) if error.is_missing_table() => Vec::new(),
             answer => answer?,
         };
-        let versions = first(&rows, |row| Ok((row.count("version")?, row.count("oldest")?)))?;
+        let versions = first(&place, &rows, |row| Ok((row.count("version")?, row.count("oldest")?)))?;
         let known = u64::try_from(self.files.len()).unwrap_or(u64::MAX);
         match versions {
-            None => Err(no_tables()),
+            None => {
+                let search_path = match D::SQL.search_path {
+                    Some(sql) => first(&place, &database.read(Query::new(sql)).await?, |row| {
+                        row.text("search_path").map(str::to_owned)
+                    })?,
+                    None => None,
+                };
+                Err(OpenError::NoTables { database: place, prefix: database.prefix().clone(), part, search_path })
+            }
             Some((found, _)) if found < known => {
                 Err(OpenError::TablesTooOld { database: place, part, found, needed: known })
             }

@@ -73,6 +73,8 @@ pub(crate) struct Dialect {
     pub(crate) touch: &'static str,
     /// Says to those who listen that a secret was ended or replaced.
     pub(crate) wake: Option<&'static str>,
+    /// The schemas in which tables are searched.
+    pub(crate) search_path: Option<&'static str>,
     /// Draws the life of the revision, and moves its number to the microseconds since 1970: by then no history had as many
     /// changes, so none that was given up has a number after it.
     pub(crate) draw_life: &'static str,
@@ -291,6 +293,7 @@ pub(crate) const POSTGRES: Dialect = Dialect {
         "FROM touches, locked WHERE keys.id = locked.id AND",
         moves!()
     ),
+    search_path: Some("SELECT current_setting('search_path')"),
     wake: Some("SELECT pg_notify('keygate_wake', '')"),
     draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex'), \
          number = GREATEST(number, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))",
@@ -322,6 +325,7 @@ pub(crate) const SQLITE: Dialect = Dialect {
         "FROM touches WHERE",
         moves!()
     ),
+    search_path: None,
     wake: None,
     draw_life: "UPDATE keygate_revision SET life = randomblob(16), \
          number = max(number, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",

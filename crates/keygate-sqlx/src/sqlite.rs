@@ -59,15 +59,22 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::File`] if it cannot be made.
+    /// - [`OpenError::NoFolder`] if the folder that it would be in does not exist.
+    /// - [`OpenError::File`] if it cannot be made, or is a folder.
     /// - [`OpenError::Store`] if it cannot be opened, or others keep it locked.
     pub async fn create(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        make(path).map_err(|source| OpenError::File { path: path.into(), source })?;
+        make(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => OpenError::NoFolder(path.into()),
+            _ => OpenError::File { path: path.into(), source },
+        })?;
         Self::connect(path, settings).await
     }
 
     async fn connect(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        if path.is_dir() {
+            return Err(OpenError::File { path: path.into(), source: io::ErrorKind::IsADirectory.into() });
+        }
         let place = Place::new(format!("SQLite file `{}`", path.display()));
         // SQLite takes a name that begins with `file:` for an address, and another one for memory; none begins with a slash.
         let path = path::absolute(path).map_err(|source| OpenError::File { path: path.into(), source })?;
@@ -145,6 +152,14 @@ impl Sqlite {
         connection.lock_handle().await?.remove_progress_handler();
         answer
     }
+
+    /// Names the file, and says that the time is over where a lock was waited for, or a search ended.
+    fn explain(&self, error: sqlx::Error) -> StoreError {
+        match code(&error) {
+            Some(BUSY | INTERRUPTED) => StoreError::TimedOut(self.place.clone()),
+            _ => self.place.failed(error),
+        }
+    }
 }
 
 /// Makes an empty file, which is a database without tables; a file that is there stays as it is.
@@ -218,14 +233,12 @@ impl Database for Sqlite {
         } else {
             self.read_in_time(query).await
         };
-        answer.map_err(|error| {
-            if is_interrupted(&error) { StoreError::TimedOut(self.place.clone()) } else { self.place.failed(error) }
-        })
+        answer.map_err(|error| self.explain(error))
     }
 
     async fn begin(&self, _limit: Option<Duration>) -> Result<Open, StoreError> {
         // Not a plain BEGIN: what was read would be of before the lock, and the first change would be refused.
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.place.failed(error))?;
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.explain(error))?;
         Ok(Open { transaction, place: self.place.clone(), prefix: self.settings.prefix.clone() })
     }
 }

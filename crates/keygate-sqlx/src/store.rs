@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::{
     database::{Database, Transaction},
-    error::{OpenError, StoreError},
+    error::{CorruptRow, OpenError, StoreError},
     log,
     query::{Query, Value, each, first},
     row::{self, Stored, write_creator, write_json, write_owner, write_previous, write_status},
@@ -76,15 +76,19 @@ impl<D: Database> SqlStore<D> {
         &self.database
     }
 
+    fn corrupt(&self, fault: CorruptRow) -> StoreError {
+        self.database.place().corrupt(fault)
+    }
+
     async fn try_insert(&self, new: &NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
-        let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(StoreError::Corrupt)?;
+        let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(|fault| self.corrupt(fault))?;
         let mut transaction = self.database.begin(None).await?;
         if transaction.run(insert).await?.is_empty() {
             // Records are never deleted: if the id is not there now, it was not there then, and it was the name.
             let found = transaction.run(Query::new(sql::EXISTS).with(new.record().id())).await?;
             return Ok(Err(if found.is_empty() { Conflict::NameTaken } else { Conflict::IdTaken }));
         }
-        log::append::<D>(&mut transaction, &[new.event().clone()]).await?;
+        log::append(&self.database, &mut transaction, &[new.event().clone()]).await?;
         transaction.commit().await?;
         Ok(Ok(Logged))
     }
@@ -92,7 +96,7 @@ impl<D: Database> SqlStore<D> {
     async fn try_change(&self, change: &KeyChange) -> Result<Answer<Logged>, StoreError> {
         let mut transaction = self.database.begin(None).await?;
         let rows = transaction.run(Query::new(D::SQL.lock).with(change.id())).await?;
-        let stored = rows.first().map(Stored::read).transpose().map_err(StoreError::Corrupt)?;
+        let stored = rows.first().map(Stored::read).transpose().map_err(|fault| self.corrupt(fault))?;
         let (before, fault) = stored.map(|stored| (stored.record, stored.fault)).unzip();
         let (update, event) = match (change.apply(before.as_ref()), fault.flatten()) {
             (Step::Change { update, event }, None) => (update, event),
@@ -100,11 +104,12 @@ impl<D: Database> SqlStore<D> {
             (Step::Change { update: update @ RecordUpdate::Status(Status::Revoked { .. }), event }, Some(_)) => {
                 (update, event)
             }
-            (_, Some(fault)) => return Err(StoreError::Corrupt(fault)),
+            (_, Some(fault)) => return Err(self.corrupt(fault)),
             (Step::Refused(conflict), None) => return Ok(Answer::Refused(conflict)),
             (Step::Unchanged(record), None) => return Ok(Answer::Unchanged(record)),
         };
-        match transaction.run(update_query(change.id(), &update)?).await {
+        let query = update_query(change.id(), &update).map_err(|fault| self.corrupt(fault))?;
+        match transaction.run(query).await {
             // The statement changes the name alone, so no other index can object.
             Err(error) if error.is_unique_violation() && change.new_name().is_some() => {
                 return Ok(Answer::Refused(Conflict::NameTaken));
@@ -114,7 +119,7 @@ impl<D: Database> SqlStore<D> {
         if is_end(&update) {
             wake::<D>(&mut transaction).await?;
         }
-        log::append::<D>(&mut transaction, &[event]).await?;
+        log::append(&self.database, &mut transaction, &[event]).await?;
         transaction.commit().await?;
         Ok(Answer::Changed(Logged))
     }
@@ -123,7 +128,8 @@ impl<D: Database> SqlStore<D> {
         let mut transaction = self.database.begin(None).await?;
         let of_owner = |sql| write_owner(Query::new(sql), revoke.owner());
         let rows = transaction.run(of_owner(D::SQL.lock_due).with(i64::from(revoke.limit()))).await?;
-        let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>().map_err(StoreError::Corrupt)?;
+        let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>();
+        let stored = stored.map_err(|fault| self.corrupt(fault))?;
         let records: Vec<_> = stored.into_iter().map(|stored| stored.record).collect();
         let ids: Vec<_> = records.iter().map(KeyRecord::id).collect();
         if !ids.is_empty() {
@@ -131,7 +137,7 @@ impl<D: Database> SqlStore<D> {
             transaction.run(write_status(Query::new(D::SQL.revoke).with(list.to_string()), revoke.status())).await?;
             wake::<D>(&mut transaction).await?;
             let events: Vec<_> = (0..).zip(&records).map(|(part, record)| revoke.event(part, record)).collect();
-            log::append::<D>(&mut transaction, &events).await?;
+            log::append(&self.database, &mut transaction, &events).await?;
         }
         // Not from what was seen at first: while this waited for locks, others may have made keys. No change is committed
         // between this and the commit, since the revision is locked.
@@ -150,7 +156,7 @@ impl<D: Database> KeyStore for SqlStore<D> {
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
         let rows = self.database.read(Query::new(D::SQL.reads.find).with(id)).await?;
-        Ok(first(&rows, row::read)?.map(Arc::new))
+        Ok(first(self.database.place(), &rows, row::read)?.map(Arc::new))
     }
 }
 
@@ -182,7 +188,7 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
             _ => with_filter(D::SQL.reads.list_all),
         };
         let rows = self.database.read(list).await?;
-        let mut page = Page::new(each(&rows, |row| row::read(row).map(Arc::new))?, query.limit);
+        let mut page = Page::new(each(self.database.place(), &rows, |row| row::read(row).map(Arc::new))?, query.limit);
         // A condition that a later version of the library has, and the statements do not: pages are shorter then, but
         // never have a key that was not asked for.
         page.records.retain(|record| keys_of.includes(record) && query.includes(record));
@@ -228,13 +234,11 @@ async fn wake<D: Database>(transaction: &mut D::Transaction) -> Result<(), Store
 }
 
 /// Makes the statement that writes the columns of an update, and no others.
-fn update_query(id: KeyId, update: &RecordUpdate) -> Result<Query, StoreError> {
+fn update_query(id: KeyId, update: &RecordUpdate) -> Result<Query, CorruptRow> {
     let query = |sql| Query::new(sql).with(id);
     Ok(match update {
         RecordUpdate::EndPrevious => query(sql::END_PREVIOUS),
-        RecordUpdate::Labels(labels) => {
-            query(sql::SET_LABELS).with(write_json(labels, "labels").map_err(StoreError::Corrupt)?)
-        }
+        RecordUpdate::Labels(labels) => query(sql::SET_LABELS).with(write_json(labels, "labels")?),
         RecordUpdate::Name(name) => query(sql::SET_NAME).with(name.as_str()),
         RecordUpdate::Secrets(secrets) => match secrets.previous {
             PreviousChange::Keep => query(sql::SET_CURRENT).with(secrets.current),

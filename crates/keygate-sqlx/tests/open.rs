@@ -4,10 +4,11 @@
 mod child;
 mod common;
 
-use common::{ISSUER, NOW, open_sqlite, personal, stored};
-use core::error::Error;
+use common::{ISSUER, NOW, disable, open_sqlite, personal, stored};
+use core::{error::Error, time::Duration};
 use keygate::{
-    Actor, EnvironmentScope, Grant, KeyManager, NewKeySpec, Permission, TeamRole, Validity, store::KeyStore,
+    Actor, EnvironmentScope, Grant, KeyManager, NewKeySpec, Permission, TeamRole, Validity,
+    store::{KeyManagementStore, KeyStore},
 };
 use keygate_sqlx::{
     LogQuery, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore,
@@ -30,6 +31,22 @@ async fn opens_a_new_file_all_at_once() {
             store.await.unwrap().unwrap();
         }
     }
+}
+
+/// Another process has the lock for writing.
+#[tokio::test]
+async fn a_lock_that_another_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let store = open_sqlite(&path).await.unwrap();
+    let key = stored(&store, personal("ada"), "laptop").await;
+    let settings = Settings::new().with_answer_limit(Duration::from_millis(50));
+    let hurried = SqliteStore::open(&Sqlite::open(&path, settings).await.unwrap()).await.unwrap();
+    let transaction = store.database().pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let answer = hurried.change(disable(&key)).await;
+    assert!(matches!(answer, Err(StoreError::TimedOut(_))), "{answer:?}");
+    transaction.rollback().await.unwrap();
+    assert!(hurried.change(disable(&key)).await.is_ok());
 }
 
 /// SQLite undoes a transaction by itself where the disk is full or fails; here, a trigger has it do so.
@@ -135,8 +152,17 @@ async fn says_what_cannot_be_opened_and_why() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("keys.db");
     let error = Sqlite::create(&path, Settings::new()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("the file `{}` cannot be opened", path.display()));
-    assert!(error.source().is_some());
+    assert!(matches!(error, OpenError::NoFolder(_)), "{error:?}");
+    assert_eq!(error.to_string(), format!("there is no folder for the file `{}`", path.display()));
+
+    // A folder.
+    for error in [
+        Sqlite::create(directory.path(), Settings::new()).await.unwrap_err(),
+        Sqlite::open(directory.path(), Settings::new()).await.unwrap_err(),
+    ] {
+        let text = format!("the file `{}` cannot be opened: is a directory", directory.path().display());
+        assert_eq!(chain(&error), text);
+    }
 
     // A file that is no database.
     let path = directory.path().join("text");
@@ -150,7 +176,7 @@ async fn says_what_cannot_be_opened_and_why() {
     let url = "postgres://ada:c4nary@127.0.0.1:1/keys";
     let error = Postgres::connect(url, Settings::new()).await.unwrap_err();
     let chain = self::chain(&error);
-    assert!(chain.contains("PostgreSQL at `127.0.0.1:1`, database `keys`, could not be reached"), "{chain}");
+    assert!(chain.contains("PostgreSQL database `keys` at `127.0.0.1:1` could not be reached: "), "{chain}");
     assert!(!chain.contains("c4nary") && !format!("{error:?}").contains("c4nary"), "{error:?}");
 
     for url in ["mysql://ada:c4nary@localhost/keys", "sqlite:keys.db", "keys.db", ""] {

@@ -350,7 +350,11 @@ async fn open_connections(server: &Server, store: &PostgresStore, key: &KeyRecor
 
 async fn fails_soon(store: &PostgresStore, key: &KeyRecord) {
     let started = Instant::now();
-    assert!(store.find(key.id()).await.is_err());
+    let error = store.find(key.id()).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with(" gave no connection in time: it cannot be reached, or all are in use"),
+        "{error}"
+    );
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert!(store.change(disable(key)).await.is_err());
 }
