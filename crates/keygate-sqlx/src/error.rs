@@ -8,8 +8,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 /// # Security
 ///
 /// Texts and sources name the host, the port and the database, or the file. They never hold a password that was given as one.
-/// In a URL that a service reads by itself, for [`Postgres::connect_with`](crate::Postgres) or a pool, an unencoded `/`, `?` or
-/// `#` makes parts of a password the host, the port and the database; [`Postgres::connect`](crate::Postgres) refuses such a URL.
+/// In a URL that a service reads by itself, for `Postgres::connect_with` or a pool, an unencoded `/`, `?` or `#` makes
+/// parts of a password the host, the port and the database; `Postgres::connect` refuses such a URL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The database did not answer in time.
     #[error("{0} did not answer in time")]
     TimedOut(Place),
+    /// The log was asked for events of a kind that there is not; see [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
+    #[error("there are no events of kind `{0}`")]
+    UnknownKind(&'static str),
 }
 
 /// Describes the failure of a database.
@@ -124,7 +127,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// There are no tables.
-    #[error("{database} has no tables `{prefix}…` of the {part}{}: run the migrations", Optional(" in the schemas", search_path.as_deref()))]
+    #[error(
+        "{database} has no tables `{prefix}…` of the {part}{}: run the migrations",
+        Optional(" in the schemas", search_path.as_deref())
+    )]
     #[non_exhaustive]
     NoTables {
         /// The database.

@@ -4,8 +4,9 @@ use core::num::NonZeroU16;
 
 use keygate::{
     KeyId, Owner, UnixTime, UserId,
-    audit::{Event, Principal},
+    audit::{Event, EventKind, Principal},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -16,8 +17,8 @@ use crate::{
     store::SqlStore,
 };
 
-/// An event of the log, and its place there.
-#[derive(Clone, Debug, PartialEq)]
+/// An event of the log, and its place there. As JSON, it is a line of an [exported log](crate::revoke_again).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LoggedEvent {
     /// The number of its change: it grows by one with each, in the order of their commits, and leaps forward where
@@ -105,8 +106,14 @@ impl<D: Database> SqlStore<D> {
     ///
     /// # Errors
     ///
-    /// If the store failed, or holds a malformed event.
+    /// - [`StoreError::UnknownKind`] if there are no events of that kind.
+    /// - [`StoreError::Corrupt`] if one of them is malformed. It names the number: a page of one reads up to it, and
+    ///   [`after`](LogQuery::after) that number, the log goes on.
+    /// - Others if the store failed.
     pub async fn events(&self, query: &LogQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+        if let Some(kind) = query.kind.filter(|kind| !EventKind::NAMES.contains(kind)) {
+            return Err(StoreError::UnknownKind(kind));
+        }
         let after = query.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
         let (statements, start) =
             if query.newest_first { (&D::SQL.reads.newest_first, i64::MAX) } else { (&D::SQL.reads.oldest_first, -1) };

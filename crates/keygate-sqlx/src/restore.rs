@@ -16,24 +16,45 @@ use keygate::{
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
-/// use keygate::{Issuer, KeyManager, System};
-/// use keygate_sqlx::{LogQuery, Settings, Sqlite, SqliteStore, revoke_again};
+/// use keygate::{Actor, Issuer, KeyManager, RevocationCause, System};
+/// use keygate_sqlx::{LogQuery, LoggedEvent, Settings, Sqlite, SqliteStore, revoke_again};
 ///
+/// # use keygate::{EnvironmentScope, Grant, NewKeySpec, Permission, Validity};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
-/// # let path = directory.path().join("restored.db");
+/// # let (path, backup) = (directory.path().join("keys.db"), directory.path().join("backup.db"));
+/// const ACME: Issuer = Issuer::from_static("acme");
 /// # let database = Sqlite::create(&path, Settings::new()).await?;
 /// # SqliteStore::migrate(&database).await?;
-/// let restored = SqliteStore::open(&database).await?;
-/// restored.begin_new_life().await?;
-/// // Wherever you exported the log to:
-/// # let read_exported_log = async || restored.events(&LogQuery::new()).await;
-/// let exported = read_exported_log().await?;
+/// # let store = SqliteStore::open(&database).await?;
+/// # let keys = KeyManager::new(ACME, store.clone());
+/// # let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
+/// # let spec = NewKeySpec::new(grant, "first".parse()?, Validity::NEVER_EXPIRES);
+/// # let system = Actor::system("example")?;
+/// # let id = keys.create(&system, spec).await?.record.id();
+/// # sqlx::query("VACUUM INTO $1").bind(backup.to_str()).execute(database.pool()).await?;
+/// // After the backup, a key is revoked, and the log exported: a line for each event.
+/// let _ = keys.revoke(&system, id, RevocationCause::Leaked).await?;
+/// let mut export = String::new();
+/// for logged in store.events(&LogQuery::new()).await? {
+///     export += &serde_json::to_string(&logged)?;
+///     export.push('\n');
+/// }
 ///
-/// let keys = KeyManager::new(Issuer::from_static("acme"), restored.clone());
-/// let events = exported.into_iter().map(|logged| logged.event);
-/// assert!(revoke_again(&keys, &System::new("restored a backup")?, events).await?.is_empty());
+/// // When the backup was restored, it opens again.
+/// let restored = SqliteStore::open(&Sqlite::open(&backup, Settings::new()).await?).await?;
+/// restored.begin_new_life().await?;
+/// let exported = export.lines().map(serde_json::from_str).collect::<Result<Vec<LoggedEvent>, _>>()?;
+/// let keys = KeyManager::new(ACME, restored.clone());
+/// let events = exported.iter().map(|logged| logged.event.clone());
+/// assert_eq!(revoke_again(&keys, &System::new("restored a backup")?, events).await?, [id]);
+///
+/// // The export goes on where it was.
+/// let mut query = LogQuery::new();
+/// query.after = exported.last().map(|logged| logged.sequence);
+/// let since = restored.events(&query).await?;
+/// assert_eq!(since.iter().map(|logged| logged.event.kind.as_str()).collect::<Vec<_>>(), ["revoked"]);
 /// # Ok(())
 /// # }
 /// ```

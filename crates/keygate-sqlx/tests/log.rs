@@ -26,7 +26,7 @@ use keygate::{
         Step, Touch,
     },
 };
-use keygate_sqlx::{EventsOf, StoreError};
+use keygate_sqlx::{EventsOf, LogQuery, StoreError};
 use tokio::time::timeout;
 
 both!(
@@ -34,6 +34,7 @@ both!(
     keeps_no_event_where_nothing_changed,
     reads_the_log_in_parts,
     reads_the_log_by_key_owner_actor_kind_and_time,
+    asks_for_no_kind_that_is_none,
     reads_the_parts_of_events_by_column,
     changes_nothing_without_its_event,
     takes_no_row_for_an_event,
@@ -180,6 +181,18 @@ async fn reads_the_log_by_key_owner_actor_kind_and_time<P: Place>(place: &P) {
         }
     }
     assert!(all.iter().any(|logged| matches!(logged.event.by, Principal::Key { id, .. } if id == keys[1].id())));
+}
+
+async fn asks_for_no_kind_that_is_none<P: Place>(place: &P) {
+    let store = place.open().await;
+    let mut query = LogQuery::new();
+    query.kind = Some("revokd");
+    let error = store.events(&query).await.unwrap_err();
+    assert!(matches!(error, StoreError::UnknownKind("revokd")), "{error:?}");
+    for kind in EventKind::NAMES {
+        query.kind = Some(kind);
+        assert_eq!(store.events(&query).await.unwrap(), []);
+    }
 }
 
 async fn reads_the_parts_of_events_by_column<P: Place>(place: &P) {

@@ -9,7 +9,7 @@ use keygate::{
     audit::Event,
     store::{ChangeFeed, Changes, KeyManagementStore, Logged},
 };
-use keygate_sqlx::{StoreError, revoke_again};
+use keygate_sqlx::{LoggedEvent, StoreError, revoke_again};
 
 both!(replays_revocations_once, an_export_goes_on_after_each_restored_backup);
 
@@ -33,7 +33,7 @@ async fn replays_revocations_once<P: Place>(place: &P) {
 
     // The log goes away from the database as text.
     let exported: Vec<String> =
-        logged(&store).await.iter().map(|logged| serde_json::to_string(&logged.event).unwrap()).collect();
+        logged(&store).await.iter().map(|logged| serde_json::to_string(logged).unwrap()).collect();
 
     let known = revision(&restored).await;
     restored.begin_new_life().await;
@@ -84,6 +84,7 @@ async fn replay<S>(store: &S, exported: &[String]) -> Vec<KeyId>
 where
     S: KeyManagementStore<Error = StoreError> + Clone,
 {
-    let events: Vec<Event> = exported.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let events: Vec<LoggedEvent> = exported.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let events: Vec<Event> = events.into_iter().map(|logged| logged.event).collect();
     revoke_again(&manager(store.clone()), &System::new("restored a backup").unwrap(), events).await.unwrap()
 }
