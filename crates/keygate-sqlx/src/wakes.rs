@@ -19,10 +19,15 @@ use crate::{Postgres, database::Database, error::StoreError};
 ///
 /// // First listen, then read: so no change in between is missed.
 /// let mut wakes = database.wakes().await?;
-/// loop {
+/// const PERIOD: Duration = Duration::from_millis(100);
+/// // It ends when the database is closed.
+/// while !database.pool().is_closed() {
 ///     tick().await;
-///     let _ = tokio::time::timeout(Duration::from_millis(100), wakes.next()).await;
+///     if let Ok(Err(_)) = tokio::time::timeout(PERIOD, wakes.next()).await {
+///         tokio::time::sleep(PERIOD).await;
+///     }
 /// }
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
@@ -36,8 +41,11 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// If the database failed.
+    /// If the database failed, or its pool is closed.
     pub async fn wakes(&self) -> Result<Wakes, StoreError> {
+        if self.pool().is_closed() {
+            return Err(self.place().failed(sqlx::Error::PoolClosed));
+        }
         Ok(Wakes { database: self.clone(), listener: listen(self).await? })
     }
 }

@@ -85,6 +85,8 @@ async fn wakes_after_the_connection_was_lost() {
         // A database that is closed wakes nobody for ever.
         database.close().await;
         assert!(timeout(Duration::from_secs(5), wakes.next()).await.unwrap().is_err());
+        let error = database.wakes().await.unwrap_err();
+        assert!(error.to_string().ends_with(" is closed"), "{error}");
     })
     .await;
 }
