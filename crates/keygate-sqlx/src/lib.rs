@@ -33,6 +33,71 @@
 //! # }
 //! ```
 //!
+//! # A service on PostgreSQL
+//!
+//! With its own pool, and in each process a cache, which notifications wake:
+//!
+#![cfg_attr(feature = "postgres", doc = "```no_run")]
+#![cfg_attr(not(feature = "postgres"), doc = "```ignore")]
+//! use core::time::Duration;
+//! use std::{env, sync::Arc};
+//!
+//! use keygate::{
+//!     CachedStore, Gate, Issuer, KeyManager, UnixTime,
+//!     sink::{ChannelSink, SinkCapacity},
+//!     store::KeyManagementStore,
+//! };
+//! use keygate_sqlx::{Postgres, PostgresStore, Settings};
+//! use sqlx::postgres::PgPoolOptions;
+//! use tokio::time::{sleep, timeout};
+//!
+//! # async fn serve<G, K>(gate: G, keys: K) {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! const ACME: Issuer = Issuer::from_static("acme");
+//! const TICK: Duration = Duration::from_millis(250);
+//!
+//! // `PostgresStore::migrate` is a step of each deploy, by a role that may create tables.
+//! let pool = PgPoolOptions::new().max_connections(20).connect(&env::var("DATABASE_URL")?).await?;
+//! let database = Postgres::from_pool(pool.clone(), Settings::new()).await?;
+//! let store = PostgresStore::open(&database).await?;
+//!
+//! let cache = CachedStore::new(store.clone(), Duration::from_secs(2));
+//! // Give the other receivers to your log: refusals are in `events`, failures in `failures`.
+//! let (sink, receivers) = ChannelSink::new(SinkCapacity::default());
+//! let gate = Gate::new(ACME, cache.clone()).with_sink(sink.clone());
+//! let keys = KeyManager::new(ACME, cache.write_through()).with_sink(sink);
+//!
+//! // First listen, then read. Both tasks end when the pool is closed.
+//! let mut wakes = database.wakes().await?;
+//! let ticks = tokio::spawn(async move {
+//!     while !database.pool().is_closed() {
+//!         // A tick that fails confirms nothing, and the gate answers 503 when the two seconds are over.
+//!         let _ = cache.tick().await;
+//!         if let Ok(Err(_)) = timeout(TICK, wakes.next()).await {
+//!             sleep(TICK).await;
+//!         }
+//!     }
+//! });
+//! let touches = Arc::new(receivers.touches);
+//! let (taken, last_uses) = (Arc::clone(&touches), store.clone());
+//! tokio::spawn(async move {
+//!     while !last_uses.database().pool().is_closed() {
+//!         sleep(Duration::from_secs(10)).await;
+//!         let _ = last_uses.touch(taken.take(), UnixTime::now()).await;
+//!     }
+//! });
+//!
+//! serve(gate, keys).await; // until the process is told to end
+//!
+//! store.touch(touches.take(), UnixTime::now()).await?;
+//! // A pool of `Postgres::connect` is closed by `Postgres::close`, which is bounded by itself.
+//! let _ = timeout(Duration::from_secs(2), pool.close()).await;
+//! ticks.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Tables
 //!
 //! Opening creates no table, and needs no right to. Creating them is a step of its own, [`SqlStore::migrate`], which
@@ -54,7 +119,8 @@
 //! GRANT SELECT ON keygate_schema TO service;
 //! ```
 //!
-//! A directory also needs `SELECT, INSERT, UPDATE, DELETE` on `keygate_users` and `keygate_members`.
+//! A directory also needs `SELECT, INSERT, UPDATE, DELETE` on `keygate_users` and `keygate_members`. With another prefix, its
+//! tables have the same names behind that: `billing_keys`, `billing_revision` and so on.
 //!
 //! # Basis of the guarantees
 //!
@@ -64,12 +130,12 @@
 //!   that move.
 //! - **A change and its event are one.** Wherever the caller goes away, the process is killed or the answer is lost,
 //!   both are there or neither is. A dropped call rolls back, and its connection goes back to the pool: a client that
-//!   hangs up again and again opens no sessions.
+//!   hangs up again and again opens no more sessions than the pool may have.
 //! - **No change is missed.** The number of an event is that of the revision, a row that each change locks until it
 //!   commits, as the last thing that it does. So the numbers are in the order of the commits, and have a gap only where
-//!   another life begins: a reader of the log or the feed never finds a new event before one that they have. All changes of a database wait
-//!   there for each other, which is the price; verifying and touching do not. Notifications of PostgreSQL
-//!   (`Postgres::wakes`) make a cache ask sooner; the changes themselves come from the feed.
+//!   another life begins: a reader of the log or the feed never finds a new event before one that they have. All changes
+//!   of a database wait there for each other, which is the price; verifying and touching do not. Notifications of
+//!   PostgreSQL (`Postgres::wakes`) make a cache ask sooner; the changes themselves come from the feed.
 //! - **Final.** No statement sets the status of a revoked key, and none writes a whole row.
 //! - **Seen at once.** SQLite: each statement reads the last commit of the file. PostgreSQL: READ COMMITTED, and each
 //!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind.
@@ -83,11 +149,15 @@
 //!   Statements that change something have no names, so they cannot be mixed up whatever is in between.
 //! - **Byte by byte.** Collation BINARY in SQLite, `"C"` in PostgreSQL.
 //! - **A row is a record or an error.** [`StoreError::Corrupt`] is neither absence nor a default. Constraints keep
-//!   malformed rows out, and a row that gets past them is refused when read. A corrupt key can still be revoked.
+//!   malformed rows out, and a row that gets past them is refused when read. A corrupt key is ended by
+//!   `KeyManager::revoke_all` of its owner; `KeyManager::revoke` looks at the key first, and so answers the error.
 //! - **A gone database is an error soon.** PostgreSQL: a connection is waited for two seconds, and an answer, or all those
-//!   of a transaction, four ([`Settings`]), whether the server refuses, has ended or has fallen silent. Connections that
-//!   broke are replaced, so nothing has to be restarted when the server comes back. Closing is bounded too. SQLite: a lock
-//!   is waited for as long as for an answer, and a search that takes longer is ended, unless the pool is the service's own.
+//!   of a transaction, four ([`Settings`]), whether the server refuses, has ended or has fallen silent; within that, a
+//!   lock is waited for three eighths of the time ([`StoreError::TimedOut`]). Opening takes no longer than an answer, and
+//!   closing is bounded too. Connections that broke are replaced, so nothing has to be restarted when the server comes
+//!   back. Reading asks again where its connection had broken. A change fails there, since it may have taken place: one for
+//!   each connection that was in use less than a second before it broke. SQLite: a lock is waited for as long as for an
+//!   answer, and a search that takes longer is ended, unless the pool is the service's own.
 //!
 //! The log grows for ever. A service can delete events at its beginning with a statement of its own: the feed then
 //! answers "everything" to a revision from before the remaining events.

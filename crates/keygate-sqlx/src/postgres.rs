@@ -51,7 +51,7 @@ impl Postgres {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(OpenError::UrlScheme);
         }
-        // With an unencoded `/`, `?` or `#` in it, the password ends there: its beginning is the port, and the rest the database.
+        // With an unencoded `/`, `?` or `#` in it, the password ends there: its beginning is the port, the rest the database.
         if url.contains('#') || url.splitn(4, ['/', '?']).nth(3).is_some_and(|behind| behind.contains('@')) {
             return Err(OpenError::UrlAmbiguous);
         }

@@ -125,7 +125,8 @@ impl Settings {
         self
     }
 
-    /// Sets how long to wait for a connection: two seconds unless it is set.
+    /// Sets how long to wait for a connection out of the pool: two seconds unless it is set. Opening the database, which
+    /// connects and asks, may take as long as an answer.
     #[must_use]
     pub const fn with_connect_limit(mut self, limit: Duration) -> Self {
         self.connect_limit = limit;
@@ -133,7 +134,8 @@ impl Settings {
     }
 
     /// Sets how long to wait for an answer, or for all those of a transaction, and in SQLite for a lock: four seconds
-    /// unless it is set.
+    /// unless it is set. PostgreSQL ends a statement after three quarters of it, and one that waits for a lock after three
+    /// eighths. Each is [`StoreError::TimedOut`](crate::StoreError::TimedOut).
     #[must_use]
     pub const fn with_answer_limit(mut self, limit: Duration) -> Self {
         self.answer_limit = limit;

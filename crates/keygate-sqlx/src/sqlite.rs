@@ -96,8 +96,8 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`, or have no journal in a file:
-    ///   a database in memory has none. For tests there is `keygate::MemoryStore`, or a file in a temporary folder.
+    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`, or no journal in a file,
+    ///   as a database in memory. For tests there is `keygate::MemoryStore`, or a file in a temporary folder.
     /// - [`OpenError::Store`] if the database failed.
     pub async fn from_pool(pool: SqlitePool, settings: Settings) -> Result<Self, OpenError> {
         let place = Place::new(format!("SQLite file `{}`", pool.connect_options().get_filename().display()));
