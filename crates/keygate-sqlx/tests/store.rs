@@ -10,9 +10,9 @@ use common::{
     stored,
 };
 use keygate::{
-    Actor, EnvironmentScope, Grant, Incarnation, KeyId, KeyRecord, Labels, Membership, ModelScope, Permission,
-    ResourceScope, RevocationCause, Rotation, Status, System, SystemRandomness, TeamRole, UnixTime, UserStatus,
-    Validity,
+    Actor, EnvironmentScope, Grant, Incarnation, KeyId, KeyRecord, Labels, ManageError, Membership, ModelScope,
+    Permission, ResourceScope, RevocationCause, Rotation, Status, System, SystemRandomness, TeamRole, UnixTime,
+    UserStatus, Validity,
     audit::EventKind,
     legacy::{LegacyFormat, LegacyHash},
     manage::{Acting, Create, Import, MintRules, SetLabels, Upgrade, authorize_operation},
@@ -175,8 +175,11 @@ async fn revokes_what_is_no_record<P: Place>(place: &P) {
     assert_eq!(store.change(change.clone()).await.unwrap(), Answer::Changed(Logged));
     assert!(matches!(store.change(change).await, Err(StoreError::Corrupt { .. })));
     revoked(&keys[0], RevocationCause::Leaked).await;
-    let system = System::new("test").unwrap();
-    let ended = manager(store.clone()).revoke_all(&system, owner, RevocationCause::OwnerDeprovisioned).await.unwrap();
+    let (key_manager, system) = (manager(store.clone()), System::new("test").unwrap());
+    // The manager looks at a key before it ends that one, and not before it ends all of an owner.
+    let alone = key_manager.revoke(&Actor::System(system.clone()), keys[1].id(), RevocationCause::Leaked).await;
+    assert!(matches!(alone, Err(ManageError::Store(StoreError::Corrupt { .. }))), "{alone:?}");
+    let ended = key_manager.revoke_all(&system, owner, RevocationCause::OwnerDeprovisioned).await.unwrap();
     assert_eq!(ended.len(), 2);
     for key in &keys[1..] {
         revoked(key, RevocationCause::OwnerDeprovisioned).await;
