@@ -7,7 +7,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use keygate::{Grant, KeyName, ManageError, NewKeySpec, Permission, TeamRole, Validity, manage::MintError};
 
 use super::{
-    form::{Fields, Form, Query, random_token},
+    form::{Fields, Query, Signed, random_token},
     page::{Frame, Stop, render},
     person::Person,
     reveal::{self, Made},
@@ -168,7 +168,7 @@ fn any_of_team(team: &keygate::TeamId) -> Grant {
 }
 
 /// Makes the key. The secret is in this answer alone.
-pub(super) async fn create(State(app): State<Arc<App>>, person: Person, Form(form): Form) -> Result<Response, Stop> {
+pub(super) async fn create(State(app): State<Arc<App>>, Signed(person, form): Signed) -> Result<Response, Stop> {
     let (grant, name, validity) = match wanted(&form, &person) {
         Ok(wanted) => wanted,
         Err(wrong) => return show(&app, &person, form, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await,

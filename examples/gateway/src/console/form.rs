@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    RequestPartsExt as _,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
@@ -10,9 +11,10 @@ use axum::{
 use keygate::{Randomness as _, SystemRandomness, UserId};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
+use tower_sessions::Session;
 use url::form_urlencoded;
 
-use super::page::Stop;
+use super::{page::Stop, person::Person};
 use crate::{
     api::{idempotency::Claim, problem::PATIENCE},
     app::App,
@@ -77,6 +79,23 @@ impl FromRequest<Arc<App>> for Form {
             return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));
         }
         Ok(Self(Fields::parse(&bytes)))
+    }
+}
+
+/// A form, and who sent it. A body may take its time: the session and the directory are asked again when it has come.
+pub(super) struct Signed(pub(super) Person, pub(super) Fields);
+
+impl FromRequest<Arc<App>> for Signed {
+    type Rejection = Stop;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Stop> {
+        let (mut parts, body) = request.into_parts();
+        // Nothing is read of a stranger.
+        parts.extract_with_state::<Person, _>(app).await?;
+        let Form(fields) = Form::from_request(Request::from_parts(parts.clone(), body), app).await?;
+        let session: Session = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
+        session.load().await?;
+        Ok(Self(parts.extract_with_state(app).await?, fields))
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 use keygate::{Done, Grant, KeyId, KeyRecord, Labels, RevocationCause, Rotation, http::Refusal};
 
 use super::{
-    form::{Fields, Form, random_token},
+    form::{Fields, Signed, random_token},
     key::{find, show_with},
     key_view::KeyView,
     list::is_mine,
@@ -41,9 +41,8 @@ async fn wrong(app: &App, person: &Person, id: &str, field: &'static str, stop: 
 
 pub(super) async fn rename(
     State(app): State<Arc<App>>,
-    person: Person,
     Path(text): Path<String>,
-    Form(form): Form,
+    Signed(person, form): Signed,
 ) -> Result<Response, Stop> {
     let (id, _) = find(&app, &person, &text).await?;
     let Ok(name) = form.text("name").unwrap_or_default().parse() else {
@@ -59,9 +58,8 @@ pub(super) async fn rename(
 
 pub(super) async fn set_labels(
     State(app): State<Arc<App>>,
-    person: Person,
     Path(text): Path<String>,
-    Form(form): Form,
+    Signed(person, form): Signed,
 ) -> Result<Response, Stop> {
     let (id, _) = find(&app, &person, &text).await?;
     let labels = match labels(form.text("labels").unwrap_or_default()) {
@@ -198,9 +196,8 @@ async fn show_rotate(app: &App, person: &Person, text: &str, wrong: Option<Strin
 /// Gives the key a new secret, which is in this answer alone.
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
-    person: Person,
     Path(text): Path<String>,
-    Form(form): Form,
+    Signed(person, form): Signed,
 ) -> Result<Response, Stop> {
     let (id, record) = find(&app, &person, &text).await?;
     let overlap = form.text("overlap").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);

@@ -11,7 +11,7 @@ use axum::{
 use keygate::{Actor, TeamRole, UserId, UserStatus, store::Directory as _};
 
 use super::{
-    form::{Fields, Form, Query},
+    form::{Fields, Query, Signed},
     list::notice,
     page::{Frame, Stop, ok, render},
     person::Person,
@@ -105,7 +105,7 @@ struct LinkPage {
 }
 
 /// Adds a user, and shows the link that signs them in.
-pub(super) async fn invite(State(app): State<Arc<App>>, person: Person, Form(form): Form) -> Result<Response, Stop> {
+pub(super) async fn invite(State(app): State<Arc<App>>, Signed(person, form): Signed) -> Result<Response, Stop> {
     person.administrator()?;
     let invited = match Invited::of(&form, &person) {
         Ok(invited) => invited,

@@ -13,3 +13,4 @@ mod postgres;
 mod rights;
 mod sessions;
 mod sites;
+mod slow;
