@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
-use keygate::{Grant, KeyName, ManageError, NewKeySpec, Permission, TeamRole, Validity, manage::MintError};
+use keygate::{Grant, KeyName, ManageError, NewKeySpec, Permission, TeamId, TeamRole, Validity, manage::MintError};
 
 use super::{
     form::{Fields, Query, Signed, random_token},
@@ -63,18 +63,19 @@ impl CreatePage {
 
 /// Asks for the next of what is not chosen yet.
 pub(super) async fn ask(State(app): State<Arc<App>>, person: Person, Query(query): Query) -> Result<Response, Stop> {
-    let wrong = if query.has("step", "1") { None } else { first_mistake(&query, &person) };
-    show(&app, &person, query, wrong, StatusCode::OK).await
+    let own = person.own_teams(&app).await?;
+    let wrong = if query.has("step", "1") { None } else { first_mistake(&query, &own) };
+    show(&app, &person, &own, query, wrong, StatusCode::OK).await
 }
 
 /// What was sent and does not fit; what was not asked for yet is no mistake.
-fn first_mistake(fields: &Fields, person: &Person) -> Option<Wrong> {
+fn first_mistake(fields: &Fields, own: &[TeamId]) -> Option<Wrong> {
     // Nothing was sent.
     fields.text("step")?;
     if let Err(wrong) = name(fields) {
         return Some(wrong);
     }
-    match For::of(fields, &person.snapshot) {
+    match For::of(fields, own) {
         None => Some(("for", "Say whose key it is.".into())),
         Some(For::Team(_)) if fields.has("step", "3") && level(fields).is_none() => {
             Some(("level", "Say what the key may do.".into()))
@@ -95,6 +96,7 @@ fn level(fields: &Fields) -> Option<&'static str> {
 async fn show(
     app: &App,
     person: &Person,
+    own: &[TeamId],
     fields: Fields,
     wrong: Option<Wrong>,
     status: StatusCode,
@@ -115,7 +117,7 @@ async fn show(
             owners.push((format!("team:{team}"), name, "It stays when people leave."));
         }
     }
-    let chosen = For::of(&fields, snapshot).filter(|_| !fields.has("step", "1"));
+    let chosen = For::of(&fields, own).filter(|_| !fields.has("step", "1"));
     let is_named = name(&fields).is_ok()
         || wrong.as_ref().is_some_and(|(field, _)| *field == "name" && fields.text("form").is_some());
     let (step, steps) = match &chosen {
@@ -163,15 +165,16 @@ async fn show(
 }
 
 /// A grant to ask the rules about dates with.
-fn any_of_team(team: &keygate::TeamId) -> Grant {
+fn any_of_team(team: &TeamId) -> Grant {
     Grant::team(team.clone(), Permission::metrics_only(keygate::Scope::All))
 }
 
 /// Makes the key. The secret is in this answer alone.
 pub(super) async fn create(State(app): State<Arc<App>>, Signed(person, form): Signed) -> Result<Response, Stop> {
-    let (grant, name, validity) = match wanted(&form, &person) {
+    let own = person.own_teams(&app).await?;
+    let (grant, name, validity) = match wanted(&form, &person, &own) {
         Ok(wanted) => wanted,
-        Err(wrong) => return show(&app, &person, form, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await,
+        Err(wrong) => return show(&app, &person, &own, form, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await,
     };
     let claimed = Claimed::new(&app, Some(form.claim(&person.user)?), &grant.owner(), &name, None).await?;
     match app.keys.create(&person.actor(), NewKeySpec::new(grant, name, validity)).await {
@@ -185,7 +188,8 @@ pub(super) async fn create(State(app): State<Arc<App>>, Signed(person, form): Si
             match field {
                 // Nothing was made, and the person can mend it.
                 Some(field) => {
-                    show(&app, &person, form, Some((field, stop.text())), StatusCode::UNPROCESSABLE_ENTITY).await
+                    let wrong = Some((field, stop.text()));
+                    show(&app, &person, &own, form, wrong, StatusCode::UNPROCESSABLE_ENTITY).await
                 }
                 None => Err(stop),
             }
@@ -193,9 +197,9 @@ pub(super) async fn create(State(app): State<Arc<App>>, Signed(person, form): Si
     }
 }
 
-fn wanted(form: &Fields, person: &Person) -> Result<(Grant, KeyName, Validity), Wrong> {
+fn wanted(form: &Fields, person: &Person, own: &[TeamId]) -> Result<(Grant, KeyName, Validity), Wrong> {
     let name = name(form)?;
-    Ok((spec::grant(form, person)?, name, spec::validity(form, person.now)?))
+    Ok((spec::grant(form, person, own)?, name, spec::validity(form, person.now)?))
 }
 
 /// Where to show why the manager refused.

@@ -92,10 +92,10 @@ pub(super) async fn show_with(
     let refused = refusals::of(&app.database, id).await?;
     let key = KeyView::of(&record, person);
     let labels: Vec<_> = key.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let teams = snapshot.teams();
-    let all = snapshot.teams().flat_map(|(team, _)| spec::environments(team, snapshot));
+    let teams = person.own_teams(app).await?;
+    let all = teams.iter().flat_map(|team| spec::environments(team, snapshot));
     let environments: std::collections::BTreeSet<_> = all.collect();
-    let models = snapshot.teams().flat_map(|(team, _)| snapshot.models_of(team));
+    let models = teams.iter().flat_map(|team| snapshot.models_of(team));
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = KeyPage {
         frame: person.frame(&key.name, "keys"),
@@ -111,7 +111,7 @@ pub(super) async fn show_with(
         actions: spec::action_names(),
         environments: environments.into_iter().collect(),
         models: models.map(|(model, _)| (model.to_string(), words::model_name(model, snapshot))).collect(),
-        teams: teams.map(|(team, name)| (team.to_string(), name.to_owned())).collect(),
+        teams: teams.iter().filter_map(|team| Some((team.to_string(), snapshot.team_name(team)?.to_owned()))).collect(),
         answer: answer(app, person, id, &query).await?,
         query,
         key,

@@ -62,6 +62,11 @@ impl Person {
         Ok(teams_of(app, &self.user, &self.snapshot, |found| found == role).await?)
     }
 
+    /// Returns the teams in which the person is: no other team exists for them.
+    pub(super) async fn own_teams(&self, app: &App) -> Result<Vec<TeamId>, Stop> {
+        Ok(teams_of(app, &self.user, &self.snapshot, |role| role != TeamRole::Outsider).await?)
+    }
+
     /// Returns what is around a page.
     pub(super) fn frame(&self, title: &str, section: &'static str) -> Frame {
         let person = Some((self.profile.name.clone(), self.profile.is_administrator));

@@ -15,12 +15,13 @@ pub(super) enum For {
 }
 
 impl For {
-    pub(super) fn of(fields: &Fields, snapshot: &Snapshot) -> Option<Self> {
+    /// Reads it; a team is one of the person's own.
+    pub(super) fn of(fields: &Fields, teams: &[TeamId]) -> Option<Self> {
         match fields.text("for")? {
             "me" => Some(Self::Person),
             other => {
                 let team: TeamId = other.strip_prefix("team:")?.parse().ok()?;
-                snapshot.team_name(&team).is_some().then_some(Self::Team(team))
+                teams.contains(&team).then_some(Self::Team(team))
             }
         }
     }
@@ -78,12 +79,11 @@ pub(super) fn environments(team: &TeamId, snapshot: &Snapshot) -> Vec<String> {
 /// What does not fit, by the field.
 pub(super) type Wrong = (&'static str, String);
 
-pub(super) fn grant(fields: &Fields, person: &Person) -> Result<Grant, Wrong> {
-    let snapshot = &person.snapshot;
-    match For::of(fields, snapshot).ok_or(("for", "Say whose key it is.".to_owned()))? {
+pub(super) fn grant(fields: &Fields, person: &Person, teams: &[TeamId]) -> Result<Grant, Wrong> {
+    match For::of(fields, teams).ok_or(("for", "Say whose key it is.".to_owned()))? {
         For::Person => Ok(Grant::personal(person.user.clone())),
         For::Team(team) => {
-            let permission = permission(fields, &team, snapshot)?;
+            let permission = permission(fields, &team, &person.snapshot)?;
             Ok(Grant::team(team, permission))
         }
     }

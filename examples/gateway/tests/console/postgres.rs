@@ -5,7 +5,7 @@ use std::{env, thread, time::Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use crate::gateway::{Gateway, token};
+use crate::gateway::Gateway;
 
 /// Makes a database of its own on the server that the tests have; says what is skipped where there is none.
 fn database() -> Option<String> {
@@ -28,7 +28,7 @@ fn a_whole_life_on_postgresql() {
     let Some(database) = database() else { return };
     let gateway = Gateway::start_on(Some(&database), &[]);
     let administrator = gateway.administrator();
-    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]).status, 403);
+    assert_eq!(gateway.use_link(&gateway.link).status, 403);
     let ada = gateway.sign_in(&administrator.invite("ada", "core", "member"));
     let key = ada.personal_key("laptop");
     let again = ada.create(&[("form", "form-of-laptop"), ("for", "me"), ("name", "laptop"), ("expiry", "7")]);

@@ -86,7 +86,8 @@ fn an_admin_of_a_team_has_its_keys_and_not_those_of_its_people() {
     administrator.create(&team("1", "team:labs", "of-labs"));
     let bob = gateway.sign_in(&administrator.invite("bob", "core", "admin"));
     assert_eq!(bob.create(&team("1", "team:core", "of-core")).status, 200);
-    assert!([403, 404].contains(&bob.create(&team("2", "team:labs", "of-labs-2")).status));
+    let refused = bob.create(&team("2", "team:labs", "of-labs-2"));
+    assert_eq!((refused.status, refused.secret()), (422, None));
     let list = bob.get("/console").body;
     assert!(list.contains("of-core") && !list.contains("of-labs") && !list.contains("of-the-administrator"));
     assert!([403, 404].contains(&bob.get(&format!("/console/keys/{}", own.split('_').nth(1).unwrap())).status));
@@ -102,4 +103,28 @@ fn an_administrator_who_comes_back_is_none() {
     let eve = gateway.sign_in(&administrator.invite("eve", "core", "admin"));
     assert_eq!(eve.get("/console/users").status, 403);
     assert_eq!(administrator.post("/console/users/admin/deprovision", &[]).status, 400, "not themselves");
+}
+
+#[test]
+fn forms_name_no_team_model_or_environment_of_others() {
+    let gateway = Gateway::start(&[]);
+    let bob = gateway.sign_in(&gateway.administrator().invite("bob", "labs", "member"));
+    let id = bob.personal_key("laptop").split('_').nth(1).unwrap().to_owned();
+    let page = bob.get(&format!("/console/keys/{id}")).body;
+    assert!(page.contains("\"labs0001\"") && page.contains("\"production\""), "{page}");
+    let ask = |team: &str| bob.get(&format!("/console/keys/new?step=3&for=team:{team}&name=x&level=inference")).body;
+    for text in ["abcd1234", "wxyz5678", "staging", "development", "team:core", "\"core\"", "Team Core"] {
+        assert!(!page.contains(text), "{text}: {page}");
+        assert!(!ask("core").contains(text), "{text}");
+    }
+    assert_eq!(ask("core"), ask("nobody"), "a team of others is as one that is not there");
+    let create = |team: &str, model: &str| {
+        let owner = format!("team:{team}");
+        let fields = [("form", "1"), ("for", owner.as_str()), ("name", "x"), ("level", "inference"), ("expiry", "7")];
+        let scopes = [("environments", "all"), ("models", "only"), ("model", model)];
+        let answer = bob.create(&[&fields[..], &scopes].concat());
+        (answer.status, answer.body)
+    };
+    assert_eq!(create("core", "abcd1234"), create("core", "none"));
+    assert_eq!(create("core", "abcd1234"), create("nobody", "none"));
 }

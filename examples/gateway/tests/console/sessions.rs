@@ -2,7 +2,14 @@
 
 use std::{process::Command, thread};
 
-use crate::gateway::{BINARY, Gateway, token};
+use crate::gateway::{BINARY, Gateway, Person, token};
+
+/// Has the server print a link for a user.
+fn sign_in_link(gateway: &Gateway, user: &str) -> String {
+    let output = Command::new(BINARY).args(["--sign-in", user, "--data"]).arg(gateway.folder.path()).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    text.lines().find(|line| line.contains("?link=")).unwrap().trim().to_owned()
+}
 
 #[test]
 fn a_link_works_once_and_opening_it_uses_nothing_up() {
@@ -13,16 +20,16 @@ fn a_link_works_once_and_opening_it_uses_nothing_up() {
         assert_eq!((shown.status, shown.cookie()), (200, None));
     }
     assert!(gateway.administrator().is_signed_in());
-    let again = gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]);
+    let again = gateway.use_link(&gateway.link);
     assert_eq!((again.status, again.cookie()), (403, None));
-    let wrong = gateway.stranger().post("/console/sign-in", &[("link", "0000")]);
+    let wrong = gateway.use_link("?link=0000");
     assert_eq!((wrong.status, wrong.body == again.body), (403, true), "an unknown link is answered as a used one");
 }
 
 #[test]
 fn of_many_who_use_a_link_at_once_one_is_signed_in() {
     let gateway = Gateway::start(&[]);
-    let try_it = || gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]).status;
+    let try_it = || gateway.use_link(&gateway.link).status;
     let statuses: Vec<_> = thread::scope(|scope| {
         let tries: Vec<_> = (0..8).map(|_| scope.spawn(try_it)).collect();
         tries.into_iter().map(|tried| tried.join().unwrap()).collect()
@@ -36,12 +43,12 @@ fn a_link_ends_after_a_day_and_the_next_one_replaces_it() {
     let administrator = gateway.administrator();
     let first = administrator.invite("ada", "core", "member");
     let second = administrator.post("/console/users/ada/link", &[]).text_of("link").unwrap();
-    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&first))]).status, 403);
+    assert_eq!(gateway.use_link(&first).status, 403);
     let ends = gateway.texts("SELECT CAST(expires_at - unixepoch() AS TEXT) FROM gateway_sign_in_links");
     let seconds: u64 = ends.first().unwrap().parse().unwrap();
     assert!((86_340..=86_400).contains(&seconds), "{ends:?}");
     gateway.execute("UPDATE gateway_sign_in_links SET expires_at = unixepoch()");
-    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&second))]).status, 403);
+    assert_eq!(gateway.use_link(&second).status, 403);
 }
 
 #[test]
@@ -61,7 +68,7 @@ fn of_many_links_that_are_made_at_once_at_most_one_works() {
 #[test]
 fn the_cookie_is_for_this_site_and_no_script() {
     let gateway = Gateway::start(&[]);
-    let signed_in = gateway.stranger().post("/console/sign-in", &[("link", token(&gateway.link))]);
+    let signed_in = gateway.use_link(&gateway.link);
     let cookie = signed_in.header("set-cookie").unwrap();
     assert!(cookie.starts_with("keygate="), "{cookie}");
     assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=3600"), "{cookie}");
@@ -96,16 +103,11 @@ fn a_session_ends_by_signing_out_by_idleness_and_by_age() {
     assert_eq!(administrator.post("/console/sign-out", &[]).status, 303);
     assert!(!administrator.is_signed_in());
 
-    let another = |gateway: &Gateway| {
-        let output = Command::new(BINARY).args(["--sign-in", "admin", "--data"]).arg(gateway.folder.path()).output();
-        let text = String::from_utf8(output.unwrap().stdout).unwrap();
-        text.lines().find(|line| line.contains("?link=")).unwrap().trim().to_owned()
-    };
-    let idle = gateway.sign_in(&another(&gateway));
+    let idle = gateway.sign_in(&sign_in_link(&gateway, "admin"));
     gateway.execute("UPDATE gateway_sessions SET expires_at = unixepoch() - 1");
     assert!(!idle.is_signed_in());
 
-    let old = gateway.sign_in(&another(&gateway));
+    let old = gateway.sign_in(&sign_in_link(&gateway, "admin"));
     let begin_ago = |seconds: u32| {
         gateway.execute(&format!(
             "UPDATE gateway_sessions SET data = json_set(data, '$.signed_in.began_at', unixepoch() - {seconds})"
@@ -147,7 +149,7 @@ fn one_who_is_deprovisioned_loses_sessions_links_and_keys_in_one_act() {
 
     assert_eq!(administrator.post("/console/users/ada/deprovision", &[]).status, 303);
     assert_eq!((ada.is_signed_in(), call()), (false, 401));
-    assert_eq!(gateway.stranger().post("/console/sign-in", &[("link", token(&link))]).status, 403);
+    assert_eq!(gateway.use_link(&link).status, 403);
     assert!(gateway.texts("SELECT digest FROM gateway_sessions WHERE user_id = 'ada'").is_empty());
 
     // One who comes back is somebody else.
