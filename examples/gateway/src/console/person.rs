@@ -44,13 +44,13 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Begins a session, under an id that nobody had before.
+    /// Begins a session, under an id that nobody had before. It is in the database when this returns.
     pub(super) async fn begin(session: &Session, user: UserId, incarnation: i64, now: UnixTime) -> Result<(), Stop> {
         session.clear().await;
         session.cycle_id().await?;
         let (began_at, seen_at) = (now.as_secs(), now.as_secs());
         session.insert(SIGNED_IN, SignedIn { user, incarnation: Some(incarnation), began_at, seen_at }).await?;
-        Ok(())
+        Ok(session.save().await?)
     }
 
     pub(super) fn actor(&self) -> Actor {

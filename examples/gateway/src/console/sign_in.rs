@@ -76,17 +76,22 @@ impl<'a> Links<'a> {
         Ok(Some(Link(token)))
     }
 
-    /// Uses a link up. Of two who come at once, one gets it.
-    async fn take(&self, token: &str, now: UnixTime) -> Result<Option<(UserId, i64)>, Stop> {
-        let take =
-            "DELETE FROM gateway_sign_in_links WHERE digest = $1 AND expires_at > $2 RETURNING user_id, incarnation";
-        let taken: Option<(String, i64)> = sql!(self.0, pool =>
-            sqlx::query_as(take).bind(hex(token.as_bytes())).bind(now.as_secs()).fetch_optional(pool))?;
-        let Some((user, incarnation)) = taken else { return Ok(None) };
+    /// Returns whom a link signs in, if it opens.
+    async fn find(&self, token: &str, now: UnixTime) -> Result<Option<(UserId, i64)>, Stop> {
+        let find = "SELECT user_id, incarnation FROM gateway_sign_in_links WHERE digest = $1 AND expires_at > $2";
+        let found: Option<(String, i64)> = sql!(self.0, pool =>
+            sqlx::query_as(find).bind(hex(token.as_bytes())).bind(now.as_secs()).fetch_optional(pool))?;
+        let Some((user, incarnation)) = found else { return Ok(None) };
         let user: UserId = user.parse().map_err(|_| Stop::Unavailable)?;
         // One who left since then does not come in by it.
         let is_user = self.0.user(&user).await? == UserStatus::active_as(keygate::Incarnation::new(incarnation));
         Ok(is_user.then_some((user, incarnation)))
+    }
+
+    /// Uses a link up. Of two who come at once, one gets `true`.
+    async fn take(&self, token: &str) -> Result<bool, Stop> {
+        let take = "DELETE FROM gateway_sign_in_links WHERE digest = $1";
+        Ok(execute!(self.0, take, hex(token.as_bytes()))? == 1)
     }
 }
 
@@ -147,17 +152,22 @@ pub(super) async fn sign_in(
     app.console.throttle.admit(peer)?;
     let Form(form) = Form::from_request(request, &app).await?;
     let now = UnixTime::now();
-    let found = match form.text("link") {
-        Some(link) if link.len() <= 128 => Links::new(&app.database).take(link, now).await?,
-        _ => None,
-    };
-    let Some((user, incarnation)) = found else {
-        let text = "This link was used before, or it is more than a day old. Ask an administrator for another one.";
-        return Err(Stop::wrong(StatusCode::FORBIDDEN, text));
-    };
+    let links = Links::new(&app.database);
+    let link = form.text("link").unwrap_or_default();
+    let Some((user, incarnation)) = links.find(link, now).await? else { return Err(void()) };
+    // First the session: where none can begin, the link is not used up.
+    Person::begin(&session, user.clone(), incarnation, now).await?;
+    if !links.take(link).await? {
+        session.flush().await?;
+        return Err(void());
+    }
     tracing::info!(%user, %peer, "signed in");
-    Person::begin(&session, user, incarnation, now).await?;
     Ok(Redirect::to("/console").into_response())
+}
+
+fn void() -> Stop {
+    let text = "This link was used before, or it is more than a day old. Ask an administrator for another one.";
+    Stop::wrong(StatusCode::FORBIDDEN, text)
 }
 
 pub(super) async fn sign_out(session: Session) -> Result<Response, Stop> {

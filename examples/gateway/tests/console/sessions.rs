@@ -2,7 +2,7 @@
 
 use std::{process::Command, thread};
 
-use crate::gateway::{BINARY, Gateway, Person, token};
+use crate::gateway::{BINARY, Gateway, token};
 
 /// Has the server print a link for a user.
 fn sign_in_link(gateway: &Gateway, user: &str) -> String {
@@ -190,4 +190,23 @@ fn a_link_for_a_user_that_is_not_there_is_not_made() {
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("there is no such user"));
+}
+
+#[test]
+fn a_secret_is_shown_also_where_the_session_cannot_be_written() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    gateway.execute("UPDATE gateway_sessions SET data = json_set(data, '$.signed_in.seen_at', unixepoch() - 120)");
+    gateway.execute("CREATE TRIGGER full BEFORE UPDATE ON gateway_sessions BEGIN SELECT RAISE(FAIL, 'full'); END");
+    administrator.personal_key("kept");
+}
+
+#[test]
+fn a_link_is_not_used_up_where_no_session_can_begin() {
+    let gateway = Gateway::start(&[]);
+    gateway.execute("CREATE TRIGGER full BEFORE INSERT ON gateway_sessions BEGIN SELECT RAISE(FAIL, 'full'); END");
+    let failed = gateway.use_link(&gateway.link);
+    assert_eq!((failed.status, failed.cookie()), (503, None));
+    gateway.execute("DROP TRIGGER full");
+    assert!(gateway.administrator().is_signed_in());
 }
