@@ -182,11 +182,12 @@ impl Database {
     /// Removes a user, whose keys open nothing from now on.
     pub(crate) async fn deprovision(&self, user: &UserId) -> Result<(), StoreError> {
         users!(self, directory => directory.deprovision(user))?;
-        // No session or link of theirs opens anything from here on: each is of an incarnation that is gone. So this only
-        // clears up, and a failure is no failure of the act.
-        for statement in
-            ["DELETE FROM gateway_sessions WHERE user_id = $1", "DELETE FROM gateway_sign_in_links WHERE user_id = $1"]
-        {
+        // No session of theirs, and no link for them or by them, opens anything from here on: each is of an incarnation
+        // that is gone. So this only clears up, and a failure is no failure of the act.
+        for statement in [
+            "DELETE FROM gateway_sessions WHERE user_id = $1",
+            "DELETE FROM gateway_sign_in_links WHERE user_id = $1 OR made_by = $1",
+        ] {
             let cleared = execute!(self, statement, user.as_str());
             if let Err(error) = cleared {
                 tracing::warn!(%error, "sessions of a user who left were not deleted");

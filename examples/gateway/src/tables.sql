@@ -64,11 +64,14 @@ CREATE TABLE IF NOT EXISTS gateway_sessions (
 
 CREATE INDEX IF NOT EXISTS gateway_sessions_by_user ON gateway_sessions (user_id);
 
--- Links that sign a user in, by the SHA-256 of their token. One that was used is gone.
+-- Links that sign a user in, by the SHA-256 of their token. One that was used is gone. One that an administrator made
+-- opens for as long as they are one; those without a maker are the server's own.
 CREATE TABLE IF NOT EXISTS gateway_sign_in_links (
     digest TEXT NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL,
     incarnation BIGINT NOT NULL,
+    made_by TEXT,
+    made_by_incarnation BIGINT CHECK ((made_by_incarnation IS NULL) = (made_by IS NULL)),
     expires_at BIGINT NOT NULL
 );
 

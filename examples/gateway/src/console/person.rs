@@ -28,7 +28,7 @@ pub(super) const SIGNED_IN: &str = "signed_in";
 struct SignedIn {
     user: UserId,
     /// Of one who left and came back, no old session counts.
-    incarnation: Option<i64>,
+    incarnation: i64,
     began_at: i64,
     seen_at: i64,
 }
@@ -36,6 +36,8 @@ struct SignedIn {
 /// A user who is signed in, and still a user: the directory was asked for this request.
 pub(super) struct Person {
     pub(super) user: UserId,
+    /// Of one who left and comes back, this is another one.
+    pub(super) incarnation: i64,
     pub(super) profile: Profile,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) now: UnixTime,
@@ -49,7 +51,7 @@ impl Person {
         session.clear().await;
         session.cycle_id().await?;
         let (began_at, seen_at) = (now.as_secs(), now.as_secs());
-        session.insert(SIGNED_IN, SignedIn { user, incarnation: Some(incarnation), began_at, seen_at }).await?;
+        session.insert(SIGNED_IN, SignedIn { user, incarnation, began_at, seen_at }).await?;
         Ok(session.save().await?)
     }
 
@@ -89,7 +91,7 @@ impl OptionalFromRequestParts<Arc<App>> for Person {
         let Some(mut signed_in) = session.get::<SignedIn>(SIGNED_IN).await? else { return Ok(None) };
         let now = UnixTime::now();
         let incarnation = match app.database.user(&signed_in.user).await? {
-            UserStatus::Active { incarnation, .. } => Some(incarnation.map(keygate::Incarnation::get)),
+            UserStatus::Active { incarnation, .. } => incarnation.map(keygate::Incarnation::get),
             _ => None,
         };
         let is_over = now.as_secs() >= signed_in.began_at.saturating_add(LONGEST);
@@ -103,13 +105,13 @@ impl OptionalFromRequestParts<Arc<App>> for Person {
             session.insert(SIGNED_IN, &signed_in).await?;
         }
         let snapshot = app.platform.now()?;
-        let user = signed_in.user;
+        let SignedIn { user, incarnation, .. } = signed_in;
         let profile = snapshot.user(&user).cloned();
         let profile =
             profile.unwrap_or_else(|| Profile { name: user.to_string(), email: None, is_administrator: false });
         let Authority(authority) = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
         let base = format!("{}://{authority}", app.console.scheme());
-        Ok(Some(Self { user, profile, snapshot, now, base }))
+        Ok(Some(Self { user, incarnation, profile, snapshot, now, base }))
     }
 }
 

@@ -57,8 +57,13 @@ impl<'a> Links<'a> {
         Self(database)
     }
 
-    /// Makes a link for a user, in place of those before. Returns nothing if there is no such user.
+    /// Makes a link for a user as the server, in place of those before. Returns nothing if there is no such user.
     pub(crate) async fn make(&self, user: &UserId) -> Result<Option<Link>, LinkError> {
+        self.make_by(user, None).await
+    }
+
+    /// As [`Links::make`]; what an administrator makes opens only while they are one.
+    pub(super) async fn make_by(&self, user: &UserId, maker: Option<&Person>) -> Result<Option<Link>, LinkError> {
         let UserStatus::Active { incarnation: Some(incarnation), .. } = self.0.user(user).await? else {
             return Ok(None);
         };
@@ -67,9 +72,12 @@ impl<'a> Links<'a> {
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let end = UnixTime::now().saturating_add(LINK_LIFETIME).as_secs();
         let digest = hex(token.as_bytes());
-        let insert =
-            "INSERT INTO gateway_sign_in_links (digest, user_id, incarnation, expires_at) VALUES ($1, $2, $3, $4)";
-        execute!(self.0, insert, &digest, user.as_str(), incarnation.get(), end)?;
+        let insert = "INSERT INTO gateway_sign_in_links \
+                      (digest, user_id, incarnation, made_by, made_by_incarnation, expires_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6)";
+        let made_by = maker.map(|maker| maker.user.as_str());
+        let made_by_incarnation = maker.map(|maker| maker.incarnation);
+        execute!(self.0, insert, &digest, user.as_str(), incarnation.get(), made_by, made_by_incarnation, end)?;
         // Afterwards: of two that are made at once, at most one stays.
         let others = "DELETE FROM gateway_sign_in_links WHERE user_id = $1 AND digest <> $2";
         execute!(self.0, others, user.as_str(), &digest)?;
@@ -78,14 +86,28 @@ impl<'a> Links<'a> {
 
     /// Returns whom a link signs in, if it opens.
     async fn find(&self, token: &str, now: UnixTime) -> Result<Option<(UserId, i64)>, Stop> {
-        let find = "SELECT user_id, incarnation FROM gateway_sign_in_links WHERE digest = $1 AND expires_at > $2";
-        let found: Option<(String, i64)> = sql!(self.0, pool =>
+        let find = "SELECT user_id, incarnation, made_by, made_by_incarnation FROM gateway_sign_in_links \
+                    LEFT JOIN gateway_users ON id = made_by \
+                    WHERE digest = $1 AND expires_at > $2 AND (made_by IS NULL OR is_administrator)";
+        let found: Option<(String, i64, Option<String>, Option<i64>)> = sql!(self.0, pool =>
             sqlx::query_as(find).bind(hex(token.as_bytes())).bind(now.as_secs()).fetch_optional(pool))?;
-        let Some((user, incarnation)) = found else { return Ok(None) };
+        let Some((user, incarnation, maker, maker_incarnation)) = found else { return Ok(None) };
         let user: UserId = user.parse().map_err(|_| Stop::Unavailable)?;
-        // One who left since then does not come in by it.
-        let is_user = self.0.user(&user).await? == UserStatus::active_as(keygate::Incarnation::new(incarnation));
-        Ok(is_user.then_some((user, incarnation)))
+        if !self.is_still(&user, incarnation).await? {
+            return Ok(None);
+        }
+        if let (Some(maker), Some(incarnation)) = (maker, maker_incarnation) {
+            let maker = maker.parse().map_err(|_| Stop::Unavailable)?;
+            if !self.is_still(&maker, incarnation).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some((user, incarnation)))
+    }
+
+    /// Returns `true` if the user has not left since.
+    async fn is_still(&self, user: &UserId, incarnation: i64) -> Result<bool, Stop> {
+        Ok(self.0.user(user).await? == UserStatus::active_as(keygate::Incarnation::new(incarnation)))
     }
 
     /// Uses a link up. Of two who come at once, one gets `true`.

@@ -163,7 +163,7 @@ pub(super) async fn link(
 }
 
 async fn show_link(app: &App, person: &Person, user: &UserId, name: &str) -> Result<Response, Stop> {
-    let made = Links::new(&app.database).make(user).await;
+    let made = Links::new(&app.database).make_by(user, Some(person)).await;
     let link = made.map_err(|error| {
         tracing::error!(%error, "a link could not be made");
         Stop::Unavailable

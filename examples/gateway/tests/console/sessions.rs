@@ -2,7 +2,7 @@
 
 use std::{process::Command, thread};
 
-use crate::gateway::{BINARY, Gateway, token};
+use crate::gateway::{BINARY, Gateway, Person, token};
 
 /// Has the server print a link for a user.
 fn sign_in_link(gateway: &Gateway, user: &str) -> String {
@@ -209,4 +209,34 @@ fn a_link_is_not_used_up_where_no_session_can_begin() {
     assert_eq!((failed.status, failed.cookie()), (503, None));
     gateway.execute("DROP TRIGGER full");
     assert!(gateway.administrator().is_signed_in());
+}
+
+#[test]
+fn a_link_opens_only_while_the_one_who_made_it_is_an_administrator() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    administrator.invite("ada", "core", "member");
+    administrator.invite("bob", "core", "member");
+    let mallory = gateway.sign_in(&administrator.invite("mallory", "core", "admin"));
+    let set_administrator = |person: &Person<'_>, value: &str| {
+        gateway.execute(&format!("UPDATE gateway_users SET is_administrator = {value} WHERE id = 'mallory'"));
+        while person.get("/console/users").status != if value == "TRUE" { 200 } else { 403 } {
+            thread::sleep(core::time::Duration::from_millis(50));
+        }
+    };
+    let link = |user: &str| mallory.post(&format!("/console/users/{user}/link"), &[]).text_of("link").unwrap();
+    set_administrator(&mallory, "TRUE");
+    let (for_ada, for_bob) = (link("ada"), link("bob"));
+    set_administrator(&mallory, "FALSE");
+    assert_eq!(gateway.use_link(&for_ada).status, 403);
+    set_administrator(&mallory, "TRUE");
+    gateway.sign_in(&for_ada);
+
+    // One who comes back is somebody else.
+    gateway.execute("DELETE FROM keygate_members WHERE user_id = 'mallory'");
+    gateway.execute("DELETE FROM keygate_users WHERE id = 'mallory'");
+    assert_eq!(gateway.use_link(&for_bob).status, 403);
+    let back = gateway.sign_in(&administrator.invite("mallory", "core", "admin"));
+    set_administrator(&back, "TRUE");
+    assert_eq!(gateway.use_link(&for_bob).status, 403);
 }
