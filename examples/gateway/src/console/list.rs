@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use keygate::{Grant, KeyRecord, Owner, TeamRole, UnixTime, store::ListQuery};
+use keygate::{
+    Grant, KeyRecord, Owner, TeamRole, UnixTime,
+    store::{ListQuery, StatusFilter},
+};
 
 use super::{
     form::{Fields, Query},
@@ -22,8 +25,8 @@ struct ListPage {
     frame: Frame,
     keys: Vec<KeyView>,
     count: String,
-    /// How many ended keys the filter hides.
-    hidden: Option<String>,
+    /// Each owner's keys are all there.
+    is_whole: bool,
     with_ended_query: String,
     owners: Vec<(String, String, bool)>,
     filters: Vec<(&'static str, &'static str, bool)>,
@@ -37,29 +40,30 @@ struct ListPage {
 
 pub(super) async fn list(State(app): State<Arc<App>>, person: Person, Query(query): Query) -> Result<Response, Stop> {
     let owners = owners(&app, &person).await?;
-    let mut records = Vec::new();
+    let shows_ended = query.has("ended", "show");
+    let (mut records, mut is_whole) = (Vec::new(), true);
     for owner in &owners {
         let is_wanted = query.text("owner").is_none_or(|wanted| wanted == owner.to_string());
         if is_wanted {
-            records.extend(keys_of(&app, &person, owner).await?);
+            let (keys, are_all) = keys_of(&app, &person, owner, shows_ended).await?;
+            records.extend(keys);
+            is_whole &= are_all;
         }
     }
     records.sort_by_key(|record| core::cmp::Reverse((record.created_at(), record.id())));
-    let wanted: Vec<_> = records.iter().filter(|record| is_wanted(record, &query, &person)).collect();
-    let shows_ended = query.has("ended", "show");
-    let is_hidden = |record: &KeyRecord| !shows_ended && is_ended(record, person.now);
-    let (hidden, shown): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|record| is_hidden(record));
+    let is_shown =
+        |record: &KeyRecord| (shows_ended || !is_ended(record, person.now)) && is_wanted(record, &query, &person);
+    let shown: Vec<_> = records.iter().filter(|record| is_shown(record)).collect();
 
     let page: usize = query.text("page").and_then(|page| page.parse().ok()).unwrap_or(0);
     let keys = shown.iter().skip(page.saturating_mul(PAGE)).take(PAGE);
     let keys: Vec<_> = keys.map(|record| KeyView::of(record, &person)).collect();
     let link = |page: usize| format!("{}&page={page}", query.query_without(&["page", "done"]));
     let is_last = page.saturating_add(1).saturating_mul(PAGE) >= shown.len();
-    let number = |keys: usize| words::count(keys as u64, "key");
     Ok(ok(&ListPage {
         frame: person.frame("API keys", "keys"),
-        count: number(shown.len()),
-        hidden: (!hidden.is_empty()).then(|| words::count(hidden.len() as u64, "ended key")),
+        count: words::count(shown.len() as u64, "key"),
+        is_whole,
         with_ended_query: format!("{}&ended=show", query.query_without(&["page", "done", "ended"])),
         owners: owner_options(&owners, &query, &person),
         filters: FILTERS.iter().map(|(name, text)| (*name, *text, query.has("only", name))).collect(),
@@ -79,14 +83,26 @@ pub(super) async fn owners(app: &App, person: &Person) -> Result<Vec<Owner>, Sto
     Ok([Owner::Personal(person.user.clone())].into_iter().chain(teams.into_iter().map(Owner::Team)).collect())
 }
 
-async fn keys_of(app: &App, person: &Person, owner: &Owner) -> Result<Vec<Arc<KeyRecord>>, Stop> {
+/// Returns the keys of an owner, and `true` if these are all: one page shows only so many.
+async fn keys_of(
+    app: &App,
+    person: &Person,
+    owner: &Owner,
+    with_revoked: bool,
+) -> Result<(Vec<Arc<KeyRecord>>, bool), Stop> {
     let mut query = ListQuery::new();
+    if !with_revoked {
+        query.filter.status = Some(StatusFilter::NotRevoked);
+    }
     query.limit = NonZeroU16::new(1000).unwrap_or(query.limit);
     let mut records = Vec::new();
     loop {
         let page = app.keys.list(&person.actor(), owner.clone(), query).await?;
         records.extend(page.records);
-        let Some(next) = page.next.filter(|_| records.len() < MAX_KEYS) else { return Ok(records) };
+        let Some(next) = page.next else { return Ok((records, true)) };
+        if records.len() >= MAX_KEYS {
+            return Ok((records, false));
+        }
         query.after = Some(next);
     }
 }

@@ -246,3 +246,39 @@ fn filters_find_what_needs_attention() {
     assert_eq!(shown("q=USED"), "unused used");
     assert_eq!(shown(&format!("q={rotated}")), "rotated");
 }
+
+#[test]
+fn a_list_that_is_not_whole_says_so() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    administrator.personal_key("last");
+    let columns = gateway.texts("SELECT name FROM pragma_table_info('keygate_keys')");
+    let values: Vec<_> = columns
+        .iter()
+        .map(|column| match column.as_str() {
+            "id" => "printf('Z%015d', number)",
+            "name" => "'fill-' || number",
+            "created_at" => "created_at - 1",
+            other => other,
+        })
+        .collect();
+    gateway.execute(&format!(
+        "INSERT INTO keygate_keys ({}) WITH RECURSIVE numbers(number) AS \
+         (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 10000) \
+         SELECT {} FROM keygate_keys, numbers WHERE name = 'last'",
+        columns.join(", "),
+        values.join(", ")
+    ));
+    let shown = |query: &str| {
+        let page = administrator.get(&format!("/console?q=last{query}")).body;
+        (page.contains(">last</a>"), page.contains("There are more keys than this page reads."))
+    };
+    assert_eq!(shown(""), (false, true));
+    // What is revoked takes no room from what is not.
+    gateway.execute(
+        "UPDATE keygate_keys SET status = 'revoked', revoked_at = created_at, revoked_cause = 'requested' \
+         WHERE name LIKE 'fill-%'",
+    );
+    assert_eq!(shown(""), (true, false));
+    assert_eq!(shown("&ended=show"), (false, true));
+}
