@@ -17,7 +17,7 @@ use keygate::{
     store::{BoxedKeyManagementStore, Remembered},
     tower::AuthenticateLayer,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     api,
@@ -58,6 +58,8 @@ pub(crate) struct App {
     pub(crate) platform: Platform,
     pub(crate) counts: Arc<Counts>,
     pub(crate) console: Console,
+    /// Places for bodies that are being read.
+    pub(crate) bodies: Semaphore,
     /// Places for reports of leaked tokens.
     pub(crate) reports: api::leaks::Reports,
     /// Becomes true when the server is about to end.
@@ -95,6 +97,7 @@ impl App {
             users,
             counts,
             console: Console::new(config),
+            bodies: Semaphore::new(config.max_requests.saturating_sub(config.max_requests / 4).max(1).into()),
             reports: api::leaks::Reports::default(),
             stop,
             sources: if config.x_api_key { sources.with_x_api_key() } else { sources },

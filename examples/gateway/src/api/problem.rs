@@ -1,7 +1,7 @@
 //! Answers where something is refused or does not fit: problem details (RFC 9457), which name the rule and never the
 //! input.
 
-use core::time::Duration;
+use core::{sync::atomic::Ordering, time::Duration};
 use std::sync::{Arc, LazyLock};
 
 use axum::{
@@ -193,11 +193,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !is_of_type(request.headers(), "application/json") {
             return Err(Failure::content_type("application/json"));
         }
-        let Ok(bytes) = timeout(PATIENCE, Bytes::from_request(request, app)).await else { return Err(Failure::late()) };
-        let bytes = bytes.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
-            _ => Failure::invalid("incomplete", "the body did not arrive whole"),
-        })?;
+        let bytes =
+            arrived(app, Bytes::from_request(request, app)).await?.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
+                _ => Failure::invalid("incomplete", "the body did not arrive whole"),
+            })?;
         // A struct would be read from a list as well, its fields by their places.
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(Failure::invalid("not_an_object", "the body is no JSON object"));
@@ -210,6 +210,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
+/// Waits for a body in bounded time, and not in all places of requests: one who has a key could take them all by bodies that
+/// do not come, and with them those of requests that have none.
+async fn arrived<T>(app: &App, body: impl Future<Output = T>) -> Result<T, Failure> {
+    let Ok(_place) = app.bodies.try_acquire() else {
+        app.counts.overloaded.fetch_add(1, Ordering::Relaxed);
+        return Err(Refusal::Unavailable.into());
+    };
+    timeout(PATIENCE, body).await.map_err(|_| Failure::late())
+}
+
 /// The fields of a form.
 #[derive(Debug)]
 pub(crate) struct Fields<T>(pub(crate) T);
@@ -218,12 +228,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Fields<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let Ok(form) = timeout(PATIENCE, Form::from_request(request, app)).await else { return Err(Failure::late()) };
-        let Form(fields) = form.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::content_type("application/x-www-form-urlencoded"),
-            _ => Failure::invalid("form", "the fields of the form do not fit"),
-        })?;
+        let Form(fields) =
+            arrived(app, Form::from_request(request, app)).await?.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::content_type("application/x-www-form-urlencoded"),
+                _ => Failure::invalid("form", "the fields of the form do not fit"),
+            })?;
         Ok(Self(fields))
     }
 }

@@ -92,7 +92,10 @@ impl FromRequest<Arc<App>> for Signed {
         let (mut parts, body) = request.into_parts();
         // Nothing is read of a stranger.
         parts.extract_with_state::<Person, _>(app).await?;
+        // Forms that do not come must not take the places of other requests.
+        let reading = app.console.forms.try_acquire().map_err(|_| Stop::Busy)?;
         let Form(fields) = Form::from_request(Request::from_parts(parts.clone(), body), app).await?;
+        drop(reading);
         let session: Session = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
         session.load().await?;
         Ok(Self(parts.extract_with_state(app).await?, fields))

@@ -30,6 +30,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
+use tokio::sync::Semaphore;
 use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 
 pub(crate) use self::{
@@ -46,6 +47,8 @@ pub(crate) struct Console {
     /// Cookies are for HTTPS only: there is TLS here, or at the proxy that serves the name.
     is_secure: bool,
     throttle: Throttle,
+    /// Places for forms that are being read.
+    forms: Semaphore,
 }
 
 impl Console {
@@ -54,6 +57,7 @@ impl Console {
             host: config.host.clone(),
             is_secure: config.tls.is_some() || config.host.is_some(),
             throttle: Throttle::new(),
+            forms: Semaphore::new(usize::from(config.max_requests / 2).clamp(1, FORMS)),
         }
     }
 
@@ -111,5 +115,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(from_fn(edge::headers))
 }
 
+/// How many forms are read at once.
+const FORMS: usize = 32;
 /// How long a link that signs somebody in can be used.
 const LINK_LIFETIME: Duration = Duration::from_secs(86_400);

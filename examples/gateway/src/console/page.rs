@@ -56,6 +56,8 @@ pub(super) fn ok(page: &impl Template) -> Response {
 #[derive(Debug)]
 pub(super) enum Stop {
     AdministratorsOnly,
+    /// More forms are on their way than are read at once.
+    Busy,
     NotFound,
     /// The request did not come from the pages.
     OtherSite,
@@ -91,6 +93,7 @@ impl Stop {
             },
             Self::Wrong { text, .. } => text.clone(),
             Self::AdministratorsOnly => "Only administrators see this page.".into(),
+            Self::Busy => "Too many forms came at once. Nothing was changed: try again in a moment.".into(),
             Self::NotFound => NOT_FOUND.into(),
             Self::OtherSite => "Nothing was changed: the request came from another site.".into(),
             Self::SentBefore { .. } => "Nothing was made a second time.".into(),
@@ -110,7 +113,7 @@ impl Stop {
             Self::SentBefore { .. } => StatusCode::CONFLICT,
             Self::SignedOut { .. } => StatusCode::UNAUTHORIZED,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Wrong { status, .. } => *status,
         }
     }
@@ -122,7 +125,7 @@ impl Stop {
             Self::SentBefore { .. } => "This form was sent before",
             Self::SignedOut { .. } => "Sign in",
             Self::TooManyAttempts => "Too many attempts",
-            Self::Unavailable => "Not available now",
+            Self::Busy | Self::Unavailable => "Not available now",
             Self::Wrong { .. } => "That does not fit",
         }
     }

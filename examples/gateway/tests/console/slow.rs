@@ -76,3 +76,15 @@ fn a_form_that_was_begun_ends_with_the_session() {
     assert!(gateway.texts("SELECT id FROM gateway_users WHERE id = 'ghost'").is_empty());
     assert!(gateway.texts("SELECT name FROM keygate_keys WHERE name = 'late'").is_empty());
 }
+
+#[test]
+fn forms_of_one_person_leave_places_for_others() {
+    let gateway = Gateway::start(&["--max-requests", "64"]);
+    let administrator = gateway.administrator();
+    let ada = gateway.sign_in(&administrator.invite("ada", "core", "member"));
+    let begun: Vec<_> = (0..100).map(|_| Begun::new(&ada, "/console/keys", &[("form", "1")])).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(gateway.stranger().get("/healthz").status, 200);
+    assert!(administrator.is_signed_in());
+    drop(begun);
+}

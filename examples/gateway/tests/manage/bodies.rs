@@ -174,3 +174,27 @@ fn long_answers_in_many_streams_do_not_fill_the_memory() {
     let kilobytes: u64 = memory.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kilobytes < 300_000, "{kilobytes} kB for {} streams", streams.len());
 }
+
+/// One key must not take all places of requests that send no body.
+#[test]
+fn slow_bodies_of_one_key_leave_places_for_others() {
+    let place = crate::common::Place::folder();
+    let mut command = place.command();
+    command.args(["--max-requests", "100"]);
+    let server = crate::Server::spawn(command);
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 20\r\n\r\n{{",
+        server.key()
+    );
+    let slow: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    server.get(server.key(), "/v1/whoami").expect(200);
+    drop(slow);
+}
