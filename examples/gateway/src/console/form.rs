@@ -62,26 +62,6 @@ impl FromRequestParts<Arc<App>> for Query {
     }
 }
 
-/// The body of a form.
-pub(super) struct Form(pub(super) Fields);
-
-impl FromRequest<Arc<App>> for Form {
-    type Rejection = Stop;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Stop> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        // Signing in needs no session: a form that does not come must not hold the place of a request for ever.
-        let late = |_| Stop::wrong(StatusCode::REQUEST_TIMEOUT, "The form took too long.");
-        let bytes = timeout(PATIENCE, Bytes::from_request(request, app)).await.map_err(late)?;
-        let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form did not arrive whole."))?;
-        if !is_form && !bytes.is_empty() {
-            return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));
-        }
-        Ok(Self(Fields::parse(&bytes)))
-    }
-}
-
 /// A form, and who sent it. A body may take its time: the session and the directory are asked again when it has come.
 pub(super) struct Signed(pub(super) Person, pub(super) Fields);
 
@@ -92,13 +72,21 @@ impl FromRequest<Arc<App>> for Signed {
         let (mut parts, body) = request.into_parts();
         // Nothing is read of a stranger.
         parts.extract_with_state::<Person, _>(app).await?;
+        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let request = Request::from_parts(parts.clone(), body);
         // Forms that do not come must not take the places of other requests.
         let reading = app.console.forms.try_acquire().map_err(|_| Stop::Busy)?;
-        let Form(fields) = Form::from_request(Request::from_parts(parts.clone(), body), app).await?;
+        let late = |_| Stop::wrong(StatusCode::REQUEST_TIMEOUT, "The form took too long.");
+        let bytes = timeout(PATIENCE, Bytes::from_request(request, app)).await.map_err(late)?;
+        let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form did not arrive whole."))?;
         drop(reading);
+        if !is_form && !bytes.is_empty() {
+            return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));
+        }
         let session: Session = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
         session.load().await?;
-        Ok(Self(parts.extract_with_state(app).await?, fields))
+        Ok(Self(parts.extract_with_state(app).await?, Fields::parse(&bytes)))
     }
 }
 

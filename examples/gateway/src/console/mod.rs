@@ -37,7 +37,7 @@ pub(crate) use self::{
     edge::welcome,
     sign_in::{Link, Links, link_url},
 };
-use self::{page::Stop, session::Sessions, sign_in::Throttle};
+use self::{page::Stop, session::Sessions};
 use crate::{app::App, config::Config};
 
 /// What the pages share.
@@ -46,7 +46,6 @@ pub(crate) struct Console {
     host: Option<String>,
     /// Cookies are for HTTPS only: there is TLS here, or at the proxy that serves the name.
     is_secure: bool,
-    throttle: Throttle,
     /// Places for forms that are being read.
     forms: Semaphore,
 }
@@ -56,7 +55,6 @@ impl Console {
         Self {
             host: config.host.clone(),
             is_secure: config.tls.is_some() || config.host.is_some(),
-            throttle: Throttle::new(),
             forms: Semaphore::new(usize::from(config.max_requests / 2).clamp(1, FORMS)),
         }
     }

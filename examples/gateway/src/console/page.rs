@@ -70,7 +70,6 @@ pub(super) enum Stop {
     SignedOut {
         was_change: bool,
     },
-    TooManyAttempts,
     Unavailable,
     Wrong {
         status: StatusCode,
@@ -98,7 +97,6 @@ impl Stop {
             Self::OtherSite => "Nothing was changed: the request came from another site.".into(),
             Self::SentBefore { .. } => "Nothing was made a second time.".into(),
             Self::SignedOut { .. } => "Your session has ended.".into(),
-            Self::TooManyAttempts => "Wait a minute, and open the link again.".into(),
             Self::Unavailable => UNAVAILABLE.into(),
         }
     }
@@ -112,7 +110,6 @@ impl Stop {
             Self::Refused(refusal) => refusal.status(),
             Self::SentBefore { .. } => StatusCode::CONFLICT,
             Self::SignedOut { .. } => StatusCode::UNAUTHORIZED,
-            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Wrong { status, .. } => *status,
         }
@@ -124,7 +121,6 @@ impl Stop {
             Self::NotFound => "Not found",
             Self::SentBefore { .. } => "This form was sent before",
             Self::SignedOut { .. } => "Sign in",
-            Self::TooManyAttempts => "Too many attempts",
             Self::Busy | Self::Unavailable => "Not available now",
             Self::Wrong { .. } => "That does not fit",
         }

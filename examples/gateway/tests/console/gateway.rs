@@ -76,7 +76,7 @@ impl Gateway {
 
     /// Opens a link as somebody without a session, and presses its button.
     pub(crate) fn use_link(&self, link: &str) -> Answer {
-        self.stranger().post("/console/sign-in", &[("link", token(link))])
+        self.stranger().post(&format!("/console/sign-in?link={}", token(link)), &[])
     }
 
     /// Runs a statement in the database, beside the server.

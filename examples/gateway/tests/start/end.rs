@@ -55,7 +55,7 @@ fn the_log_has_who_made_a_link_and_who_signed_in() {
     let server = Server::start(&place);
     let link = server.printed.split_once("link=").unwrap().1.lines().next().unwrap().to_owned();
     let fields = [("sec-fetch-site", "same-origin"), ("content-type", "application/x-www-form-urlencoded")];
-    let signed_in = server.send("POST", "/console/sign-in", &fields, format!("link={link}")).expect(303);
+    let signed_in = server.send("POST", &format!("/console/sign-in?link={link}"), &fields, "").expect(303);
     let cookie = signed_in.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     let fields = [fields[0], fields[1], ("cookie", cookie.as_str())];
     server.send("POST", "/console/users", &fields, "user=ada&name=Ada&team=core&role=member").expect(200);

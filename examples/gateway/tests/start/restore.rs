@@ -129,7 +129,7 @@ fn a_restored_backup_brings_no_session_back() {
     printed(&run(&place, "--restored", &export));
     let server = Server::start(&place);
     let fields = [("sec-fetch-site", "same-origin"), ("content-type", "application/x-www-form-urlencoded")];
-    server.send("POST", "/console/sign-in", &fields, format!("link={link}")).expect(403);
+    server.send("POST", &format!("/console/sign-in?link={link}"), &fields, "").expect(403);
 }
 
 #[test]
