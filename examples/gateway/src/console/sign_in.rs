@@ -14,16 +14,19 @@ use keygate::{
 };
 use keygate_sqlx::StoreError;
 use tower_sessions::Session;
+use url::form_urlencoded::Serializer;
 
 use super::{
     LINK_LIFETIME,
     form::{Query, hex},
-    page::{Frame, Stop, ok},
+    page::{Frame, Stop, ok, render},
     person::Person,
+    words,
 };
 use crate::{
     app::App,
     database::{Database, execute, sql},
+    platform::Snapshot,
 };
 
 /// The token of a link that signs somebody in.
@@ -129,14 +132,39 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 #[template(path = "sign_in.html")]
 struct SignInPage {
     frame: Frame,
-    link: String,
+    /// What the button sends.
+    query: String,
+    /// Whom the link signs in, if it opens.
+    user: Option<String>,
+    /// Who is signed in, if that is somebody else.
+    other: Option<String>,
+}
+
+impl SignInPage {
+    fn new(link: &str, user: Option<&UserId>, person: Option<&Person>, snapshot: &Snapshot) -> Self {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("link", link);
+        let person = person.filter(|person| user.is_some_and(|user| person.user != *user));
+        query.extend_pairs(person.map(|person| ("leave", person.user.as_str())));
+        Self {
+            frame: Frame { title: "Sign in".into(), section: "", person: None },
+            query: query.finish(),
+            user: user.map(|user| words::user_name(user, None, snapshot)),
+            other: person.map(|person| person.profile.name.clone()),
+        }
+    }
 }
 
 /// Shows a button. Whatever opens links before a person does, such as a mail scanner, uses nothing up.
-pub(super) async fn show(Query(query): Query) -> Result<Response, Stop> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    person: Option<Person>,
+    Query(query): Query,
+) -> Result<Response, Stop> {
     let Some(link) = query.text("link") else { return Err(Stop::SignedOut { was_change: false }) };
-    let frame = Frame { title: "Sign in".into(), section: "", person: None };
-    Ok(ok(&SignInPage { frame, link: link.into() }))
+    let found = Links::new(&app.database).find(link, UnixTime::now()).await?;
+    let user = found.as_ref().map(|(user, _)| user);
+    Ok(ok(&SignInPage::new(link, user, person.as_ref(), &*app.platform.now()?)))
 }
 
 /// Signs in. The token is in the query, as where the button was shown: of a stranger, no body is waited for.
@@ -147,12 +175,18 @@ pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     session: Session,
     Peer(peer): Peer,
+    person: Option<Person>,
     Query(query): Query,
 ) -> Result<Response, Stop> {
     let now = UnixTime::now();
     let links = Links::new(&app.database);
     let link = query.text("link").unwrap_or_default();
     let Some((user, incarnation)) = links.find(link, now).await? else { return Err(void()) };
+    // A link of somebody else could put one who is signed in into another account: they have to be told before.
+    if let Some(person) = person.filter(|person| person.user != user && !query.has("leave", person.user.as_str())) {
+        let page = SignInPage::new(link, Some(&user), Some(&person), &person.snapshot);
+        return Ok(render(StatusCode::CONFLICT, &page));
+    }
     // First the session: where none can begin, the link is not used up.
     Person::begin(&session, user.clone(), incarnation, now).await?;
     if !links.take(link).await? {

@@ -239,3 +239,28 @@ fn a_link_opens_only_while_the_one_who_made_it_is_an_administrator() {
     set_administrator(&back, "TRUE");
     assert_eq!(gateway.use_link(&for_bob).status, 403);
 }
+
+#[test]
+fn the_page_of_a_link_names_its_user_and_who_is_signed_in() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let link = administrator.invite("ada", "core", "member");
+    let bob = gateway.sign_in(&administrator.invite("bob", "core", "member"));
+    let path = link.strip_prefix(&gateway.base).unwrap();
+    let shown = gateway.stranger().get(path);
+    assert!(shown.body.contains("as <strong>ada</strong>"), "{}", shown.body);
+    let shown = bob.get(path);
+    assert!(
+        shown.body.contains("as <strong>ada</strong>") && shown.body.contains("signed in as bob"),
+        "{}",
+        shown.body
+    );
+    // One who was not told that they are signed in is told first.
+    let told = bob.post(path, &[]);
+    assert_eq!((told.status, told.cookie()), (409, None));
+    assert!(told.body.contains("signed in as bob") && bob.is_signed_in(), "{}", told.body);
+    let action = told.body.split("action=\"").find(|text| text.starts_with("/console/sign-in")).unwrap();
+    let action = action.split('"').next().unwrap().replace("&#38;", "&");
+    assert_eq!(bob.post(&action, &[]).status, 303);
+    assert!(!bob.is_signed_in(), "their session is another one now");
+}
