@@ -56,7 +56,7 @@ impl<'a> Links<'a> {
         Self(database)
     }
 
-    /// Makes a link for a user as the server, in place of those before. Returns nothing if there is no such user.
+    /// Makes a link for a user as the server, in place of those before and of their sessions. Returns nothing if there is no such user.
     pub(crate) async fn make(&self, user: &UserId) -> Result<Option<Link>, LinkError> {
         self.make_by(user, None).await
     }
@@ -80,6 +80,8 @@ impl<'a> Links<'a> {
         // Afterwards: of two that are made at once, at most one stays.
         let others = "DELETE FROM gateway_sign_in_links WHERE user_id = $1 AND digest <> $2";
         execute!(self.0, others, user.as_str(), &digest)?;
+        // A session that somebody else has ends as well.
+        execute!(self.0, "DELETE FROM gateway_sessions WHERE user_id = $1", user.as_str())?;
         Ok(Some(Link(token)))
     }
 

@@ -140,7 +140,6 @@ fn one_who_is_deprovisioned_loses_sessions_links_and_keys_in_one_act() {
     let key = ada.personal_key("ada-key");
     let bearer = format!("Bearer {key}");
     let call = || gateway.stranger().send("GET", "/v1/models", &[("authorization", &bearer)], &[]).status;
-    let link = administrator.post("/console/users/ada/link", &[]).text_of("link").unwrap();
     assert_eq!((ada.is_signed_in(), call()), (true, 200));
 
     let asked = administrator.get("/console/users/ada/deprovision");
@@ -149,6 +148,8 @@ fn one_who_is_deprovisioned_loses_sessions_links_and_keys_in_one_act() {
 
     assert_eq!(administrator.post("/console/users/ada/deprovision", &[]).status, 303);
     assert_eq!((ada.is_signed_in(), call()), (false, 401));
+    let link = administrator.invite("bea", "core", "member");
+    assert_eq!(administrator.post("/console/users/bea/deprovision", &[]).status, 303);
     assert_eq!(gateway.use_link(&link).status, 403);
     assert!(gateway.texts("SELECT digest FROM gateway_sessions WHERE user_id = 'ada'").is_empty());
 
@@ -263,4 +264,17 @@ fn the_page_of_a_link_names_its_user_and_who_is_signed_in() {
     let action = action.split('"').next().unwrap().replace("&#38;", "&");
     assert_eq!(bob.post(&action, &[]).status, 303);
     assert!(!bob.is_signed_in(), "their session is another one now");
+}
+
+#[test]
+fn a_new_link_ends_the_sessions_of_its_user() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let stolen = gateway.sign_in(&administrator.invite("ada", "core", "member"));
+    let link = administrator.post("/console/users/ada/link", &[]).text_of("link").unwrap();
+    assert!(!stolen.is_signed_in());
+    let ada = gateway.sign_in(&link);
+    assert!(ada.is_signed_in() && administrator.is_signed_in(), "nobody else's");
+    sign_in_link(&gateway, "admin");
+    assert!(ada.is_signed_in() && !administrator.is_signed_in(), "so does one that the server prints");
 }
