@@ -9,7 +9,10 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use keygate::{KeyId, KeyRecord};
+use keygate::{
+    KeyId, KeyRecord, TeamId,
+    audit::{Attempt, Event, EventKind, RefusalReason},
+};
 use keygate_sqlx::{EventsOf, LogQuery};
 
 use super::{
@@ -89,10 +92,10 @@ pub(super) async fn show_with(
     let (id, record) = find(app, person, id).await?;
     let snapshot = &person.snapshot;
     let (entries, older) = history(app, person, id, &query).await?;
-    let refused = refusals::of(&app.database, id).await?;
+    let teams = person.own_teams(app).await?;
+    let refused = as_seen(refusals::of(&app.database, id).await?, &teams);
     let key = KeyView::of(&record, person);
     let labels: Vec<_> = key.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let teams = person.own_teams(app).await?;
     let all = teams.iter().flat_map(|team| spec::environments(team, snapshot));
     let environments: std::collections::BTreeSet<_> = all.collect();
     let models = teams.iter().flat_map(|team| snapshot.models_of(team));
@@ -105,6 +108,7 @@ pub(super) async fn show_with(
         entries,
         refused: refused
             .iter()
+            .take(REFUSED)
             .map(|(event, times)| (Entry::of(app, event, person), words::count(*times, "time")))
             .collect(),
         older,
@@ -117,6 +121,24 @@ pub(super) async fn show_with(
         key,
     };
     Ok(render(status, &page))
+}
+
+/// Makes of each request to a team of others what a request for nothing is, one with those: what is theirs is not there
+/// for the person.
+fn as_seen(refused: Vec<(Event, u64)>, own: &[TeamId]) -> Vec<(Event, u64)> {
+    let mut seen: Vec<(Event, u64)> = Vec::new();
+    for (mut event, times) in refused {
+        if let EventKind::Refused { attempt, reason, .. } = &mut event.kind
+            && matches!(attempt, Some(Attempt::Request { team, .. }) if !own.contains(team))
+        {
+            (*attempt, *reason) = (None, RefusalReason::NOT_FOUND);
+        }
+        match seen.iter_mut().find(|(other, _)| other.by == event.by && other.kind == event.kind) {
+            Some((_, sum)) => *sum = sum.saturating_add(times),
+            None => seen.push((event, times)),
+        }
+    }
+    seen
 }
 
 async fn history(app: &App, person: &Person, id: KeyId, query: &Fields) -> Result<(Vec<Entry>, Option<u64>), Stop> {
@@ -157,5 +179,7 @@ async fn answer(app: &App, person: &Person, id: KeyId, query: &Fields) -> Result
     }))
 }
 
+/// How many refusals are shown.
+const REFUSED: usize = 10;
 /// How many entries a page of the history has.
 const HISTORY: u16 = 20;

@@ -166,6 +166,7 @@ pub(super) fn denial(reason: &str) -> String {
         "level_insufficient" => "The level of the key does not cover this action.",
         "model_not_in_scope" => "The key is restricted to other models.",
         "model_required" => "The key is restricted to models, and the request names none.",
+        "not_found" => "There is no such thing, or it is not yours to see.",
         "not_yet_valid" => "The key is not valid yet.",
         "other_team" => "The model, or what is asked for, belongs to another team.",
         "owner_deprovisioned" => "The user of the key left.",

@@ -282,3 +282,67 @@ fn a_list_that_is_not_whole_says_so() {
     assert_eq!(shown(""), (true, false));
     assert_eq!(shown("&ended=show"), (false, true));
 }
+
+#[test]
+fn the_latest_refusals_are_kept() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    gateway.execute(
+        "INSERT INTO gateway_models (id, team_id, name) WITH RECURSIVE numbers(number) AS \
+         (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 60) \
+         SELECT printf('mm%06d', number), 'core', 'M' FROM numbers",
+    );
+    gateway.execute(
+        "INSERT INTO gateway_deployments (id, model_id) SELECT 'd-' || id, id FROM gateway_models WHERE id LIKE 'mm%'",
+    );
+    gateway.execute(
+        "INSERT INTO gateway_environments (model_id, name, deployment_id) \
+         SELECT id, 'production', 'd-' || id FROM gateway_models WHERE id LIKE 'mm%'",
+    );
+    let form = [("form", "1"), ("environments", "only"), ("environment", "staging"), ("models", "all")];
+    let token = administrator.create(&[&INFERENCE[..], &form].concat()).secret().unwrap();
+    let bearer = format!("Bearer {token}");
+    let call = |model: &str| {
+        let path = format!("/models/{model}/environments/production/predict");
+        let answer = gateway.stranger().send("POST", &path, &[("authorization", &bearer)], &[]);
+        assert_eq!(answer.status, 403);
+    };
+    let wait = |is_there: &dyn Fn() -> bool| {
+        let start = std::time::Instant::now();
+        while !is_there() {
+            assert!(start.elapsed().as_secs() < 20, "{:?}", gateway.texts("SELECT event FROM gateway_refusals"));
+            thread::sleep(core::time::Duration::from_millis(250));
+        }
+    };
+    let kept = || gateway.texts("SELECT what FROM gateway_refusals").len();
+    // A moment later, the server knows them.
+    thread::sleep(core::time::Duration::from_millis(1500));
+    for number in 1..=60 {
+        call(&format!("mm{number:06}"));
+    }
+    wait(&|| kept() == 50);
+    thread::sleep(core::time::Duration::from_secs(1));
+    call("abcd1234");
+    let page = || administrator.get(&format!("/console/keys/{}", token.split('_').nth(1).unwrap())).body;
+    wait(&|| page().contains("Refused: call model abcd1234 in production"));
+    assert_eq!(kept(), 50);
+}
+
+#[test]
+fn refusals_of_two_people_are_two() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let form = [("form", "1"), ("environments", "all"), ("models", "all")];
+    let token = administrator.create(&[&INFERENCE[..], &form].concat()).secret().unwrap();
+    let id = token.split('_').nth(1).unwrap();
+    for user in ["ada", "bob"] {
+        let person = gateway.sign_in(&administrator.invite(user, "core", "member"));
+        assert!([403, 404].contains(&person.post(&format!("/console/keys/{id}/disable"), &[]).status));
+    }
+    let page = || administrator.get(&format!("/console/keys/{id}")).body;
+    let start = std::time::Instant::now();
+    while !(page().contains("<small>1 time, last ") && page().contains("· ada") && page().contains("· bob")) {
+        assert!(start.elapsed().as_secs() < 20, "{}", page());
+        thread::sleep(core::time::Duration::from_millis(250));
+    }
+}

@@ -128,3 +128,31 @@ fn forms_name_no_team_model_or_environment_of_others() {
     assert_eq!(create("core", "abcd1234"), create("core", "none"));
     assert_eq!(create("core", "abcd1234"), create("nobody", "none"));
 }
+
+#[test]
+fn the_page_of_a_key_tells_nothing_of_other_teams() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let bob = gateway.sign_in(&administrator.invite("bob", "labs", "member"));
+    let key = bob.personal_key("laptop");
+    let bearer = format!("Bearer {key}");
+    let call = |path: &str| gateway.stranger().send("POST", path, &[("authorization", &bearer)], &[]).status;
+    assert_eq!(call("/models/abcd1234/environments/production/predict"), 404);
+    assert_eq!(call("/models/nobody00/environments/production/predict"), 404);
+    let path = format!("/console/keys/{}", key.split('_').nth(1).unwrap());
+    let start = std::time::Instant::now();
+    while gateway.texts("SELECT what FROM gateway_refusals").len() < 2 {
+        assert!(start.elapsed().as_secs() < 20, "the refusal is not written");
+        std::thread::sleep(core::time::Duration::from_millis(250));
+    }
+    // For one who is not in the team, a model of it is as one that is not there.
+    let page = bob.get(&path).body;
+    assert!(!page.contains("abcd1234") && !page.contains("Would it be now?"), "{page}");
+    assert!(page.contains("Refused: a request. There is no such thing"), "{page}");
+    assert!(page.contains("<small>2 times, last "), "both are one: {page}");
+    // In the team, they see what it was.
+    let join = [("user", "ann"), ("name", "ann"), ("team", "core"), ("role", "member")];
+    assert_eq!(administrator.post("/console/users", &join).status, 200);
+    gateway.execute("INSERT INTO keygate_members (user_id, team_id, role) SELECT 'bob', team_id, role FROM keygate_members WHERE user_id = 'ann'");
+    assert!(bob.get(&path).body.contains("Refused: call model abcd1234 in production"));
+}
