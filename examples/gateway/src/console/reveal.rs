@@ -4,6 +4,8 @@ use askama::Template;
 use axum::response::Response;
 use keygate::{Action, EnvironmentName, Grant, KeyRecord, ModelId, Reason, Request, TeamId, Token, UnixTime};
 
+use serde_json::json;
+
 use super::{
     key_view::KeyView,
     page::{Frame, Stop, ok},
@@ -67,14 +69,17 @@ async fn snippets(app: &App, person: &Person, record: &KeyRecord, token: &str) -
         return vec![Snippet { id: "curl", title: "curl", text }];
     };
     let model = if environment.as_str() == "production" { model.to_string() } else { format!("{model}/{environment}") };
+    // A model id is any visible text. What JSON makes of it, Python reads as well; a quote ends a text for the shell.
+    let model = json!(model).to_string();
+    let in_shell = model.replace('\'', r"'\''");
     let curl = format!(
         "export API_KEY='{token}'\ncurl {base}/v1/chat/completions \\\n  -H \"Authorization: Bearer $API_KEY\" \\\n  \
          -H 'Content-Type: application/json' \\\n  \
-         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+         -d '{{\"model\": {in_shell}, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
     );
     let python = format!(
         "from openai import OpenAI\n\nclient = OpenAI(base_url=\"{base}/v1\", api_key=\"{token}\")\n\
-         answer = client.chat.completions.create(\n    model=\"{model}\",\n    \
+         answer = client.chat.completions.create(\n    model={model},\n    \
          messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}],\n)\nprint(answer.choices[0].message.content)"
     );
     vec![

@@ -346,3 +346,30 @@ fn refusals_of_two_people_are_two() {
         thread::sleep(core::time::Duration::from_millis(250));
     }
 }
+
+#[test]
+fn what_is_to_be_tried_runs_nothing_of_a_model_id() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    let model = "x';echo${IFS}run;'\"\\";
+    let quoted = model.replace('\'', "''");
+    gateway.execute("INSERT INTO gateway_teams (id, name) VALUES ('odd', 'Odd')");
+    gateway.execute(&format!("INSERT INTO gateway_models (id, team_id, name) VALUES ('{quoted}', 'odd', 'Odd')"));
+    gateway.execute(&format!("INSERT INTO gateway_deployments (id, model_id) VALUES ('odd', '{quoted}')"));
+    gateway.execute(&format!(
+        "INSERT INTO gateway_environments (model_id, name, deployment_id) VALUES ('{quoted}', 'production', 'odd')"
+    ));
+    thread::sleep(core::time::Duration::from_millis(1500));
+    let ivy = gateway.sign_in(&administrator.invite("ivy", "odd", "admin"));
+    let made = ivy.create(&[("form", "1"), ("for", "me"), ("name", "mine"), ("expiry", "7")]);
+    let snippet = made.text_of("snippet-curl").unwrap();
+    let snippet = [("&#39;", "'"), ("&#34;", "\""), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")]
+        .into_iter()
+        .fold(snippet, |text, (from, to)| text.replace(from, to));
+    let script = format!("curl() {{ for last; do :; done; printf '%s' \"$last\"; }}\n{snippet}");
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(sent.get("model").and_then(|model| model.as_str()), Some(model));
+    let python = made.text_of("snippet-python").unwrap();
+    assert!(python.contains(r#"model=&#34;x&#39;;echo${IFS}run;&#39;\&#34;\\&#34;,"#), "{python}");
+}
