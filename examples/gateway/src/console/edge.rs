@@ -6,7 +6,11 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+        uri::Authority,
     },
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -16,9 +20,9 @@ use url::{Host, Url};
 use super::page::Stop;
 use crate::{app::App, edge};
 
-/// The host that a request named, as it is written in URLs.
+/// How the URLs of this server begin, as the request came to it: the scheme and the host.
 #[derive(Clone, Debug)]
-pub(super) struct Authority(pub(super) String);
+pub(super) struct Site(pub(super) String);
 
 /// Sends a browser that asks for `/` to the pages. Programs get what they got before.
 pub(crate) async fn welcome(request: Request, next: Next) -> Response {
@@ -36,23 +40,33 @@ pub(super) async fn known_host(State(app): State<Arc<App>>, mut request: Request
     let Ok(Some(authority)) = edge::host(request.uri(), request.headers()) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    if !is_known(&authority, app.console.host.as_deref()) {
+    let (is_loopback, is_configured) = is_known(&authority, app.console.host.as_deref());
+    if !is_loopback && !is_configured {
         return (StatusCode::MISDIRECTED_REQUEST, "the console is not served under this name: see --host")
             .into_response();
     }
-    request.extensions_mut().insert(Authority(authority));
-    next.run(request).await
+    let scheme = if app.console.has_tls || is_configured { "https" } else { "http" };
+    request.extensions_mut().insert(Site(format!("{scheme}://{authority}")));
+    let mut response = next.run(request).await;
+    // Not of this machine itself, where other servers have the same name.
+    if is_configured && !is_loopback {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    response
 }
 
-fn is_known(authority: &str, configured: Option<&str>) -> bool {
-    let Ok(url) = Url::parse(&format!("http://{authority}/")) else { return false };
-    match url.host() {
+/// Says of a host if it is this machine itself, and if it is the one that is set.
+fn is_known(authority: &str, configured: Option<&str>) -> (bool, bool) {
+    let authority: Option<Authority> = authority.parse().ok();
+    let authority = authority.filter(|authority| !authority.as_str().contains('@'));
+    let url = authority.and_then(|authority| Url::parse(&format!("http://{authority}/")).ok());
+    match url.as_ref().and_then(Url::host) {
         Some(Host::Domain(name)) => {
-            name == "localhost" || Some(name) == configured.and_then(|host| host.split(':').next())
+            (name == "localhost", Some(name) == configured.and_then(|host| host.split(':').next()))
         }
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
+        Some(Host::Ipv4(ip)) => (ip.is_loopback(), false),
+        Some(Host::Ipv6(ip)) => (ip.is_loopback(), false),
+        None => (false, false),
     }
 }
 
@@ -67,16 +81,11 @@ pub(super) async fn same_origin(request: Request, next: Next) -> Response {
 }
 
 /// Browsers say where a request comes from; where one says nothing, nothing is assumed.
-fn is_same_origin(headers: &HeaderMap, authority: Option<&Authority>) -> bool {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin";
+fn is_same_origin(headers: &HeaderMap, site: Option<&Site>) -> bool {
+    if let Some(from) = headers.get("sec-fetch-site") {
+        return from == "same-origin";
     }
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    let host = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    match (host, authority) {
-        (Some(host), Some(Authority(authority))) => host == authority,
-        _ => false,
-    }
+    headers.get(ORIGIN).zip(site).is_some_and(|(origin, Site(site))| origin == site)
 }
 
 /// What a browser may do with the answers.

@@ -46,6 +46,7 @@ pub(crate) struct Console {
     host: Option<String>,
     /// Cookies are for HTTPS only: there is TLS here, or at the proxy that serves the name.
     is_secure: bool,
+    has_tls: bool,
     /// Places for forms that are being read.
     forms: Semaphore,
 }
@@ -54,13 +55,10 @@ impl Console {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             host: config.host.clone(),
+            has_tls: config.tls.is_some(),
             is_secure: config.tls.is_some() || config.host.is_some(),
             forms: Semaphore::new(usize::from(config.max_requests / 2).clamp(1, FORMS)),
         }
-    }
-
-    const fn scheme(&self) -> &'static str {
-        if self.is_secure { "https" } else { "http" }
     }
 }
 

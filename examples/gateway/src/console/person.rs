@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 
 use super::{
-    edge::Authority,
+    edge::Site,
     page::{Frame, Stop},
 };
 use crate::{
@@ -109,8 +109,7 @@ impl OptionalFromRequestParts<Arc<App>> for Person {
         let profile = snapshot.user(&user).cloned();
         let profile =
             profile.unwrap_or_else(|| Profile { name: user.to_string(), email: None, is_administrator: false });
-        let Authority(authority) = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
-        let base = format!("{}://{authority}", app.console.scheme());
+        let Site(base) = parts.extensions.get().cloned().ok_or(Stop::Unavailable)?;
         Ok(Some(Self { user, incarnation, profile, snapshot, now, base }))
     }
 }

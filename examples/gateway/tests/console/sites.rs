@@ -11,7 +11,8 @@ fn a_change_comes_from_the_pages_themselves() {
     let disable = format!("/console/keys/{id}/disable");
     let host = gateway.base.strip_prefix("http://").unwrap();
     let other_port = "http://127.0.0.1:1";
-    let refused: [&[(&str, &str)]; 9] = [
+    let (other_scheme, no_scheme) = (format!("https://{host}"), format!("x://{host}"));
+    let refused: [&[(&str, &str)]; 11] = [
         &[],
         &[("sec-fetch-site", "cross-site")],
         &[("sec-fetch-site", "same-site")],
@@ -20,6 +21,8 @@ fn a_change_comes_from_the_pages_themselves() {
         &[("origin", "null")],
         &[("origin", "https://evil.example")],
         &[("origin", other_port)],
+        &[("origin", &other_scheme)],
+        &[("origin", &no_scheme)],
         &[("referer", &gateway.base)],
     ];
     for headers in refused {
@@ -108,4 +111,22 @@ fn the_root_is_the_page_for_browsers_alone() {
     assert_eq!((browser.status, browser.header("location")), (303, Some("/console")));
     assert_eq!(ask("*/*").status, 401);
     assert_eq!(ask("application/json").status, 401);
+}
+
+#[test]
+fn an_origin_is_a_scheme_and_a_host() {
+    let gateway = Gateway::start(&["--host", "keys.example.com"]);
+    let sign_out = |host: &str, origin: &str| {
+        gateway.stranger().send("POST", "/console/sign-out", &[("host", host), ("origin", origin)], &[])
+    };
+    let name = "keys.example.com";
+    let answer = sign_out(name, "https://keys.example.com");
+    assert_eq!(answer.status, 303);
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"));
+    assert_eq!(sign_out(name, "http://keys.example.com").status, 403);
+    assert_eq!(sign_out(name, "x://keys.example.com").status, 403);
+    // There is no TLS here: on this machine itself, the scheme is HTTP.
+    let answer = sign_out("localhost:1", "http://localhost:1");
+    assert_eq!((answer.status, answer.header("strict-transport-security")), (303, None));
+    assert_eq!(sign_out("localhost:1", "https://localhost:1").status, 403);
 }
