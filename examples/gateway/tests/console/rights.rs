@@ -156,3 +156,20 @@ fn the_page_of_a_key_tells_nothing_of_other_teams() {
     gateway.execute("INSERT INTO keygate_members (user_id, team_id, role) SELECT 'bob', team_id, role FROM keygate_members WHERE user_id = 'ann'");
     assert!(bob.get(&path).body.contains("Refused: call model abcd1234 in production"));
 }
+
+#[test]
+fn a_user_has_an_id_that_a_path_can_name() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    for user in [".", "..", "a b", ""] {
+        let form = [("user", user), ("name", "Dot"), ("team", "core"), ("role", "member")];
+        assert_eq!(administrator.post("/console/users", &form).status, 422, "{user:?}");
+    }
+    assert!(gateway.texts("SELECT id FROM gateway_users WHERE name = 'Dot'").is_empty());
+    for user in ["...", ".a", "a/b?c#d%2e"] {
+        administrator.invite(user, "core", "member");
+        let page = administrator.get("/console/users").body;
+        let path = page.split('"').find(|text| text.ends_with("/deprovision") && !text.contains("/ada/")).unwrap();
+        assert_eq!(administrator.post(&path.replace("&#38;", "&"), &[]).status, 303, "{path}");
+    }
+}
