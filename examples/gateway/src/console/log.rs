@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jiff::{civil, tz::TimeZone};
+use jiff::tz::TimeZone;
 use keygate::{Owner, UnixTime, UserId, audit::EventKind};
 use keygate_sqlx::{EventsOf, LogQuery};
 
@@ -121,8 +121,7 @@ fn kinds(query: &Fields) -> Vec<(&'static str, String, bool)> {
 }
 
 fn midnight(day: &str) -> Option<UnixTime> {
-    let day: civil::Date = day.parse().ok()?;
-    let start = day.to_zoned(TimeZone::UTC).ok()?;
+    let start = super::words::date(day)?.to_zoned(TimeZone::UTC).ok()?;
     Some(UnixTime::from_secs(start.timestamp().as_second()))
 }
 

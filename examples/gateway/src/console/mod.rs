@@ -28,6 +28,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
+    response::Redirect,
     routing::{get, post},
 };
 use tokio::sync::Semaphore;
@@ -84,6 +85,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .with_expiry(Expiry::OnInactivity(session::IDLE));
     let pages = Router::new()
         .route("/console", get(list::list))
+        .route("/console/", get(async || Redirect::permanent("/console")))
         .route("/console/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/keys/new", get(create::ask))

@@ -2,10 +2,14 @@
 
 use core::str::FromStr;
 
-use jiff::{civil, tz::TimeZone};
+use jiff::tz::TimeZone;
 use keygate::{ActionName, EnvironmentName, Grant, ModelId, Permission, ResourceId, Scope, TeamId, UnixTime, Validity};
 
-use super::{form::Fields, person::Person, words::DAY};
+use super::{
+    form::Fields,
+    person::Person,
+    words::{self, DAY},
+};
 use crate::{app::ACTIONS, platform::Snapshot};
 
 /// Whose key, out of the field `for`.
@@ -145,7 +149,7 @@ pub(super) fn validity(fields: &Fields, now: UnixTime) -> Result<Validity, Wrong
     match fields.text("expiry") {
         Some("never") => Ok(Validity::NEVER_EXPIRES),
         Some("date") => {
-            let day: Option<civil::Date> = fields.text("date").and_then(|day| day.parse().ok());
+            let day = fields.text("date").and_then(words::date);
             let day = day.ok_or(("expiry", "Give the day as year-month-day, such as 2030-01-31.".to_owned()))?;
             // The whole day counts.
             let end = day.tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use keygate::{Grant, ModelId, Permission, RevocationCause, Scope, UnixTime, UserId, store::Creator};
 
 use crate::{api::key::rfc3339, platform::Snapshot};
@@ -43,6 +43,11 @@ fn near(time: UnixTime, now: UnixTime) -> String {
 /// Writes a number with its noun.
 pub(super) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Reads a day in the one form of dates in forms: 2030-01-31.
+pub(super) fn date(text: &str) -> Option<Date> {
+    text.parse().ok().filter(|date: &Date| date.to_string() == text)
 }
 
 /// A day in the form of dates in forms: 2030-01-31.

@@ -373,3 +373,19 @@ fn what_is_to_be_tried_runs_nothing_of_a_model_id() {
     let python = made.text_of("snippet-python").unwrap();
     assert!(python.contains(r#"model=&#34;x&#39;;echo${IFS}run;&#39;\&#34;\\&#34;,"#), "{python}");
 }
+
+#[test]
+fn a_day_has_one_spelling() {
+    let gateway = Gateway::start(&[]);
+    let administrator = gateway.administrator();
+    for (number, date) in ["2090-01-31T00:00[Asia/Tokyo]", "20900131", "2090-1-31", "2090-01-31 00:00", "+002090-01-31"]
+        .iter()
+        .enumerate()
+    {
+        let form = number.to_string();
+        let fields = [("form", form.as_str()), ("for", "me"), ("name", "mine"), ("expiry", "date"), ("date", date)];
+        assert_eq!(administrator.create(&fields).status, 422, "{date}");
+    }
+    let fields = [("form", "f"), ("for", "me"), ("name", "mine"), ("expiry", "date"), ("date", "2090-01-31")];
+    assert_eq!(administrator.create(&fields).status, 200);
+}

@@ -65,6 +65,10 @@ fn pages_are_for_loopback_and_the_configured_host() {
         "10.0.0.1",
         "[::2]",
         "0.0.0.0",
+        "localhost/evil?a=",
+        "localhost?a=",
+        "localhost#a",
+        "a@localhost",
     ] {
         assert_eq!(ask("/console/sign-in?link=x", host), 421, "{host}");
         assert_eq!(ask("/v1/models", host), 401, "keys may be used under any name");
@@ -129,4 +133,11 @@ fn an_origin_is_a_scheme_and_a_host() {
     let answer = sign_out("localhost:1", "http://localhost:1");
     assert_eq!((answer.status, answer.header("strict-transport-security")), (303, None));
     assert_eq!(sign_out("localhost:1", "https://localhost:1").status, 403);
+}
+
+#[test]
+fn the_page_is_found_with_a_slash_behind_it() {
+    let gateway = Gateway::start(&[]);
+    let answer = gateway.stranger().get("/console/");
+    assert_eq!((answer.status, answer.header("location")), (308, Some("/console")));
 }
