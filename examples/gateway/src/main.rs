@@ -31,6 +31,7 @@ mod inference;
 mod log;
 mod metrics;
 mod platform;
+mod random;
 mod restore;
 mod serve;
 mod setup;

@@ -32,7 +32,11 @@ pub(super) async fn owners(app: &App, key: &AuthenticatedKey, snapshot: &Snapsho
         // The manager refuses, by the rule that it has for team keys.
         return Ok(vec![Owner::Team(team.clone())]);
     }
-    let user = user(key)?;
+    owners_of(app, user(key)?, snapshot).await
+}
+
+/// Returns the owners whose keys a user may list: themselves, and the teams of which they are an admin.
+pub(crate) async fn owners_of(app: &App, user: &UserId, snapshot: &Snapshot) -> Result<Vec<Owner>, Failure> {
     let teams = teams_of(app, user, snapshot, |role| role == TeamRole::Admin).await?;
     Ok([Owner::Personal(user.clone())].into_iter().chain(teams.into_iter().map(Owner::Team)).collect())
 }

@@ -20,7 +20,7 @@ use super::{
     key::{self, CreateKey, KeyInfo, KeyType},
     problem::{Body, Failure, Problem, Segment},
 };
-use crate::app::App;
+use crate::{app::App, random};
 
 /// A secret stands here and nowhere else: it must not stay in any cache.
 pub(super) type ShownOnce<T> = (StatusCode, [(HeaderName, &'static str); 1], Json<T>);
@@ -135,8 +135,6 @@ async fn create_in(
 
 /// A name that no other key of the owner has.
 fn made_up_name() -> Result<KeyName, Failure> {
-    let mut bytes = [0; 8];
-    keygate::Randomness::fill(&keygate::SystemRandomness, &mut bytes).map_err(|_| Refusal::Unavailable)?;
-    let name = format!("unnamed-{:016x}", u64::from_be_bytes(bytes));
-    name.parse().map_err(|_| Refusal::Unavailable.into())
+    let random = random::hex::<8>().map_err(|_| Refusal::Unavailable)?;
+    format!("unnamed-{random}").parse().map_err(|_| Refusal::Unavailable.into())
 }

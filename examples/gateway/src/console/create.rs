@@ -7,14 +7,14 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use keygate::{Grant, KeyName, ManageError, NewKeySpec, Permission, TeamId, TeamRole, Validity, manage::MintError};
 
 use super::{
-    form::{Fields, Query, Signed, random_token},
+    form::{Fields, Query, Signed},
     page::{Frame, Stop, render},
     person::Person,
     reveal::{self, Made},
     spec::{self, Asked, For, LEVELS, Wrong},
     words::{self, DAY},
 };
-use crate::{api::idempotency::Claimed, app::App};
+use crate::{api::idempotency::Claimed, app::App, random};
 
 #[derive(Template)]
 #[template(path = "create.html")]
@@ -137,7 +137,7 @@ async fn show(
         step,
         steps,
         wrong,
-        form: random_token()?,
+        form: random::hex::<32>()?,
         owners,
         is_admin: !teams.is_empty(),
         owner: match &team {

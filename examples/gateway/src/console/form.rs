@@ -8,7 +8,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
 };
-use keygate::{Randomness as _, SystemRandomness, UserId};
+use keygate::UserId;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tower_sessions::Session;
@@ -97,13 +97,6 @@ impl Fields {
         let token = token.ok_or(Stop::wrong(StatusCode::BAD_REQUEST, "The form was not whole. Open it again."))?;
         Ok(Claim::of_form(user, token))
     }
-}
-
-/// A text that nobody guesses.
-pub(super) fn random_token() -> Result<String, Stop> {
-    let mut bytes = [0; 32];
-    SystemRandomness.fill(&mut bytes).map_err(|_| Stop::Unavailable)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Returns the SHA-256 in hexadecimal digits.

@@ -12,7 +12,7 @@ use axum::{
 use keygate::{Done, Grant, KeyId, KeyRecord, Labels, RevocationCause, Rotation, http::Refusal};
 
 use super::{
-    form::{Fields, Signed, random_token},
+    form::{Fields, Signed},
     key::{find, show_with},
     key_view::KeyView,
     list::is_mine,
@@ -21,7 +21,7 @@ use super::{
     reveal::{self, Made},
     words::{self, DAY},
 };
-use crate::{api::idempotency::Claimed, app::App};
+use crate::{api::idempotency::Claimed, app::App, random};
 
 /// Goes on to the page of the key, which says what was done. A reload does it no second time.
 fn done(id: KeyId, done: Done, what: &str) -> Response {
@@ -186,7 +186,7 @@ async fn show_rotate(app: &App, person: &Person, text: &str, wrong: Option<Strin
     let longest = app.rules.max_overlap().as_secs();
     Ok(ok(&RotatePage {
         frame: person.frame(&format!("Rotate {}", key.name), "keys"),
-        form: random_token()?,
+        form: random::hex::<32>()?,
         overlaps: OVERLAPS.into_iter().filter(|(seconds, _)| *seconds <= longest).collect(),
         key,
         wrong,

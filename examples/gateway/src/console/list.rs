@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use keygate::{
-    Grant, KeyRecord, Owner, TeamRole, UnixTime,
+    Grant, KeyRecord, Owner, UnixTime,
     store::{ListQuery, StatusFilter},
 };
 
@@ -17,7 +17,10 @@ use super::{
     person::Person,
     words::{self, DAY},
 };
-use crate::{api::key::status, app::App};
+use crate::{
+    api::{caller::owners_of, key::status},
+    app::App,
+};
 
 #[derive(Template)]
 #[template(path = "list.html")]
@@ -39,7 +42,7 @@ struct ListPage {
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, person: Person, Query(query): Query) -> Result<Response, Stop> {
-    let owners = owners(&app, &person).await?;
+    let owners = owners_of(&app, &person.user, &person.snapshot).await?;
     let shows_ended = query.has("ended", "show");
     let (mut records, mut is_whole) = (Vec::new(), true);
     for owner in &owners {
@@ -75,12 +78,6 @@ pub(super) async fn list(State(app): State<Arc<App>>, person: Person, Query(quer
         next: (!is_last).then(|| link(page.saturating_add(1))),
         keys,
     }))
-}
-
-/// Returns the owners whose keys the person may list: themselves, and the teams of which they are an admin.
-pub(super) async fn owners(app: &App, person: &Person) -> Result<Vec<Owner>, Stop> {
-    let teams = person.teams(app, TeamRole::Admin).await?;
-    Ok([Owner::Personal(person.user.clone())].into_iter().chain(teams.into_iter().map(Owner::Team)).collect())
 }
 
 /// Returns the keys of an owner, and `true` if these are all: one page shows only so many.

@@ -16,7 +16,7 @@ use super::{
     page::{Frame, Stop, ok},
     person::Person,
 };
-use crate::app::App;
+use crate::{api::caller::owners_of, app::App};
 
 #[derive(Template)]
 #[template(path = "log.html")]
@@ -39,7 +39,7 @@ impl LogPage {
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, person: Person, Query(query): Query) -> Result<Response, Stop> {
-    let owners = list::owners(&app, &person).await?;
+    let owners = owners_of(&app, &person.user, &person.snapshot).await?;
     let mut log = LogQuery::new();
     log.newest_first = true;
     log.limit = NonZeroU16::new(PAGE.saturating_add(1)).unwrap_or(log.limit);

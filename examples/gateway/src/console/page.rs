@@ -189,7 +189,7 @@ macro_rules! unavailable {
     )*};
 }
 
-unavailable!(keygate_sqlx::StoreError, sqlx::Error, tower_sessions::session::Error);
+unavailable!(keygate::RandomnessError, keygate_sqlx::StoreError, sqlx::Error, tower_sessions::session::Error);
 
 const NOT_FOUND: &str = "There is no such page or key, or it is not yours to see.";
 const UNAVAILABLE: &str = "The database does not answer. Nothing is lost: try again in a moment.";

@@ -9,9 +9,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use keygate::{
-    Randomness as _, RandomnessError, SystemRandomness, UnixTime, UserId, UserStatus, store::Directory as _,
-};
+use keygate::{RandomnessError, UnixTime, UserId, UserStatus, store::Directory as _};
 use keygate_sqlx::StoreError;
 use tower_sessions::Session;
 use url::form_urlencoded::Serializer;
@@ -27,6 +25,7 @@ use crate::{
     app::App,
     database::{Database, execute, sql},
     platform::Snapshot,
+    random,
 };
 
 /// The token of a link that signs somebody in.
@@ -66,9 +65,7 @@ impl<'a> Links<'a> {
         let UserStatus::Active { incarnation: Some(incarnation), .. } = self.0.user(user).await? else {
             return Ok(None);
         };
-        let mut bytes = [0; 32];
-        SystemRandomness.fill(&mut bytes)?;
-        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = random::hex::<32>()?;
         let end = UnixTime::now().saturating_add(LINK_LIFETIME).as_secs();
         let digest = hex(token.as_bytes());
         let insert = "INSERT INTO gateway_sign_in_links \

@@ -17,6 +17,7 @@ use crate::{
     api::problem::{Body, Failure},
     app::App,
     database::execute,
+    random,
 };
 
 type Answer = Result<Response, Failure>;
@@ -42,7 +43,7 @@ pub(super) async fn async_predict(
 ) -> Answer {
     let authorization = app.still_allowed(authorization).await?;
     let Target::Deployment(deployment) = &target else { return Err(Refusal::NotFound.into()) };
-    let id = random_id()?;
+    let id = random::hex::<16>().map_err(|_| Refusal::Unavailable)?;
     let output = output(&authorization, &target, input).to_string();
     let insert = "INSERT INTO gateway_async_requests (id, deployment_id, output, created_at) VALUES ($1, $2, $3, $4)";
     let now = app.gate.now().as_secs();
@@ -78,7 +79,7 @@ pub(super) async fn deploy(
 ) -> Answer {
     let authorization = app.still_allowed(authorization).await?;
     let Target::Model(model) = target else { return Err(Refusal::NotFound.into()) };
-    let id = format!("d{}", random_id()?);
+    let id = format!("d{}", random::hex::<16>().map_err(|_| Refusal::Unavailable)?);
     let insert = "INSERT INTO gateway_deployments (id, model_id) VALUES ($1, $2)";
     execute!(&app.database, insert, &id, model.as_str())?;
     let promote = "INSERT INTO gateway_environments (model_id, name, deployment_id) VALUES ($1, $2, $3) \
@@ -110,11 +111,4 @@ fn attribution(authorization: &Authorization) -> Value {
         Attribution::User(user) => json!({ "user": user }),
         _ => Value::Null,
     }
-}
-
-/// Returns 32 hexadecimal digits that nobody guesses.
-fn random_id() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    keygate::Randomness::fill(&keygate::SystemRandomness, &mut bytes).map_err(|_| Refusal::Unavailable)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
