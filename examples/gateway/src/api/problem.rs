@@ -210,8 +210,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
-/// Waits for a body in bounded time, and not in all places of requests: one who has a key could take them all by bodies that
-/// do not come, and with them those of requests that have none.
+/// Waits for a body in bounded time, and not in all places of requests: one who has a key could take them all by bodies
+/// that do not come, also from requests that have none.
 async fn arrived<T>(app: &App, body: impl Future<Output = T>) -> Result<T, Failure> {
     let Ok(_place) = app.bodies.try_acquire() else {
         app.counts.overloaded.fetch_add(1, Ordering::Relaxed);

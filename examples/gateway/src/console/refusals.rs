@@ -50,7 +50,8 @@ impl Refusals {
     pub(crate) async fn write(&self, database: &Database) -> Result<(), sqlx::Error> {
         let noted = core::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let upsert = "INSERT INTO gateway_refusals (key_id, what, times, last_at, event) \
-                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key_id, what) DO UPDATE SET times = gateway_refusals.times + excluded.times, \
+                      VALUES ($1, $2, $3, $4, $5) \
+                      ON CONFLICT (key_id, what) DO UPDATE SET times = gateway_refusals.times + excluded.times, \
                       last_at = excluded.last_at, event = excluded.event";
         let keys: BTreeSet<_> = noted.keys().map(|(id, _)| *id).collect();
         for ((id, what), (times, event)) in noted {

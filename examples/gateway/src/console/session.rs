@@ -35,8 +35,8 @@ impl SessionStore for Sessions {
         execute!(&self.database, insert, digest, user, data, end).map(drop).map_err(failed)
     }
 
-    /// Never makes a session: one that was ended meanwhile stays ended. What it writes is when the person was last seen.
-    /// Where that fails, the session ends earlier; the answer, which may hold a secret, must not be lost for it.
+    /// Never makes a session: one that was ended meanwhile stays ended. What it writes is when the person was last
+    /// seen. Where that fails, the session ends earlier; the answer, which may hold a secret, must not be lost for it.
     async fn save(&self, record: &Record) -> Result<()> {
         let update = "UPDATE gateway_sessions SET data = $2, expires_at = $3 WHERE digest = $1";
         let (data, end) = (data(record)?, record.expiry_date.unix_timestamp());

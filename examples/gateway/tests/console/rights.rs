@@ -153,7 +153,10 @@ fn the_page_of_a_key_tells_nothing_of_other_teams() {
     // In the team, they see what it was.
     let join = [("user", "ann"), ("name", "ann"), ("team", "core"), ("role", "member")];
     assert_eq!(administrator.post("/console/users", &join).status, 200);
-    gateway.execute("INSERT INTO keygate_members (user_id, team_id, role) SELECT 'bob', team_id, role FROM keygate_members WHERE user_id = 'ann'");
+    gateway.execute(
+        "INSERT INTO keygate_members (user_id, team_id, role) \
+         SELECT 'bob', team_id, role FROM keygate_members WHERE user_id = 'ann'",
+    );
     assert!(bob.get(&path).body.contains("Refused: call model abcd1234 in production"));
 }
 
