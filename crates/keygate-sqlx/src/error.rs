@@ -69,6 +69,7 @@ impl StoreError {
     }
 
     /// Returns `true` if the server ended the session, or is gone with it.
+    #[cfg(feature = "postgres")]
     pub(crate) fn is_broken_connection(&self) -> bool {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 
