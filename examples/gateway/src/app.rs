@@ -1,4 +1,4 @@
-//! What handlers share, and how the routes are put behind keygate.
+//! The state that handlers share, and the layers of keygate around the routes.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::{
     users::Users,
 };
 
-/// What keys may do beside the built-in actions.
+/// The gateway's own actions, beside the built-in ones.
 pub(crate) const ACTIONS: OwnActions = OwnActions::new(&[
     ("audit_logs:read", Coverage::Ordinary),
     ("projects:read", Coverage::Ordinary),
@@ -44,12 +44,12 @@ pub(crate) const READ_LOG: OwnAction = ACTIONS.named("audit_logs:read");
 pub(crate) type Keys = KeyManager<BoxedKeyManagementStore, Database>;
 pub(crate) type AppGate = Gate<Lookup, Users, Remembered>;
 
-/// What handlers share.
+/// The state that handlers share.
 pub(crate) struct App {
     pub(crate) issuer: Issuer,
     pub(crate) gate: Arc<AppGate>,
     pub(crate) keys: Keys,
-    /// What may be minted.
+    /// The limits for new keys.
     pub(crate) rules: MintRules,
     longest_life: Option<Duration>,
     pub(crate) answers: Responses,

@@ -1,4 +1,4 @@
-//! What is set where: arguments, then the environment, then a file, then what is said here.
+//! The configuration: arguments, then the environment, then a file, then the defaults here.
 
 use core::{net::SocketAddr, num::NonZeroU16};
 use std::{fs, io, path::PathBuf};
@@ -93,7 +93,7 @@ impl Options {
     }
 }
 
-/// What the server runs with.
+/// The settings of the server.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
@@ -107,11 +107,11 @@ pub(crate) struct Config {
     pub(crate) host: Option<String>,
     pub(crate) max_key_days: Option<NonZeroU16>,
     pub(crate) max_requests: u16,
-    /// What to do instead of serving.
+    /// A task to run instead of serving.
     pub(crate) task: Option<Task>,
 }
 
-/// Where everything is kept.
+/// The database to use.
 #[derive(Debug)]
 pub(crate) enum Storage {
     /// A folder with an SQLite file.
@@ -120,7 +120,7 @@ pub(crate) enum Storage {
     Postgres(String),
 }
 
-/// What is done once, instead of serving.
+/// A task that runs once, instead of serving.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Append to the exported log.
@@ -137,7 +137,7 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
 }
 
-/// Why the options are none to start with.
+/// The reason why the options are refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("the database URL begins with `postgres://`")]
@@ -213,7 +213,7 @@ fn has_password(url: &str) -> bool {
     })
 }
 
-/// What is wrong with the file is told without its text, which may hold a password.
+/// Errors about the file do not quote it, because it may hold a password.
 fn read_file(file: PathBuf) -> Result<Options, ConfigError> {
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,

@@ -308,7 +308,7 @@ impl Directory for Database {
     }
 }
 
-/// What the gate looks keys up in: the database, or a cache in front of it.
+/// The store of the gate: the database, or a cache in front of it.
 #[derive(Clone, Debug)]
 pub(crate) enum Lookup {
     Cached(CachedStore<Database>),

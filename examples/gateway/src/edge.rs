@@ -1,4 +1,4 @@
-//! What happens to a request before it is routed, and the answers of the server about itself.
+//! The steps before a request is routed, and the server's answers about itself.
 
 use core::{
     hash::BuildHasher as _,
@@ -36,7 +36,7 @@ use crate::{
     metrics::{Counts, Metrics},
 };
 
-/// What each request passes first: a place among those in flight, an id, and the host that it is for.
+/// The first step of each request: a place among those in flight, an id, and the host that it is for.
 ///
 /// In one step, since each layer of a router costs every request an allocation or two.
 pub(crate) async fn accept(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {

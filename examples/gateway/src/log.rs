@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::console::refusals::Refusals;
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Log(NonBlocking);
 

@@ -17,7 +17,7 @@ use crate::{
     users::{STORE_USER_LOOK_UPS, USER_LOOK_UPS},
 };
 
-/// What is counted here; the rest is counted where it happens, and read when somebody asks.
+/// The counters of the server itself; other parts keep their own, which a scrape reads.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) requests: AtomicU64,

@@ -225,7 +225,7 @@ fn show(base: &str, token: &Token) -> io::Result<()> {
     )
 }
 
-/// Where nobody reads, there is nobody to tell: a closed pipe does not end the server.
+/// Ignores a closed pipe: it does not end the server.
 fn tell(text: &str) -> io::Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -18,7 +18,7 @@ use crate::{
 /// The administrator that the first start makes.
 pub(crate) const ADMINISTRATOR: &str = "admin";
 
-/// Why this database is none to start with.
+/// The reason why the server cannot start with this database.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
     #[error("the database was made with the issuer `{before}`, not `{now}`: no key of it would open anything")]

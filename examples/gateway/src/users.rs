@@ -1,6 +1,6 @@
-//! What users are, as the gate sees it: from the database, or from memory for no longer than keys are.
+//! The directory of the gate: the database, or a cache with the same bound as that of keys.
 //!
-//! What is remembered decides requests only: for managing keys, the database is asked each time.
+//! The cache serves requests only: managing keys asks the database each time.
 
 use core::{
     hash::Hash,
@@ -22,8 +22,8 @@ pub(crate) struct Users {
     memory: Option<Arc<Memory>>,
 }
 
-/// What the database said, for a bounded time. A user whom it did not know, and one who is outside of a team, are asked for
-/// each time: what somebody gets works at once.
+/// Answers of the database, kept for a bounded time. Absent users and outsiders of a team are looked up each time, so that
+/// new rights take effect at once.
 #[derive(Debug)]
 struct Memory {
     bound: Duration,

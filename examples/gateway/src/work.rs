@@ -1,4 +1,4 @@
-//! What happens on timers, off the requests' path.
+//! Background tasks on timers.
 
 use core::{sync::atomic::Ordering, time::Duration};
 use std::sync::Arc;

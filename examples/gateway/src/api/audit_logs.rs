@@ -28,7 +28,7 @@ use crate::app::{App, READ_LOG};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
-    /// What the page before gave as `cursor`.
+    /// The `cursor` of the previous page.
     cursor: Option<String>,
     /// The largest number of entries; 20 if not given.
     #[param(minimum = 1, maximum = 200)]

@@ -1,4 +1,4 @@
-//! Who asks, and which team is meant.
+//! The caller of a request, and the team that it names.
 
 use keygate::{AuthenticatedKey, Grant, Owner, TeamId, TeamRole, UserId, http::Refusal, store::Directory as _};
 
@@ -35,7 +35,7 @@ pub(super) async fn owners(app: &App, key: &AuthenticatedKey, snapshot: &Snapsho
     owners_of(app, user(key)?, snapshot).await
 }
 
-/// Returns the owners whose keys a user may list: themselves, and the teams of which they are an admin.
+/// Returns the owners whose keys a user may list: the user, and the teams that they administer.
 pub(crate) async fn owners_of(app: &App, user: &UserId, snapshot: &Snapshot) -> Result<Vec<Owner>, Failure> {
     let teams = teams_of(app, user, snapshot, |role| role == TeamRole::Admin).await?;
     Ok([Owner::Personal(user.clone())].into_iter().chain(teams.into_iter().map(Owner::Team)).collect())

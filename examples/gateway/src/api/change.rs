@@ -20,7 +20,7 @@ use super::{
 };
 use crate::app::App;
 
-/// What changes; at least one of both.
+/// The changes to a key; at least one of both.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeKey {

@@ -1,4 +1,4 @@
-//! What keys may do: the caller's own, and a dry run for another one.
+//! Permissions of keys: of the caller's own, and a dry run for another one.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::app::{ACTIONS, App};
 
-/// What the key would be used for.
+/// The use to decide.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WouldDo {
@@ -38,7 +38,7 @@ pub(crate) struct Explanation {
     pub(crate) allowed: bool,
     /// The rule that refuses.
     pub(crate) reason: Option<String>,
-    /// What would suffice, in words.
+    /// A description of what would suffice.
     pub(crate) missing: Option<String>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn explain_for(
     })
 }
 
-/// What the request names, beside its team.
+/// The resources that the request names, beside its team.
 struct Wanted {
     model: Option<ModelId>,
     environment: Option<EnvironmentName>,

@@ -1,4 +1,4 @@
-//! What a token is, for gateways that ask in the way of RFC 7662.
+//! Token introspection (RFC 7662), for gateways.
 
 use std::sync::Arc;
 

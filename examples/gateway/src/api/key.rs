@@ -1,4 +1,4 @@
-//! What comes in and goes out of keys, as JSON. The names are those that Baseten documents, where it has them.
+//! Keys as JSON, in requests and responses. The names are those that Baseten documents, where it has them.
 
 use core::str::FromStr;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::problem::Failure;
 use crate::{app::App, platform::Snapshot};
 
-/// What a key may do.
+/// The permission of a key.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum KeyType {
@@ -194,7 +194,7 @@ pub(crate) fn parse_time(text: &str) -> Result<UnixTime, Failure> {
     time.map(|time| UnixTime::from_secs(time.as_second())).ok_or_else(wrong)
 }
 
-/// What jiff reads is more: `2030-01-31 12Z`, `20300131T120000Z`, a zone in brackets.
+/// jiff reads more forms: `2030-01-31 12Z`, `20300131T120000Z`, a zone in brackets.
 fn is_rfc3339(text: &str) -> bool {
     let Some((start, end)) = text.split_at_checked(19) else { return false };
     let (fraction, zone) = match end.find(['Z', '+', '-']) {

@@ -42,7 +42,7 @@ pub(super) struct Page {
     #[param(minimum = 1, maximum = 1000)]
     #[param(value_type = Option<u16>)]
     limit: Option<NonZeroU16>,
-    /// What the page before gave as `cursor`.
+    /// The `cursor` of the previous page.
     cursor: Option<String>,
     #[serde(default)]
     status: StatusName,
@@ -79,13 +79,13 @@ pub(super) struct Keys {
 #[derive(Serialize, ToSchema)]
 pub(super) struct KeysPage {
     keys: Vec<KeyInfo>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     cursor: Option<String>,
 }
 
 /// Lists the keys that the caller may see
 ///
-/// Its user's own, and those of the teams of which the user is an admin.
+/// The keys of its user, and of the teams that the user administers.
 #[utoipa::path(
     get, path = "/v1/api_keys", tag = "keys", operation_id = "list_api_keys", params(Filter),
     responses(

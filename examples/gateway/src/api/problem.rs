@@ -34,12 +34,12 @@ pub(crate) enum Failure {
     Refusal(Refusal),
     /// A rule of this API is broken.
     Invalid { status: StatusCode, rule: &'static str, detail: String },
-    /// What an idempotency key was used for before.
+    /// The key that an earlier request with the same idempotency key created.
     Replayed { id: Option<String> },
 }
 
 impl Failure {
-    /// What was sent breaks a rule.
+    /// The request breaks a rule.
     pub(crate) fn invalid(rule: &'static str, detail: impl ToString) -> Self {
         Self::Invalid { status: StatusCode::BAD_REQUEST, rule, detail: detail.to_string() }
     }
@@ -67,7 +67,7 @@ impl Failure {
     }
 }
 
-/// What others must not see is not found.
+/// A resource that the caller must not see is not found.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refusal(refusal.hiding())
@@ -115,14 +115,14 @@ impl From<keygate_sqlx::StoreError> for Failure {
 /// How every refusal looks, and every request that does not fit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// What kind of problem it is.
+    /// The kind of the problem.
     r#type: String,
     title: String,
     status: u16,
     /// The rule that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What is wrong, in words.
+    /// A description of the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// Of an idempotency key that was used before: the key that was made or changed then.

@@ -68,7 +68,7 @@ pub(super) async fn ask(State(app): State<Arc<App>>, person: Person, Query(query
     show(&app, &person, &own, query, wrong, StatusCode::OK).await
 }
 
-/// What was sent and does not fit; what was not asked for yet is no mistake.
+/// Returns the first field with an error; a field of a later step has none.
 fn first_mistake(fields: &Fields, own: &[TeamId]) -> Option<Wrong> {
     // Nothing was sent.
     fields.text("step")?;
@@ -202,7 +202,7 @@ fn wanted(form: &Fields, person: &Person, own: &[TeamId]) -> Result<(Grant, KeyN
     Ok((spec::grant(form, person, own)?, name, spec::validity(form, person.now)?))
 }
 
-/// Where to show why the manager refused.
+/// The field to show the manager's refusal at.
 fn field_of<S: core::error::Error, D: core::error::Error>(error: &ManageError<S, D>) -> Option<&'static str> {
     match error {
         ManageError::Conflict(keygate::store::Conflict::NameTaken) => Some("name"),

@@ -1,4 +1,4 @@
-//! What holds for every request to the pages: for which host, from which site, and how answers may be used.
+//! Rules for every request to the pages: its host, its origin, and the headers of its answer.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ fn is_same_origin(headers: &HeaderMap, site: Option<&Site>) -> bool {
     headers.get(ORIGIN).zip(site).is_some_and(|(origin, Site(site))| origin == site)
 }
 
-/// What a browser may do with the answers.
+/// Headers that limit what a browser does with the answers.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

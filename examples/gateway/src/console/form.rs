@@ -1,4 +1,4 @@
-//! What a form sent, and forms that count once.
+//! Fields of forms, and forms that take effect once.
 
 use std::sync::Arc;
 

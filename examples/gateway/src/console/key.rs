@@ -38,7 +38,7 @@ pub(super) struct KeyPage {
     notice: Option<&'static str>,
     wrong: Option<(&'static str, String)>,
     entries: Vec<Entry>,
-    /// What was refused lately, and how often.
+    /// The latest refusals, with counts.
     refused: Vec<(Entry, String)>,
     older: Option<u64>,
     actions: Vec<(String, &'static str)>,
@@ -49,7 +49,7 @@ pub(super) struct KeyPage {
     answer: Option<Answer>,
 }
 
-/// What the key would be answered.
+/// The result of a dry run.
 struct Answer {
     allowed: bool,
     text: String,

@@ -1,4 +1,4 @@
-//! What a person does with a key. Each is one call of the manager, as the user.
+//! Actions on a key. Each is one call of the manager, as the user.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ pub(super) async fn ask_revoke(
     Ok(ok(&RevokePage { frame, breaks: breaks(&record, &person), key }))
 }
 
-/// What would not work any more.
+/// What a revoked key breaks, line by line.
 fn breaks(record: &KeyRecord, person: &Person) -> Vec<String> {
     let who = match record.grant() {
         Grant::Personal { .. } if is_mine(record, person) => "Everything that you run with it".to_owned(),

@@ -1,4 +1,4 @@
-//! What the pages say of a key.
+//! The description of a key on the pages.
 
 use keygate::{Grant, KeyRecord, Status, UnixTime};
 

@@ -143,7 +143,7 @@ pub(super) fn owner_options(owners: &[Owner], query: &Fields, person: &Person) -
     owners.iter().map(|owner| (owner.to_string(), name(owner), query.has("owner", &owner.to_string()))).collect()
 }
 
-/// What an act of the page before says, out of a closed list.
+/// The message about the previous action, from a closed list.
 pub(super) fn notice(query: &Fields) -> Option<&'static str> {
     Some(match query.text("done")? {
         "revoked" => "The key is revoked. Requests with it are refused from now on.",

@@ -26,7 +26,7 @@ struct LogPage {
     owners: Vec<(String, String, bool)>,
     kinds: Vec<(&'static str, String, bool)>,
     query: Fields,
-    /// What is searched for and not there.
+    /// An error about the search.
     wrong: Option<&'static str>,
     next: Option<String>,
     is_first: bool,

@@ -41,7 +41,7 @@ pub(crate) use self::{
 use self::{page::Stop, session::Sessions};
 use crate::{app::App, config::Config};
 
-/// What the pages share.
+/// The state that the pages share.
 pub(crate) struct Console {
     /// Under which name browsers reach them, beside loopback.
     host: Option<String>,

@@ -1,4 +1,4 @@
-//! Pages, and pages that say why there is none.
+//! Pages, and error pages.
 
 use askama::Template;
 use axum::{
@@ -11,12 +11,12 @@ use tracing::error;
 use super::{assets, words};
 use crate::{api::problem::Failure, platform::TooOld};
 
-/// What is around each page.
+/// The frame of each page.
 pub(super) struct Frame {
     pub(super) title: String,
     /// Which part of the navigation it belongs to.
     pub(super) section: &'static str,
-    /// Who is signed in, and whether they are an administrator.
+    /// The person who is signed in, and whether they are an administrator.
     pub(super) person: Option<(String, bool)>,
 }
 
@@ -177,7 +177,7 @@ impl From<TooOld> for Stop {
     }
 }
 
-/// What failed is logged, and the person learns that something did.
+/// Logs the failure, and shows only that something failed.
 macro_rules! unavailable {
     ($($error:ty),*) => {$(
         impl From<$error> for Stop {

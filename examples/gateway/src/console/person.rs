@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! The person who is signed in.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{
     platform::{Profile, Snapshot},
 };
 
-/// What a session holds, under this name.
+/// The name of the user's id in the session.
 pub(super) const SIGNED_IN: &str = "signed_in";
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

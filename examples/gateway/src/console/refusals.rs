@@ -1,4 +1,4 @@
-//! What keys were refused lately, for the people whose keys they are.
+//! The latest refusals of each key, for its owner.
 //!
 //! The log of changes has no refusals, and must not: one who holds a key could fill it. Here are the last ones of each
 //! key, counted by what was asked, and bounded in memory and in the database. They are written off the requests' path.

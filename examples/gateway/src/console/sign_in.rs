@@ -116,7 +116,7 @@ impl<'a> Links<'a> {
     }
 }
 
-/// Who is on the other end of the connection: the client, or a proxy.
+/// The peer of the connection: the client, or a proxy.
 pub(super) struct Peer(IpAddr);
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
@@ -132,11 +132,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 #[template(path = "sign_in.html")]
 struct SignInPage {
     frame: Frame,
-    /// What the button sends.
+    /// The query that the button sends: the token of the link.
     query: String,
-    /// Whom the link signs in, if it opens.
+    /// The name of the user whom the link signs in, if it works.
     user: Option<String>,
-    /// Who is signed in, if that is somebody else.
+    /// The name of the person who is signed in, if that is somebody else.
     other: Option<String>,
 }
 

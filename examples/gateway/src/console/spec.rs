@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{app::ACTIONS, platform::Snapshot};
 
-/// Whose key, out of the field `for`.
+/// The owner of a key, from the field `for`.
 pub(super) enum For {
     Person,
     Team(TeamId),
@@ -39,7 +39,7 @@ pub(super) const LEVELS: [(&str, &str, &str); 4] = [
     ("custom", "Own actions", "Exactly the actions that you list."),
 ];
 
-/// What restricts a key of a level.
+/// The restrictions that a level can have.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Asked {
     pub(super) actions: bool,
@@ -80,7 +80,7 @@ pub(super) fn environments(team: &TeamId, snapshot: &Snapshot) -> Vec<String> {
     all.into_iter().collect()
 }
 
-/// What does not fit, by the field.
+/// Errors by field.
 pub(super) type Wrong = (&'static str, String);
 
 pub(super) fn grant(fields: &Fields, person: &Person, teams: &[TeamId]) -> Result<Grant, Wrong> {

@@ -66,7 +66,7 @@ pub(super) fn level(grant: &Grant) -> &'static str {
     }
 }
 
-/// What restricts a key, a line each. What is not restricted is said as well.
+/// The restrictions of a key, one line each; a line says so where there is none.
 pub(super) fn scopes(grant: &Grant, snapshot: &Snapshot) -> Vec<String> {
     let Some(permission) = grant.permission() else { return Vec::new() };
     let mut lines = Vec::new();

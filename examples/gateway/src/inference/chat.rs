@@ -24,7 +24,7 @@ use crate::{
 /// The parts of a request that matter here.
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatRequest {
-    /// What is served is what was allowed: it counts only where the path names no model.
+    /// Counts only where the path names no model: the handler serves the model that was allowed.
     #[serde(default)]
     model: Option<String>,
     messages: Vec<Message>,
@@ -100,7 +100,7 @@ pub(super) fn answer(app: &Arc<App>, authorization: Authorization, request: Chat
     Ok(stream::events(Arc::clone(app), authorization, CHUNK_PAUSE, answer.chunks(with_usage)))
 }
 
-/// What the model says, and how it is wrapped.
+/// The text of the model, and the format of the answer.
 struct Answer {
     id: String,
     created: i64,

@@ -19,7 +19,7 @@ use keygate::{Authorization, UnixTime, http::Refusal, tower::AuthorizeLayer};
 use self::resolve::{Named, Resource, Rule};
 use crate::app::App;
 
-/// What is decided of each route, before its handler runs.
+/// The rule of each route, decided before its handler runs.
 pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     // On the methods of a route and not on the router: another method gets its 405 then, and not the layer's 403.
     let decided = |resource: Resource, methods: MethodRouter<Arc<App>>| {

@@ -1,4 +1,4 @@
-//! What a request at a matched route is about, in resolved ids.
+//! Maps a request at a matched route to the request to decide, with resolved ids.
 //!
 //! The route and its parameters are what axum's router matched: the path is never read a second time. What they stand for
 //! is looked up now, since a deployment can have changed its environment a moment ago.
@@ -29,7 +29,7 @@ pub(super) enum Resource {
     Deploy,
 }
 
-/// What the decision was about, beyond what an action names. It is left in the request's extensions, so that a handler
+/// The target of the decision, beyond what an action names. It stays in the request's extensions, so that a handler
 /// serves what was resolved and does not resolve again.
 #[derive(Clone, Debug)]
 pub(super) enum Target {

@@ -1,4 +1,4 @@
-//! What outlives a request is decided upon again while it runs: a key can be revoked in the middle of a stream.
+//! Streams are decided again while they run: a key can be revoked in the middle of one.
 
 use core::{convert::Infallible, time::Duration};
 use std::{sync::Arc, time::Instant};
