@@ -119,8 +119,8 @@ fn what(event: &Event, now: UnixTime) -> String {
             format!("New secret; the old one until {}", Moment::new(*end, now).text)
         }
         EventKind::Rotated { previous_ends_at: None, .. } => "New secret; the old one ended at once".into(),
-        EventKind::Upgraded => "Stored in the present format".into(),
+        EventKind::Upgraded => "Upgraded to the current format".into(),
         EventKind::Used { count, .. } => format!("Used {}", words::count(*count, "time")),
-        _ => "Something that this page does not know".into(),
+        _ => "An event of an unknown kind".into(),
     }
 }

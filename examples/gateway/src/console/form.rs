@@ -79,7 +79,7 @@ impl FromRequest<Arc<App>> for Signed {
         let reading = app.console.forms.try_acquire().map_err(|_| Stop::Busy)?;
         let late = |_| Stop::wrong(StatusCode::REQUEST_TIMEOUT, "The form took too long.");
         let bytes = timeout(PATIENCE, Bytes::from_request(request, app)).await.map_err(late)?;
-        let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form did not arrive whole."))?;
+        let bytes = bytes.map_err(|_| Stop::wrong(StatusCode::BAD_REQUEST, "The form arrived incomplete."))?;
         drop(reading);
         if !is_form && !bytes.is_empty() {
             return Err(Stop::wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "That was not a form of this page."));
@@ -94,7 +94,7 @@ impl Fields {
     /// Reads what makes a form count once: sent again, by a reload or after a lost answer, it makes no second secret.
     pub(super) fn claim(&self, user: &UserId) -> Result<Claim, Stop> {
         let token = self.text("form").filter(|token| token.len() <= 64);
-        let token = token.ok_or(Stop::wrong(StatusCode::BAD_REQUEST, "The form was not whole. Open it again."))?;
+        let token = token.ok_or(Stop::wrong(StatusCode::BAD_REQUEST, "The form was incomplete. Open it again."))?;
         Ok(Claim::of_form(user, token))
     }
 }

@@ -143,10 +143,10 @@ fn breaks(record: &KeyRecord, person: &Person) -> Vec<String> {
             breaks.push("It was used within the last 7 days: something still depends on it.".into());
         }
         Some(_) => breaks.push("It was not used within the last 7 days.".into()),
-        None => breaks.push("No use was ever noted.".into()),
+        None => breaks.push("It was never used.".into()),
     }
     if record.live_previous(person.now).is_some() {
-        breaks.push("The old secret, which still opens, ends as well.".into());
+        breaks.push("The old secret, which still works, ends as well.".into());
     }
     breaks
 }

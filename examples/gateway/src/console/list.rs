@@ -152,9 +152,9 @@ pub(super) fn notice(query: &Fields) -> Option<&'static str> {
         "enabled" => "The key is enabled.",
         "renamed" => "The key has its new name.",
         "labels" => "The labels are set.",
-        "overlap-ended" => "The old secret is ended. Only the new one opens.",
-        "deprovisioned" => "The user is out: their sessions and personal keys have ended.",
-        "unchanged" => "It was so already. Nothing was changed.",
+        "overlap-ended" => "The old secret has ended. Only the new one works.",
+        "deprovisioned" => "The user is deprovisioned: their sessions and personal keys have ended.",
+        "unchanged" => "Nothing had to be changed.",
         _ => return None,
     })
 }
@@ -166,7 +166,7 @@ pub(super) fn is_mine(record: &KeyRecord, person: &Person) -> bool {
 
 const FILTERS: [(&str, &str); 5] = [
     ("ends-soon", "Ends within 30 days"),
-    ("never-ends", "Never ends"),
+    ("never-ends", "Never expires"),
     ("unused", "Unused for 90 days"),
     ("old-secret", "Old secret still in use"),
     ("disabled", "Disabled"),

@@ -92,10 +92,10 @@ impl Stop {
             },
             Self::Wrong { text, .. } => text.clone(),
             Self::AdministratorsOnly => "Only administrators see this page.".into(),
-            Self::Busy => "Too many forms came at once. Nothing was changed: try again in a moment.".into(),
+            Self::Busy => "The server is busy. Nothing was changed: try again in a moment.".into(),
             Self::NotFound => NOT_FOUND.into(),
             Self::OtherSite => "Nothing was changed: the request came from another site.".into(),
-            Self::SentBefore { .. } => "Nothing was made a second time.".into(),
+            Self::SentBefore { .. } => "No second key was created.".into(),
             Self::SignedOut { .. } => "Your session has ended.".into(),
             Self::Unavailable => UNAVAILABLE.into(),
         }

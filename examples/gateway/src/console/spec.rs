@@ -33,9 +33,9 @@ impl For {
 
 /// The levels, by their names in forms.
 pub(super) const LEVELS: [(&str, &str, &str); 4] = [
-    ("full", "Manage and call all team models", "Everything in the team but managing keys. For deployment pipelines."),
+    ("full", "Manage and call all team models", "Everything in the team except managing keys. For deployment pipelines."),
     ("inference", "Call certain models", "Calls models, and nothing else. For applications."),
-    ("metrics", "Export model metrics", "Reads the numbers of models. For monitoring."),
+    ("metrics", "Export model metrics", "Reads the metrics of models. For monitoring."),
     ("custom", "Own actions", "Exactly the actions that you list."),
 ];
 
@@ -106,7 +106,7 @@ fn permission(fields: &Fields, team: &TeamId, snapshot: &Snapshot) -> Result<Per
             }
             let (environments, resources) = (environments()?, scope::<ResourceId>(fields, "resources")?);
             Permission::custom(actions, environments, resources)
-                .map_err(|_| ("actions", "These actions and restrictions do not go together.".into()))
+                .map_err(|_| ("actions", "These actions and restrictions cannot be combined.".into()))
         }
         _ => Err(("level", "Say what the key may do.".into())),
     }
@@ -138,7 +138,7 @@ fn scope<T: FromStr + AsRef<str> + Ord>(fields: &Fields, name: &'static str) -> 
 
 fn parsed<'a, T: FromStr>(name: &'static str, texts: impl Iterator<Item = &'a str>) -> Result<Vec<T>, Wrong> {
     let parsed: Result<Vec<T>, _> = texts.map(str::parse).collect();
-    parsed.map_err(|_| (name, format!("One of the {name} is not spelled as such names are.")))
+    parsed.map_err(|_| (name, format!("One of the {name} is not a valid name.")))
 }
 
 /// The ends that the form offers, in days.

@@ -138,7 +138,7 @@ impl<'a> Invited<'a> {
         let user = user.parse().map_err(|_| "An id has 1 to 128 visible ASCII symbols.")?;
         // A browser takes these out of a path: nobody could end such a user.
         if [".", ".."].contains(&form.text("user").unwrap_or_default()) {
-            return Err("An id is no dot, and no two dots.");
+            return Err("An id must not be one or two dots.");
         }
         let name = form.text("name").filter(|name| name.len() <= 100).ok_or("Give the user a name.")?;
         let team: keygate::TeamId = form.text("team").and_then(|team| team.parse().ok()).ok_or("Choose a team.")?;

@@ -150,11 +150,11 @@ async function main() {
     const { page } = member;
     await click(page, "link", "Create a key");
     assert.equal(await page.getByRole("radio", { name: /Team/ }).count(), 0);
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     assert.equal(await page.getByText("Step 1 of").count(), 1, "an empty choice is not sent");
     await page.getByRole("radio", { name: /Personal/ }).check();
     await page.getByLabel("Name").fill("laptop");
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     await page.getByText("Step 2 of 2").waitFor();
     await look(page, "create-personal");
     await click(page, "button", "Create the key");
@@ -218,10 +218,10 @@ async function main() {
     await look(page, "create-1");
     await page.getByRole("radio", { name: /Team Core/ }).check();
     await page.getByLabel("Name").fill("checkout-prod");
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     await look(page, "create-2");
     await page.getByRole("radio", { name: /Call certain models/ }).check();
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     await page.getByText("Step 3 of 3").waitFor();
     assert.equal(await page.locator("input:checked").count(), 0, "nothing is chosen before the person chooses");
     await page.locator("input[name=environments][value=only]").check();
@@ -297,7 +297,7 @@ async function main() {
     await look(page, "rotate-again");
     await page.goto("/console");
     await page.getByRole("button", { name: /^End the old secret/ }).click();
-    await page.getByText("The old secret is ended.").waitFor();
+    await page.getByText("The old secret has ended.").waitFor();
     assert.equal(await page.locator(".previous").count(), 0);
   });
 
@@ -381,7 +381,7 @@ async function main() {
     await look(page, "list-with-ended");
     await page.getByLabel("Search", { exact: true }).fill("no such key");
     await click(page, "button", "Filter");
-    await page.getByText("No key fits.").waitFor();
+    await page.getByText("No keys match.").waitFor();
     await look(page, "list-nothing-fits");
     await page.goto("/console?only=never-ends");
     await page.getByRole("link", { name: "deploy-pipeline", exact: true }).waitFor();
@@ -475,7 +475,7 @@ async function main() {
     await page.getByText("laptop").waitFor();
     await look(page, "deprovision");
     await click(page, "button", "Deprovision Ada Lovelace");
-    await page.getByText("The user is out").waitFor();
+    await page.getByText("The user is deprovisioned").waitFor();
     await look(page, "users-left");
     await member.page.reload();
     assert.equal(await heading(member.page), "Sign in");
@@ -487,9 +487,9 @@ async function main() {
     await click(page, "link", "Create a key");
     await page.getByRole("radio", { name: /Team Labs/ }).check();
     await page.getByLabel("Name").fill("plain");
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     await page.getByRole("radio", { name: /Call certain models/ }).check();
-    await click(page, "button", "Go on");
+    await click(page, "button", "Continue");
     await page.locator("input[name=environments][value=all]").check();
     await page.locator("input[name=models][value=only]").check();
     await page.getByRole("radio", { name: "7 days" }).check();

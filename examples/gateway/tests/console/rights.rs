@@ -147,7 +147,7 @@ fn the_page_of_a_key_tells_nothing_of_other_teams() {
     }
     // For one who is not in the team, a model of it is as one that is not there.
     let page = bob.get(&path).body;
-    assert!(!page.contains("abcd1234") && !page.contains("Would it be now?"), "{page}");
+    assert!(!page.contains("abcd1234") && !page.contains("Check again"), "{page}");
     assert!(page.contains("Refused: a request. There is no such thing"), "{page}");
     assert!(page.contains("<small>2 times, last "), "both are one: {page}");
     // In the team, they see what it was.
