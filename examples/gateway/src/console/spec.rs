@@ -33,7 +33,11 @@ impl For {
 
 /// The levels, by their names in forms.
 pub(super) const LEVELS: [(&str, &str, &str); 4] = [
-    ("full", "Manage and call all team models", "Everything in the team except managing keys. For deployment pipelines."),
+    (
+        "full",
+        "Manage and call all team models",
+        "Everything in the team except managing keys. For deployment pipelines.",
+    ),
     ("inference", "Call certain models", "Calls models, and nothing else. For applications."),
     ("metrics", "Export model metrics", "Reads the metrics of models. For monitoring."),
     ("custom", "Own actions", "Exactly the actions that you list."),
