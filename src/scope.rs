@@ -41,7 +41,7 @@ pub enum Scope<T> {
     Only(NonEmptySet<T>),
 }
 
-impl<T: AsRef<str> + Ord> Scope<T> {
+impl<T: AsRef<str>> Scope<T> {
     /// Restricts to some members; repeats collapse.
     ///
     /// ```
@@ -192,7 +192,7 @@ mod serialized {
         }
     }
 
-    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Deserialize<'de> for Scope<T> {
+    impl<'de, T: Deserialize<'de> + AsRef<str>> Deserialize<'de> for Scope<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             deserializer.deserialize_any(ScopeVisitor(PhantomData))
         }
@@ -204,7 +204,7 @@ mod serialized {
         }
     }
 
-    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Deserialize<'de> for NonEmptySet<T> {
+    impl<'de, T: Deserialize<'de> + AsRef<str>> Deserialize<'de> for NonEmptySet<T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             match Scope::deserialize(deserializer)? {
                 Scope::Only(set) => Ok(set),
@@ -215,7 +215,7 @@ mod serialized {
 
     struct ScopeVisitor<T>(PhantomData<T>);
 
-    impl<'de, T: Deserialize<'de> + AsRef<str> + Ord> Visitor<'de> for ScopeVisitor<T> {
+    impl<'de, T: Deserialize<'de> + AsRef<str>> Visitor<'de> for ScopeVisitor<T> {
         type Value = Scope<T>;
 
         crate::serialized::refuse!("`all` or a list": bool i128 u128 i64 u64 f64 bytes unit map);

@@ -8,21 +8,10 @@ use std::{
     path::Path,
 };
 
-use keygate::{
-    KeyId, KeyManager, System,
-    audit::{Event, EventId},
-};
+use keygate::{KeyId, KeyManager, System, audit::EventId};
 use keygate_sqlx::{LogQuery, LoggedEvent, revoke_again};
-use serde::{Deserialize, Serialize};
 
 use crate::{config::Config, database::Database};
-
-/// A line of the export.
-#[derive(Deserialize, Serialize)]
-struct Line {
-    sequence: u64,
-    event: Event,
-}
 
 /// Appends to the file what the log has behind its last line, and returns how many events that were. A last line that was
 /// cut off is written again.
@@ -51,8 +40,8 @@ pub(crate) async fn export(database: &Database, path: &Path) -> Result<usize, Bo
         query.after = Some(last.sequence);
         count = count.saturating_add(events.len());
         let mut lines = Vec::new();
-        for logged in events {
-            serde_json::to_writer(&mut lines, &Line { sequence: logged.sequence, event: logged.event })?;
+        for logged in &events {
+            serde_json::to_writer(&mut lines, logged)?;
             lines.push(b'\n');
         }
         file.write_all(&lines)?;
@@ -103,7 +92,7 @@ pub(crate) async fn restored(
 }
 
 /// Reads the lines, and returns how many bytes the whole ones are.
-fn each_line(file: &mut File, mut act: impl FnMut(Line)) -> Result<u64, Box<dyn Error>> {
+fn each_line(file: &mut File, mut act: impl FnMut(LoggedEvent)) -> Result<u64, Box<dyn Error>> {
     let (mut reader, mut text, mut whole) = (BufReader::new(file), String::new(), 0_u64);
     while reader.read_line(&mut text)? > 0 && text.ends_with('\n') {
         let line = serde_json::from_str(&text).map_err(|error| {
