@@ -20,7 +20,7 @@ use std::{
 
 use keygate::{
     Grant, Issuer, KeyId, KeyManager, KeyRecord, Labels, ManageError, Owner, Randomness, RandomnessError,
-    RevocationCause, Rotation, Status, System, UnixTime, Validity, audit,
+    RevocationCause, Rotation, Status, System, SystemRandomness, UnixTime, Validity, audit,
     manage::{
         Acting, Create, Disable as DisableKey, Enable as EnableKey, EndOverlap as EndOverlapOf, MintRules, Minted,
         MintedSecret, Permit, Rename as RenameKey, Revoke as RevokeKey, Rotate, authorize_operation,
@@ -28,7 +28,8 @@ use keygate::{
     stages::AcceptedKeys,
     store::conformance::{Race, Task},
     store::{
-        Answer, KeyChange, KeyManagementStore, PreviousSecret, RecordParts, SecretDigest, SecretSlot, Touch as Use,
+        self, Answer, Conflict, KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, NewKey, Page,
+        PreviousSecret, RecordParts, RevokeAll as Request, SecretDigest, SecretSlot, Touch as Use,
     },
 };
 use rand_chacha::{
@@ -53,7 +54,14 @@ enum Operation {
     Insert(usize),
     Rename(usize, usize),
     Revoke(usize, i64),
+    /// All keys of the owner, as a manager does: in batches, each of which is recorded as a `Batch`.
     RevokeAll(i64),
+    /// Nobody asks for it: what one batch of a `RevokeAll` did.
+    Batch {
+        at: i64,
+        ended: [bool; 4],
+        has_more: bool,
+    },
     /// By one of the changes that were prepared: 0 to 2 expect the first secret, 3 expects the one that 0 makes.
     Rotate(usize, usize),
     Touch(usize, i64),
@@ -62,7 +70,7 @@ enum Operation {
 }
 
 use Operation::{
-    Disable, Enable, EndOverlap, Find, Insert, Rename, Revoke, RevokeAll, Rotate as Rotates, Touch, Verify,
+    Batch, Disable, Enable, EndOverlap, Find, Insert, Rename, Revoke, RevokeAll, Rotate as Rotates, Touch, Verify,
 };
 
 type Mix = fn(&mut ChaCha20Rng) -> Operation;
@@ -142,29 +150,33 @@ where
             for key in [0, 1] {
                 store.insert(keys.keys[key].minted.key.clone()).await.map_err(text)?.map_err(text)?;
             }
-            let events = Arc::new(Mutex::new(Vec::new()));
-            let clock = Arc::new(AtomicUsize::new(0));
+            let history = Arc::new(History::default());
             let arrived = Arc::new(AtomicUsize::new(0));
+            let ended = Arc::new(AtomicUsize::new(0));
             let tasks = (0..TASKS).map(|_| {
                 let operations: Vec<_> = (0..OPERATIONS_EACH).map(|_| mix(&mut dice)).collect();
-                let (store, keys, events) = (store.clone(), keys.clone(), events.clone());
-                let (clock, arrived) = (clock.clone(), arrived.clone());
+                let (store, keys, history) = (store.clone(), keys.clone(), history.clone());
+                let (arrived, ended) = (arrived.clone(), ended.clone());
                 Box::pin(async move {
                     for (step, operation) in (1..).zip(operations) {
                         arrived.fetch_add(1, Ordering::SeqCst);
                         meet(&arrived, step * TASKS).await;
-                        let start = clock.fetch_add(1, Ordering::SeqCst);
-                        let (answer, drafts) = ask(&store, &keys, operation).await;
-                        let end = clock.fetch_add(1, Ordering::SeqCst);
-                        events.lock().unwrap().push(Event { operation, answer, drafts, start, end });
+                        if let RevokeAll(at) = operation {
+                            sweep(&store, &keys, &history, at).await;
+                        } else {
+                            let start = history.tick();
+                            let (answer, drafts) = ask(&store, &keys, operation).await;
+                            history.record(operation, answer, drafts, start);
+                        }
                     }
+                    ended.fetch_add(1, Ordering::SeqCst);
                 }) as Task
             });
             let tasks = tasks.collect();
             race.race(tasks).await;
             let log = log(&store).await;
-            let events = core::mem::take(&mut *events.lock().unwrap());
-            if events.len() != TASKS * OPERATIONS_EACH {
+            let events = core::mem::take(&mut *history.events.lock().unwrap());
+            if ended.load(Ordering::SeqCst) != TASKS {
                 return Err(format!("{name}, round {round}: a task did not come to its end"));
             }
             let examined = examine(&events).and_then(|()| {
@@ -239,6 +251,24 @@ fn examine_log(log: &[audit::Event], inserted: [Option<audit::EventId>; 2], even
     Err(format!("the log has {found:?} and not {expected:?}, of {log:?} and {events:?}"))
 }
 
+#[derive(Default)]
+struct History {
+    events: Mutex<Vec<Event>>,
+    clock: AtomicUsize,
+}
+
+impl History {
+    fn tick(&self) -> usize {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Keeps an operation that has its answer now.
+    fn record(&self, operation: Operation, answer: String, drafts: Vec<audit::EventId>, start: usize) {
+        let end = self.tick();
+        self.events.lock().unwrap().push(Event { operation, answer, drafts, start, end });
+    }
+}
+
 #[derive(Debug)]
 struct Event {
     operation: Operation,
@@ -275,6 +305,12 @@ struct Row {
     last_used: Option<i64>,
 }
 
+impl Row {
+    const fn is_revoked(&self) -> bool {
+        matches!(self.status, Stage::Revoked(_))
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Stage {
     Active,
@@ -289,7 +325,7 @@ impl State {
     }
 
     fn is_taken(&self, name: usize, except: usize) -> bool {
-        let holds = |row: &Row| row.name == name && !matches!(row.status, Stage::Revoked(_));
+        let holds = |row: &Row| row.name == name && !row.is_revoked();
         self.0.iter().enumerate().any(|(key, row)| key != except && row.as_ref().is_some_and(holds))
     }
 
@@ -321,18 +357,24 @@ impl State {
                     "done".into()
                 }
             },
-            RevokeAll(at) => {
-                let mut ended = Vec::new();
-                for (key, row) in self.0.iter_mut().enumerate() {
-                    if let Some(row) = row.as_mut().filter(|row| !matches!(row.status, Stage::Revoked(_))) {
-                        row.status = Stage::Revoked(at);
-                        ended.push(key);
-                    }
+            Batch { at, ended, has_more } => {
+                let is_due = self.0.each_ref().map(|row| row.as_ref().is_some_and(|row| !row.is_revoked()));
+                if has_more && ended == [false; 4] {
+                    return "has more, and ends none".into();
                 }
-                format!("{ended:?}")
+                if ended != is_due && !(has_more && (0..4).all(|key| is_due[key] || !ended[key])) {
+                    return format!("{is_due:?} are due");
+                }
+                for row in
+                    self.0.iter_mut().zip(ended).filter(|(_, is_ended)| *is_ended).filter_map(|(row, _)| row.as_mut())
+                {
+                    row.status = Stage::Revoked(at);
+                }
+                "done".into()
             }
+            RevokeAll(_) => panic!("its batches are recorded, and not itself"),
             Touch(key, at) => {
-                if let Some(row) = self.0[key].as_mut().filter(|row| !matches!(row.status, Stage::Revoked(_))) {
+                if let Some(row) = self.0[key].as_mut().filter(|row| !row.is_revoked()) {
                     row.last_used = row.last_used.max(Some(at));
                 }
                 "done".into()
@@ -346,7 +388,7 @@ impl State {
     fn change(&mut self, key: usize, operation: Operation) -> &'static str {
         let is_taken = matches!(operation, Rename(_, name) if self.is_taken(name, key));
         let Some(row) = &mut self.0[key] else { return "absent" };
-        if let Stage::Revoked(_) = row.status {
+        if row.is_revoked() {
             return "revoked";
         }
         match operation {
@@ -543,20 +585,7 @@ async fn try_ask<S: KeyManagementStore>(
             changed(store, keys.change(key, operation), matches!(operation, Revoke(..))).await
         }
         Rotates(key, change) => changed(store, keys.keys[key].changes[change].change.clone(), false).await,
-        RevokeAll(when) => {
-            let mut draft = [0; 16];
-            keys.dice.fill(&mut draft).unwrap();
-            let manager = KeyManager::with_parts(ISSUER, store, move || at(when), Known(draft));
-            let system = System::new("a race").unwrap();
-            let ids = match manager.revoke_all(&system, Keys::owner(), RevocationCause::Unused).await {
-                Ok(ids) => ids,
-                Err(ManageError::Store(error)) => return Err(error),
-                Err(other) => panic!("{other}"),
-            };
-            let mut ended: Vec<_> = (0..4).filter(|key| ids.contains(&keys.id(*key))).collect();
-            ended.sort_unstable();
-            Ok((format!("{ended:?}"), parts(draft, ended.len())))
-        }
+        RevokeAll(_) | Batch { .. } => panic!("{operation:?} is not asked for like this"),
         Touch(key, when) => {
             store.touch(vec![Use::new(keys.id(key), SecretSlot::Current, at(when))], at(NOW)).await?;
             said("done".into())
@@ -564,21 +593,67 @@ async fn try_ask<S: KeyManagementStore>(
     }
 }
 
-/// Gives the bytes that it was made of: the id of the one draft that a sweep makes is known then.
-struct Known([u8; 16]);
-
-impl Randomness for Known {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessError> {
-        bytes.copy_from_slice(&self.0);
-        Ok(())
+/// Has a manager revoke all keys of the owner.
+async fn sweep<S: KeyManagementStore>(store: &S, keys: &Keys, history: &History, when: i64) {
+    let store = Recorded { store, keys, history };
+    let manager = KeyManager::with_parts(ISSUER, store, move || at(when), SystemRandomness);
+    let swept = manager.revoke_all(&System::new("a race").unwrap(), Keys::owner(), RevocationCause::Unused).await;
+    // What the store answered is in the history.
+    if let Err(error) = swept {
+        assert!(matches!(error, ManageError::Store(_) | ManageError::Conflict(Conflict::Changed)), "{error}");
     }
 }
 
-/// The ids of the events of so many keys that one draft ends.
-fn parts(draft: [u8; 16], count: usize) -> Vec<audit::EventId> {
-    let hex = draft.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-    let part = |part: usize| if part == 0 { hex.clone() } else { format!("{hex}-{part}") };
-    (0..count).map(|number| part(number).parse().unwrap()).collect()
+/// A store that keeps each batch of a sweep as an operation: others may come between.
+struct Recorded<'a, S> {
+    store: &'a S,
+    keys: &'a Keys,
+    history: &'a History,
+}
+
+impl<S: KeyStore> KeyStore for Recorded<'_, S> {
+    type Error = S::Error;
+
+    async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, S::Error> {
+        self.store.find(id).await
+    }
+}
+
+impl<S: KeyManagementStore> KeyManagementStore for Recorded<'_, S> {
+    type Receipt = S::Receipt;
+
+    async fn insert(&self, new: NewKey) -> Result<Result<S::Receipt, Conflict>, S::Error> {
+        self.store.insert(new).await
+    }
+
+    async fn change(&self, change: KeyChange) -> Result<Answer<S::Receipt>, S::Error> {
+        self.store.change(change).await
+    }
+
+    async fn touch(&self, touches: Vec<Use>, now: UnixTime) -> Result<(), S::Error> {
+        self.store.touch(touches, now).await
+    }
+
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, S::Error> {
+        self.store.list(keys_of, query).await
+    }
+
+    async fn revoke_all(&self, revoke: Request) -> Result<store::Batch<S::Receipt>, S::Error> {
+        let (at, record) = (revoke.status(), self.keys.keys[0].minted.key.record());
+        let Stage::Revoked(at) = status(at) else { panic!("{at:?}") };
+        let ids: Vec<_> = (0..4).map(|part| revoke.event(part, record).id).collect();
+        let start = self.history.tick();
+        // Of few keys, so that there are several.
+        let answer = self.store.revoke_all(revoke.with_limit(2)).await;
+        let (answered, ids_ended, has_more) = match &answer {
+            Ok(batch) => ("done".into(), batch.ids.as_slice(), batch.has_more),
+            Err(error) => (format!("failed: {error}"), [].as_slice(), false),
+        };
+        let ended = [0, 1, 2, 3].map(|key| ids_ended.contains(&self.keys.id(key)));
+        let drafts = ids.into_iter().flatten().take(ids_ended.len()).collect();
+        self.history.record(Batch { at, ended, has_more }, answered, drafts, start);
+        answer
+    }
 }
 
 async fn changed<S: KeyManagementStore>(
