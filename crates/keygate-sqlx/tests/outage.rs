@@ -6,16 +6,18 @@ mod common;
 mod line;
 
 use core::{
+    cmp::Reverse,
     future::{self, Future},
     task::Poll,
     time::Duration,
 };
 
 use common::{
-    NOW, Place, Server, disable, found, logged, manager, on, open_postgres, page, personal, rename, revoke, stored,
+    NOW, Place, Server, disable, found, logged, manager, mint, on, open_postgres, page, personal, rename, revoke,
+    stored,
 };
 use keygate::{
-    KeyRecord, RevocationCause, Status, System,
+    KeyRecord, RevocationCause, Status, System, Validity,
     store::{Answer, Conflict, KeyManagementStore, KeyStore, Logged, SecretSlot, Touch},
 };
 use keygate_sqlx::{OpenError, Postgres, PostgresStore, Settings, StoreError};
@@ -259,10 +261,13 @@ async fn many_locks_are_taken_in_order() {
         }
         let store = server.open().await;
         for user in ["touched", "revoked"] {
-            let mut ids = vec![stored(&store, personal(user), "first").await.id()];
-            // Until the last row has the first id.
-            while ids.last() >= ids.first() {
-                ids.push(stored(&store, personal(user), &format!("key-{}", ids.len())).await.id());
+            // The last row has the first id.
+            let key = |number| mint(personal(user), &format!("key-{number}"), Validity::NEVER_EXPIRES, NOW);
+            let mut keys: Vec<_> = (0..4).map(key).collect();
+            keys.sort_by_key(|key| Reverse(key.record().id()));
+            let ids: Vec<_> = keys.iter().map(|key| key.record().id()).collect();
+            for key in keys {
+                assert_eq!(store.insert(key).await.unwrap(), Ok(Logged));
             }
             let [first, .., last] = ids.as_slice() else { panic!("{ids:?}") };
             let lock = |id| format!("SELECT id FROM keygate_keys WHERE id = '{id}' FOR UPDATE NOWAIT");
