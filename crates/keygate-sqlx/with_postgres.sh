@@ -30,7 +30,7 @@ server() { (cd "$directory" && "${as[@]}" "$@"); }
 finish() {
     local status=$? data
     trap - EXIT INT TERM HUP
-    for mode in transaction session; do
+    for mode in transaction session statement; do
         if [ -s "$directory/$mode.pid" ]; then kill "$(cat "$directory/$mode.pid")" || true; fi
     done
     for data in standby data; do
@@ -92,7 +92,7 @@ server "$bin/pg_basebackup" -D "$directory/standby" -d "host=127.0.0.1 port=$pri
     --no-sync --write-recovery-conf >"$directory/backup.log" 2>&1 || { cat "$directory/backup.log" >&2; exit 1; }
 with_port start standby
 standby=$port
-for mode in transaction session; do
+for mode in transaction session statement; do
     if [ -n "$bouncer" ]; then
         with_port start_bouncer "$mode"
         export "KEYGATE_TEST_PGBOUNCER_${mode^^}=postgres://postgres@127.0.0.1:$port/postgres"

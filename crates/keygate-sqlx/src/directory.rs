@@ -106,13 +106,13 @@ impl<D: Database> Directory for SqlDirectory<D> {
     type Error = StoreError;
 
     async fn user(&self, user: &UserId) -> Result<UserStatus, StoreError> {
-        let rows = self.database.read(Query::new(D::SQL.reads.user).with(user.as_str())).await?;
+        let rows = self.database.read(Query::read(D::SQL.reads.user).with(user.as_str())).await?;
         let status = first(self.database.place(), &rows, |row| Ok(UserStatus::active_as(read_incarnation(row)?)))?;
         Ok(status.unwrap_or(UserStatus::Deprovisioned))
     }
 
     async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, StoreError> {
-        let query = Query::new(D::SQL.reads.membership).with(user.as_str()).with(team.as_str());
+        let query = Query::read(D::SQL.reads.membership).with(user.as_str()).with(team.as_str());
         let rows = self.database.read(query).await?;
         let membership = first(self.database.place(), &rows, |row| {
             let incarnation = read_incarnation(row)?;

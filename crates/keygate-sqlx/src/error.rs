@@ -35,6 +35,16 @@ pub enum StoreError {
         /// Why.
         error: sqlx::Error,
     },
+    /// A trigger or a rule in the database left a change out. Nothing of it was kept.
+    #[error("{0} left out a change, as a trigger or a rule can: nothing of it was kept")]
+    NotWritten(Place),
+    /// The session is not as a pool gives it: somebody left a transaction open in it, or a pooler takes the statements of
+    /// one client for those of another.
+    #[error(
+        "{0} answered in a session with a transaction that was left open, or behind a pooler that takes one statement for \
+         another"
+    )]
+    SharedSession(Place),
     /// The server is a standby, which lags behind.
     #[error("{0} is a standby, which may not know of the last changes: connect to the primary")]
     Standby(Place),
@@ -63,17 +73,23 @@ impl StoreError {
         matches!(self, Self::Database { error: sqlx::Error::Database(error), .. } if error.is_unique_violation())
     }
 
+    /// Returns `true` if nothing of a transaction was kept because of what others did, which they may not do again.
+    pub(crate) fn can_be_tried_again(&self) -> bool {
+        self.is_deadlock() || matches!(self, Self::Contended | Self::SharedSession(_))
+    }
+
     /// Returns `true` if PostgreSQL ended the transaction because it and another one waited for each other.
     pub(crate) fn is_deadlock(&self) -> bool {
         self.code().as_deref() == Some("40P01")
     }
 
-    /// Returns `true` if the server ended the session, or is gone with it.
+    /// Returns `true` if the server ended the session, or is gone with it, or the session cannot be used.
     #[cfg(feature = "postgres")]
     pub(crate) fn is_broken_connection(&self) -> bool {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 
         match self {
+            Self::SharedSession(_) => true,
             Self::Database { error: sqlx::Error::Io(error), .. } => {
                 matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
             }

@@ -9,7 +9,6 @@ use crate::{
     database::Database,
     error::{CorruptRow, StoreError},
     query::{Query, each},
-    row::parse,
     store::SqlStore,
 };
 
@@ -18,11 +17,12 @@ use crate::{
 impl<D: Database> ChangeFeed for SqlStore<D> {
     async fn changes_since(&self, since: Option<Revision>) -> Result<Changes, StoreError> {
         let known = since.and_then(|since| i64::try_from(since.number()).ok()).unwrap_or(i64::MAX);
-        let range = Query::new(D::SQL.reads.changes).with(known).with(known.saturating_add(MAX_CHANGES));
+        let range = Query::read(D::SQL.reads.changes).with(known).with(known.saturating_add(MAX_CHANGES));
         let rows = self.database.read(range).await?;
         let changes = each(self.database.place(), &rows, |row| {
             let revision = Revision::new(row.bytes("life")?, row.count("number")?);
-            Ok((revision, row.optional_text("key_id")?.map(|id| parse(id, "key_id")).transpose()?))
+            // An event whose key cannot be read is missing below, as one that is gone.
+            Ok((revision, row.optional_text("key_id").ok().flatten().and_then(|id| id.parse().ok())))
         })?;
         let Some((revision, _)) = changes.first().copied() else {
             return Err(self.database.place().corrupt(CorruptRow::new("number")));

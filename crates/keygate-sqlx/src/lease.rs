@@ -28,12 +28,14 @@ pub(crate) struct Lease {
     /// There until this is dropped.
     connection: Option<PoolConnection<Postgres>>,
     is_in_transaction: bool,
+    /// Whether nobody can use the session any more.
+    is_spoilt: bool,
     place: Place,
 }
 
 impl Lease {
     pub(crate) const fn new(connection: PoolConnection<Postgres>, place: Place) -> Self {
-        Self { connection: Some(connection), is_in_transaction: false, place }
+        Self { connection: Some(connection), is_in_transaction: false, is_spoilt: false, place }
     }
 
     /// Runs a statement, for so long at most.
@@ -60,7 +62,7 @@ impl Lease {
     /// Names the database that failed, and the failure. A standby refuses with one of the codes: it divides by zero
     /// when asked to read, and begins no transaction that may write.
     fn explain<T>(
-        &self,
+        &mut self,
         answer: Result<Result<T, sqlx::Error>, Elapsed>,
         of_a_standby: &[&str],
     ) -> Result<T, StoreError> {
@@ -68,6 +70,11 @@ impl Lease {
         let Ok(answer) = answer else { return Err(StoreError::TimedOut(self.place.clone())) };
         answer.map_err(|error| match error.as_database_error().and_then(|error| error.code()) {
             Some(code) if of_a_standby.contains(&&*code) => StoreError::Standby(self.place.clone()),
+            // The guard of a statement that reads, or a transaction that somebody left open.
+            Some(code) if ["2201F", "25001", "25P02"].contains(&&*code) => {
+                self.is_spoilt = true;
+                StoreError::SharedSession(self.place.clone())
+            }
             // The server waited as long as it may for a lock, or worked as long as it may on a statement.
             Some(code) if ["55P03", "57014"].contains(&&*code) => StoreError::TimedOut(self.place.clone()),
             _ => self.place.failed(error),
@@ -79,6 +86,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
+            _ if self.is_spoilt => drop(connection.detach()),
             Ok(runtime) => drop(runtime.spawn(give_back(connection, self.is_in_transaction))),
             Err(_) => drop(connection.detach()),
         }

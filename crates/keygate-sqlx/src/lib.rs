@@ -211,7 +211,7 @@ pub use error::{CorruptRow, OpenError, Place, StoreError};
 pub use log::{EventsOf, LogQuery, LoggedEvent};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
-pub use restore::revoke_again;
+pub use restore::{NotAllRevoked, NotRepeated, revoke_again};
 pub use schema::Migration;
 pub use settings::{InvalidTablePrefix, Settings, TablePrefix};
 #[cfg(feature = "sqlite")]

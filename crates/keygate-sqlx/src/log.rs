@@ -117,8 +117,8 @@ impl<D: Database> SqlStore<D> {
         let after = query.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
         let (statements, start) =
             if query.newest_first { (&D::SQL.reads.newest_first, i64::MAX) } else { (&D::SQL.reads.oldest_first, -1) };
-        let page = |sql| {
-            let page = Query::new(sql).with(after.unwrap_or(start)).with(i64::from(query.limit.get()));
+        let page = |statement| {
+            let page = Query::read(statement).with(after.unwrap_or(start)).with(i64::from(query.limit.get()));
             page.with(query.kind.map(str::to_owned)).with(query.from).with(query.until)
         };
         let rows = self.database.read(match &query.events_of {
@@ -145,9 +145,11 @@ impl<D: Database> SqlStore<D> {
     ///
     /// # Errors
     ///
-    /// If the store failed.
+    /// [`StoreError::Corrupt`] if there is no revision, and others if the store failed.
     pub async fn begin_new_life(&self) -> Result<(), StoreError> {
-        self.database.write(Query::new(D::SQL.draw_life)).await.map(drop)
+        let rows = self.database.write(Query::new(D::SQL.draw_life)).await?;
+        let fault = || self.database.place().corrupt(CorruptRow::new("life"));
+        rows.first().map(drop).ok_or_else(fault)
     }
 }
 

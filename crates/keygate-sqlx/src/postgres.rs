@@ -86,6 +86,10 @@ impl Postgres {
     /// Uses a pool of the service's own, with its TLS and its number of connections. It stays the service's:
     /// [`Postgres::close`] does not close it.
     ///
+    /// If somebody leaves a transaction open in a session of the pool, as sqlx does where a caller goes away while one
+    /// begins, the store uses that session no more. One that sees the past because the sessions are set up so
+    /// (`default_transaction_isolation`) is found out after a second.
+    ///
     /// # Errors
     ///
     /// The same as for [`Postgres::connect`].
@@ -115,6 +119,10 @@ impl Postgres {
         let answer = timeout(self.settings.answer_limit, shares_sessions(&self.pool.connect_options())).await;
         match answer {
             Err(_) => Err(StoreError::TimedOut(self.place).into()),
+            // What PgBouncer answers to a transaction where it changes sessions after each statement.
+            Ok(Err(sqlx::Error::Database(error))) if error.code().is_some_and(|code| code == "08P01") => {
+                Err(OpenError::Pooler(self.place))
+            }
             Ok(Err(error)) => Err(self.place.failed(error).into()),
             Ok(Ok(Sessions::Shared)) => Err(OpenError::Pooler(self.place)),
             Ok(Ok(Sessions::OfAStandby)) => Err(StoreError::Standby(self.place).into()),
@@ -237,9 +245,11 @@ impl Database for Postgres {
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        // sqlx keeps the statement with the session under a name. Those of a transaction have none.
+        // sqlx keeps the statement with the session under a name. Those of a transaction have none; nor has one that looks
+        // for tables, since the server goes on with those that it found at first.
+        let is_kept = !query.is(Self::SQL.reads.schema);
         let ask = async || {
-            let query = query.clone().bound(self.prefix()).persistent(true);
+            let query = query.clone().signed(self.prefix()).persistent(is_kept);
             self.lease().await?.run(query, self.settings.answer_limit).await
         };
         let mut answer = ask().await;

@@ -9,24 +9,55 @@ use sqlx::{ColumnIndex, Database, Decode, Encode, Type, TypeInfo, ValueRef, quer
 use crate::{
     error::{CorruptRow, Place, StoreError},
     settings::TablePrefix,
+    sql::Read,
 };
 
 /// A statement that both databases understand, and the values of `$1`, `$2` and so on.
 #[derive(Clone)]
 pub(crate) struct Query {
     sql: &'static str,
+    /// That of a statement that reads.
+    #[cfg(feature = "postgres")]
+    signature: Option<&'static str>,
     values: Vec<Value>,
 }
 
 impl Query {
     pub(crate) const fn new(sql: &'static str) -> Self {
-        Self { sql, values: Vec::new() }
+        Self {
+            sql,
+            #[cfg(feature = "postgres")]
+            signature: None,
+            values: Vec::new(),
+        }
+    }
+
+    /// Makes one that changes nothing.
+    pub(crate) fn read(read: Read) -> Self {
+        Self {
+            #[cfg(feature = "postgres")]
+            signature: Some(read.signature),
+            ..Self::new(read.sql)
+        }
     }
 
     /// Returns `true` if it is this statement.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn is(&self, sql: &str) -> bool {
-        self.sql == sql
+    pub(crate) fn is(&self, read: Read) -> bool {
+        self.sql == read.sql
+    }
+
+    /// Makes of it what sqlx executes, with its signature behind the values.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn signed(
+        self,
+        prefix: &TablePrefix,
+    ) -> SqlxQuery<'static, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        let signature = self.signature.map(|signature| prefix.apply(signature).into_owned());
+        let query = self.bound(prefix);
+        match signature {
+            Some(signature) => query.bind(signature),
+            None => query,
+        }
     }
 
     pub(crate) fn with(mut self, value: impl Into<Value>) -> Self {

@@ -1,5 +1,7 @@
 //! Repeats the revocations that a restored backup lacks.
 
+use core::error::Error;
+
 use keygate::{
     Actor, Done, KeyId, KeyManager, ManageError, System,
     audit::{Event, EventKind},
@@ -10,7 +12,7 @@ use keygate::{
 ///
 /// It is for a store that was restored from a backup. A key that is revoked there keeps its time and cause, and a key
 /// that was created after the backup is missing, so repeating the call does nothing. Each key is a transaction of its
-/// own: after an error, begin again.
+/// own, and one that fails does not keep the others from being revoked.
 ///
 /// The page `keygate::docs::operating` lists the other steps.
 ///
@@ -61,21 +63,75 @@ use keygate::{
 ///
 /// # Errors
 ///
-/// The same as for [`KeyManager::revoke`]; some keys may be revoked then.
+/// [`NotAllRevoked`], with each event that could not be repeated: its key may open. Mend the cause and call it again.
 pub async fn revoke_again<S: KeyManagementStore, D: Directory>(
     keys: &KeyManager<S, D>,
     system: &System,
     events: impl IntoIterator<Item = Event, IntoIter: Send>,
-) -> Result<Vec<KeyId>, ManageError<S::Error, D::Error>> {
+) -> Result<Vec<KeyId>, NotAllRevoked<S::Error, D::Error>> {
     let actor = Actor::System(system.clone());
-    let mut revoked = Vec::new();
+    let (mut revoked, mut failed) = (Vec::new(), Vec::new());
     for event in events {
-        let (EventKind::Revoked { cause, .. }, Some(id)) = (event.kind, event.key) else { continue };
-        match keys.revoke(&actor, id, cause).await {
-            Ok(Done::Changed) => revoked.push(id),
-            Ok(_) | Err(ManageError::Conflict(Conflict::Absent)) => {}
-            Err(error) => return Err(error),
+        match repeat(keys, &actor, &event).await {
+            Ok(None) => {}
+            Ok(Some(id)) => revoked.push(id),
+            Err(why) => failed.push((event, why)),
         }
     }
-    Ok(revoked)
+    if failed.is_empty() { Ok(revoked) } else { Err(NotAllRevoked { revoked, failed }) }
+}
+
+/// Repeats one event, and returns the key if it revoked one.
+async fn repeat<S: KeyManagementStore, D: Directory>(
+    keys: &KeyManager<S, D>,
+    actor: &Actor,
+    event: &Event,
+) -> Result<Option<KeyId>, NotRepeated<S::Error, D::Error>> {
+    match (&event.kind, event.key) {
+        (EventKind::Revoked { cause, .. }, Some(id)) => match keys.revoke(actor, id, *cause).await {
+            Ok(Done::Changed) => Ok(Some(id)),
+            Ok(_) => Ok(None),
+            Err(ManageError::Conflict(Conflict::Absent)) if is_open(keys, id).await? => Err(NotRepeated::OtherIssuer),
+            Err(ManageError::Conflict(Conflict::Absent)) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+        (EventKind::Unknown, None) => Err(NotRepeated::UnknownKind),
+        (EventKind::Unknown, Some(id)) if is_open(keys, id).await? => Err(NotRepeated::UnknownKind),
+        _ => Ok(None),
+    }
+}
+
+/// Returns `true` if the store has a key that is not revoked, also one that the manager does not manage.
+async fn is_open<S: KeyManagementStore, D: Directory>(
+    keys: &KeyManager<S, D>,
+    id: KeyId,
+) -> Result<bool, ManageError<S::Error, D::Error>> {
+    let record = keys.store().find(id).await.map_err(ManageError::Store)?;
+    Ok(record.is_some_and(|record| !record.is_revoked()))
+}
+
+/// The error if [`revoke_again`] could not repeat all revocations.
+#[derive(Debug, thiserror::Error)]
+#[error("of the revocations in the log, {} were repeated, and {} could not be", revoked.len(), failed.len())]
+#[non_exhaustive]
+pub struct NotAllRevoked<S: Error + 'static, D: Error + 'static> {
+    /// The keys that were revoked.
+    pub revoked: Vec<KeyId>,
+    /// The events that were not repeated, each with the reason.
+    pub failed: Vec<(Event, NotRepeated<S, D>)>,
+}
+
+/// Why an event was not repeated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRepeated<S: Error + 'static, D: Error + 'static> {
+    /// The manager failed, or could not read the key.
+    #[error(transparent)]
+    Manage(#[from] ManageError<S, D>),
+    /// The key is of another issuer; see [`KeyManager::with_issuers`].
+    #[error("the key is there, and of an issuer that this manager does not manage")]
+    OtherIssuer,
+    /// A later release wrote the event, and it may have revoked the key.
+    #[error("the event is of a kind that this release does not know")]
+    UnknownKind,
 }

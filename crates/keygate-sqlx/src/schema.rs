@@ -66,7 +66,7 @@ impl Part {
     /// names it as a release that can.
     pub(crate) async fn check<D: Database>(self, database: &D) -> Result<(), OpenError> {
         let (place, part) = (database.place().clone(), self.name);
-        let rows = match database.read(Query::new(D::SQL.reads.schema).with(part)).await {
+        let rows = match database.read(Query::read(D::SQL.reads.schema).with(part)).await {
             Err(error) if error.is_missing_table() => Vec::new(),
             answer => answer?,
         };

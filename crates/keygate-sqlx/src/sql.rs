@@ -12,22 +12,23 @@ pub(crate) const INSERT: &str = concat!(
 
 pub(crate) const EXISTS: &str = "SELECT id FROM keygate_keys WHERE id = $1";
 
-// The changes: the row is locked, and each writes the columns of its change alone.
+// The changes: the row is locked, and each writes the columns of its change alone. A trigger of the service's own can leave
+// an update out, so what was written comes back.
 
-pub(crate) const SET_NAME: &str = "UPDATE keygate_keys SET name = $2 WHERE id = $1";
+pub(crate) const SET_NAME: &str = "UPDATE keygate_keys SET name = $2 WHERE id = $1 RETURNING id";
 
-pub(crate) const SET_LABELS: &str = "UPDATE keygate_keys SET labels = $2 WHERE id = $1";
+pub(crate) const SET_LABELS: &str = "UPDATE keygate_keys SET labels = $2 WHERE id = $1 RETURNING id";
 
 pub(crate) const SET_STATUS: &str =
-    "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 WHERE id = $1";
+    "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 WHERE id = $1 RETURNING id";
 
-pub(crate) const SET_CURRENT: &str = "UPDATE keygate_keys SET current_digest = $2 WHERE id = $1";
+pub(crate) const SET_CURRENT: &str = "UPDATE keygate_keys SET current_digest = $2 WHERE id = $1 RETURNING id";
 
 pub(crate) const SET_SECRETS: &str = "UPDATE keygate_keys SET current_digest = $2, \
-     previous_digest = $3, previous_ends_at = $4, previous_last_used_at = $5 WHERE id = $1";
+     previous_digest = $3, previous_ends_at = $4, previous_last_used_at = $5 WHERE id = $1 RETURNING id";
 
 pub(crate) const END_PREVIOUS: &str = "UPDATE keygate_keys SET \
-     previous_digest = NULL, previous_ends_at = NULL, previous_last_used_at = NULL WHERE id = $1";
+     previous_digest = NULL, previous_ends_at = NULL, previous_last_used_at = NULL WHERE id = $1 RETURNING id";
 
 /// In the order of the index of what is not ended, or another one might be taken, and all that is ended be gone through.
 pub(crate) const LEFT: &str =
@@ -80,46 +81,96 @@ pub(crate) struct Dialect {
     pub(crate) draw_life: &'static str,
 }
 
-/// Statements that read a page of the log in one order.
-pub(crate) struct Events {
-    pub(crate) all: &'static str,
-    /// Of a time that has a beginning, an end or both.
-    pub(crate) in_time: &'static str,
-    pub(crate) by_key: &'static str,
-    pub(crate) by_user: &'static str,
-    pub(crate) of_key: &'static str,
-    pub(crate) of_owner: &'static str,
+/// A statement that changes nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) sql: &'static str,
+    /// Its last value in PostgreSQL, which it compares with its own: a pooler that confuses the names of two clients'
+    /// statements runs one with the values of another.
+    #[cfg(feature = "postgres")]
+    pub(crate) signature: &'static str,
 }
 
-/// Statements that change nothing. In PostgreSQL each of them fails on a standby, whatever stands between us and the server.
+/// Statements that read a page of the log in one order.
+pub(crate) struct Events {
+    pub(crate) all: Read,
+    /// Of a time that has a beginning, an end or both.
+    pub(crate) in_time: Read,
+    pub(crate) by_key: Read,
+    pub(crate) by_user: Read,
+    pub(crate) of_key: Read,
+    pub(crate) of_owner: Read,
+}
+
+/// Statements that change nothing. In PostgreSQL each has a guard, which fails where the answer may not be that of this
+/// moment, whatever stands between us and the server.
 pub(crate) struct Reads {
-    pub(crate) find: &'static str,
-    pub(crate) list_all: &'static str,
-    pub(crate) list_by_creator: &'static str,
-    pub(crate) list_by_owner: &'static str,
+    pub(crate) find: Read,
+    pub(crate) list_all: Read,
+    pub(crate) list_by_creator: Read,
+    pub(crate) list_by_owner: Read,
     pub(crate) oldest_first: Events,
     pub(crate) newest_first: Events,
     /// The revision, with the keys of the changes in a range of numbers, all as of one moment.
-    pub(crate) changes: &'static str,
-    pub(crate) schema: &'static str,
+    pub(crate) changes: Read,
+    pub(crate) schema: Read,
     #[cfg(feature = "directory")]
-    pub(crate) user: &'static str,
+    pub(crate) user: Read,
     /// No row: no such user. An absent role: a user who is not in the team.
     #[cfg(feature = "directory")]
-    pub(crate) membership: &'static str,
+    pub(crate) membership: Read,
+}
+
+/// Makes a statement of what is before its guard and behind it; the guard has the number of the last value.
+macro_rules! read {
+    ($guard:ident, $last:literal, $name:expr, $before:expr, $behind:expr) => {
+        Read {
+            sql: concat!($before, $guard!($last, $name), $behind),
+            #[cfg(feature = "postgres")]
+            signature: concat!("keygate_", $name),
+        }
+    };
+}
+
+/// Fails on a standby, by a division by zero. Fails by the root of a negative number if the values are another
+/// statement's, or if somebody left a transaction open in this session that goes on seeing what was there when it began.
+/// Decided once for each statement, before a row is looked for.
+#[cfg(feature = "postgres")]
+macro_rules! guard_of_postgres {
+    ($last:literal, $name:expr) => {
+        concat!(
+            "(SELECT sqrt(CASE WHEN $",
+            $last,
+            " <> 'keygate_",
+            $name,
+            "' OR current_setting('transaction_isolation') <> 'read committed' \
+             AND (current_setting('transaction_isolation') <> current_setting('default_transaction_isolation') \
+             OR now() < statement_timestamp() - interval '1 second') THEN -1 ELSE 1 END) \
+             / CASE WHEN pg_is_in_recovery() THEN 0 ELSE 1 END) = 1"
+        )
+    };
+}
+
+/// A file has no standby, and nothing stands before it.
+#[cfg(feature = "sqlite")]
+macro_rules! guard_of_sqlite {
+    ($last:literal, $name:expr) => {
+        "TRUE"
+    };
 }
 
 /// The common parts of each list: the place that it begins after, the number of rows, the filter.
 macro_rules! list {
-    ($primary:literal, $keys_of:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM keygate_keys WHERE ",
-            $primary,
-            " AND ",
-            $keys_of,
-            "(created_at, id) > ($1, $2) \
+    ($guard:ident, $last:literal, $name:literal, $keys_of:literal) => {
+        read!(
+            $guard,
+            $last,
+            $name,
+            concat!("SELECT ", columns!(), " FROM keygate_keys WHERE "),
+            concat!(
+                " AND ",
+                $keys_of,
+                "(created_at, id) > ($1, $2) \
              AND ($4 IS NULL OR status = $4 OR $4 = 'not_revoked' AND status <> 'revoked') \
              AND ($5 = 0 OR last_used_at IS NULL) \
              AND ($6 IS NULL OR last_used_at IS NULL OR last_used_at < $6) \
@@ -127,6 +178,7 @@ macro_rules! list {
              AND ($8 = 0 OR expires_at IS NULL) \
              AND ($9 = 0 OR substr(current_digest, 1, 1) <> $10 OR substr(previous_digest, 1, 1) <> $10) \
              ORDER BY created_at, id LIMIT $3"
+            )
         )
     };
 }
@@ -148,57 +200,87 @@ macro_rules! in_time {
 
 /// The common part of each page of the log.
 macro_rules! events {
-    ($primary:literal, $beyond:literal, $order:literal) => {
+    ($guard:ident, $name:literal, $beyond:literal, $order:literal) => {
         Events {
-            all: events!(@ $primary, "", $beyond, $order),
+            all: events!(@ $guard, 6, concat!($name, "_all"), "", $beyond, $order),
             in_time: events!(
-                @ $primary,
+                @ $guard,
+                6,
+                concat!($name, "_in_time"),
                 concat!("sequence >= ", in_time!("min", $beyond), " AND sequence <= ", in_time!("max", $beyond), " AND +"),
                 $beyond,
                 $order
             ),
-            by_key: events!(@ $primary, "actor_key = $6 AND ", $beyond, $order),
-            by_user: events!(@ $primary, "actor_user = $6 AND ", $beyond, $order),
-            of_key: events!(@ $primary, "key_id = $6 AND ", $beyond, $order),
-            of_owner: events!(@ $primary, "owner_kind = $6 AND owner_id = $7 AND ", $beyond, $order),
+            by_key: events!(@ $guard, 7, concat!($name, "_by_key"), "actor_key = $6 AND ", $beyond, $order),
+            by_user: events!(@ $guard, 7, concat!($name, "_by_user"), "actor_user = $6 AND ", $beyond, $order),
+            of_key: events!(@ $guard, 7, concat!($name, "_of_key"), "key_id = $6 AND ", $beyond, $order),
+            of_owner: events!(
+                @ $guard,
+                8,
+                concat!($name, "_of_owner"),
+                "owner_kind = $6 AND owner_id = $7 AND ",
+                $beyond,
+                $order
+            ),
         }
     };
-    (@ $primary:literal, $events_of:expr, $beyond:literal, $order:literal) => {
-        concat!(
+    (@ $guard:ident, $last:literal, $name:expr, $events_of:expr, $beyond:literal, $order:literal) => {
+        read!(
+            $guard,
+            $last,
+            $name,
             "SELECT sequence, event FROM keygate_events WHERE ",
-            $primary,
-            " AND ",
-            $events_of,
-            $beyond,
-            " AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY ",
-            $order,
-            " LIMIT $2"
+            concat!(
+                " AND ",
+                $events_of,
+                $beyond,
+                " AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) ORDER BY ",
+                $order,
+                " LIMIT $2"
+            )
         )
     };
 }
 
 macro_rules! reads {
-    ($primary:literal) => {
+    ($guard:ident, $is_first_schema:literal) => {
         Reads {
-            find: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE ", $primary, " AND id = $1"),
-            list_all: list!($primary, ""),
-            list_by_creator: list!($primary, "creator_kind = $11 AND creator_id = $12 AND "),
-            list_by_owner: list!($primary, "owner_kind = $11 AND owner_id = $12 AND "),
-            oldest_first: events!($primary, "sequence > $1", "sequence"),
-            newest_first: events!($primary, "sequence < $1", "sequence DESC"),
-            changes: concat!(
+            find: read!(
+                $guard,
+                2,
+                "find",
+                concat!("SELECT ", columns!(), " FROM keygate_keys WHERE "),
+                " AND id = $1"
+            ),
+            list_all: list!($guard, 11, "list_all", ""),
+            list_by_creator: list!($guard, 13, "list_by_creator", "creator_kind = $11 AND creator_id = $12 AND "),
+            list_by_owner: list!($guard, 13, "list_by_owner", "owner_kind = $11 AND owner_id = $12 AND "),
+            oldest_first: events!($guard, "oldest", "sequence > $1", "sequence"),
+            newest_first: events!($guard, "newest", "sequence < $1", "sequence DESC"),
+            changes: read!(
+                $guard,
+                3,
+                "changes",
                 "SELECT revision.life, revision.number, events.key_id FROM keygate_revision AS revision \
                  LEFT JOIN keygate_events AS events ON events.sequence > $1 AND events.sequence <= $2 WHERE ",
-                $primary
+                ""
             ),
-            schema: concat!("SELECT version, oldest FROM keygate_schema WHERE ", $primary, " AND part = $1"),
+            schema: read!(
+                $guard,
+                2,
+                "schema",
+                "SELECT version, oldest FROM keygate_schema WHERE ",
+                concat!($is_first_schema, " AND part = $1")
+            ),
             #[cfg(feature = "directory")]
-            user: concat!("SELECT incarnation FROM keygate_users WHERE ", $primary, " AND id = $1"),
+            user: read!($guard, 2, "user", "SELECT incarnation FROM keygate_users WHERE ", " AND id = $1"),
             #[cfg(feature = "directory")]
-            membership: concat!(
+            membership: read!(
+                $guard,
+                3,
+                "membership",
                 "SELECT users.incarnation, members.role FROM keygate_users AS users \
                  LEFT JOIN keygate_members AS members ON members.user_id = users.id AND members.team_id = $2 WHERE ",
-                $primary,
                 " AND users.id = $1"
             ),
         }
@@ -264,13 +346,17 @@ macro_rules! moved {
 /// Rows are locked in the order of their ids, so that two statements that lock the same rows do not wait for each other.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Dialect = Dialect {
-    // Decided once for each statement, before a row is looked for. A server that is no standby divides by 1.
-    reads: reads!("(SELECT 1 / CASE WHEN pg_is_in_recovery() THEN 0 ELSE 1 END) = 1"),
+    // New tables are made in the first schema of the path. Those of another one may be another service's.
+    reads: reads!(
+        guard_of_postgres,
+        " AND (SELECT relnamespace FROM pg_class WHERE oid = keygate_schema.tableoid) \
+         = CAST(quote_ident(current_schema()) AS regnamespace)"
+    ),
     lock_schema: "SELECT pg_advisory_xact_lock(8097868254139281509)",
     lock: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1 FOR UPDATE"),
     lock_due: concat!(due!(), " FOR UPDATE"),
     revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
-         WHERE id IN (SELECT json_array_elements_text(CAST($1 AS JSON)))",
+         WHERE id IN (SELECT json_array_elements_text(CAST($1 AS JSON))) RETURNING id",
     log: &[concat!(
         // The length is taken twice, and not again for each event: the list may be long.
         "WITH revision AS (UPDATE keygate_revision SET number = number + json_array_length(CAST($1 AS JSON)) \
@@ -296,18 +382,19 @@ pub(crate) const POSTGRES: Dialect = Dialect {
     search_path: Some("SELECT current_setting('search_path')"),
     wake: Some("SELECT pg_notify('keygate_wake', '')"),
     draw_life: "UPDATE keygate_revision SET life = decode(replace(gen_random_uuid()::text, '-', ''), 'hex'), \
-         number = GREATEST(number, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))",
+         number = GREATEST(number, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)) \
+         RETURNING life",
 };
 
 /// There is one writer at a time, so nothing is locked that is not.
 #[cfg(feature = "sqlite")]
 pub(crate) const SQLITE: Dialect = Dialect {
-    reads: reads!("TRUE"),
+    reads: reads!(guard_of_sqlite, ""),
     lock_schema: "SELECT 1",
     lock: concat!("SELECT ", columns!(), " FROM keygate_keys WHERE id = $1"),
     lock_due: due!(),
     revoke: "UPDATE keygate_keys SET status = $2, revoked_at = $3, revoked_cause = $4 \
-         WHERE id IN (SELECT value FROM json_each($1))",
+         WHERE id IN (SELECT value FROM json_each($1)) RETURNING id",
     log: &[
         concat!(
             event_columns!(),
@@ -328,5 +415,5 @@ pub(crate) const SQLITE: Dialect = Dialect {
     search_path: None,
     wake: None,
     draw_life: "UPDATE keygate_revision SET life = randomblob(16), \
-         number = max(number, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+         number = max(number, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) RETURNING life",
 };

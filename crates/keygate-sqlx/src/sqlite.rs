@@ -220,8 +220,9 @@ impl Database for Sqlite {
         let is_interrupted = |error: &sqlx::Error| code(error) == Some(INTERRUPTED);
         // A key is found in no time, and is asked for with each request. The bound of a search that nobody waited for may
         // still be there, and end it.
-        let answer = if self.is_shared || query.is(sql::SQLITE.reads.find) {
-            let answer = if query.is(sql::SQLITE.reads.find) {
+        let is_find = query.is(sql::SQLITE.reads.find);
+        let answer = if self.is_shared || is_find {
+            let answer = if is_find {
                 one_row(&self.readers, query.clone(), self.prefix()).await
             } else {
                 rows(&self.readers, query.clone(), self.prefix()).await

@@ -21,7 +21,7 @@ use crate::{
     row::{self, Stored, write_creator, write_json, write_owner, write_previous, write_status},
     schema::Migration,
     settings::TablePrefix,
-    sql,
+    sql::{self, Read},
 };
 
 /// Keys in a PostgreSQL database.
@@ -80,6 +80,11 @@ impl<D: Database> SqlStore<D> {
         self.database.place().corrupt(fault)
     }
 
+    /// Refuses a change that was left out.
+    fn check_count(&self, written: usize, expected: usize) -> Result<(), StoreError> {
+        if written == expected { Ok(()) } else { Err(StoreError::NotWritten(self.database.place().clone())) }
+    }
+
     async fn try_insert(&self, new: &NewKey) -> Result<Result<Logged, Conflict>, StoreError> {
         let insert = row::write(Query::new(sql::INSERT), new.record().clone()).map_err(|fault| self.corrupt(fault))?;
         let mut transaction = self.database.begin(None).await?;
@@ -109,13 +114,14 @@ impl<D: Database> SqlStore<D> {
             (Step::Unchanged(record), None) => return Ok(Answer::Unchanged(record)),
         };
         let query = update_query(change.id(), &update).map_err(|fault| self.corrupt(fault))?;
-        match transaction.run(query).await {
+        let written = match transaction.run(query).await {
             // The statement changes the name alone, so no other index can object.
             Err(error) if error.is_unique_violation() && change.new_name().is_some() => {
                 return Ok(Answer::Refused(Conflict::NameTaken));
             }
-            answer => drop(answer?),
-        }
+            answer => answer?,
+        };
+        self.check_count(written.len(), 1)?;
         if is_end(&update) {
             wake::<D>(&mut transaction).await?;
         }
@@ -134,7 +140,8 @@ impl<D: Database> SqlStore<D> {
         let ids: Vec<_> = records.iter().map(KeyRecord::id).collect();
         if !ids.is_empty() {
             let list: Json = ids.iter().map(KeyId::as_str).collect();
-            transaction.run(write_status(Query::new(D::SQL.revoke).with(list.to_string()), revoke.status())).await?;
+            let query = write_status(Query::new(D::SQL.revoke).with(list.to_string()), revoke.status());
+            self.check_count(transaction.run(query).await?.len(), ids.len())?;
             wake::<D>(&mut transaction).await?;
             let events: Vec<_> = (0..).zip(&records).map(|(part, record)| revoke.event(part, record)).collect();
             log::append(&self.database, &mut transaction, &events).await?;
@@ -155,7 +162,7 @@ impl<D: Database> KeyStore for SqlStore<D> {
     type Error = StoreError;
 
     async fn find(&self, id: KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let rows = self.database.read(Query::new(D::SQL.reads.find).with(id)).await?;
+        let rows = self.database.read(Query::read(D::SQL.reads.find).with(id)).await?;
         Ok(first(self.database.place(), &rows, row::read)?.map(Arc::new))
     }
 }
@@ -181,7 +188,7 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
     }
 
     async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, StoreError> {
-        let with_filter = |sql| list_query(sql, &query);
+        let with_filter = |list| list_query(list, &query);
         let list = match &keys_of {
             KeysOf::Creator(creator) => write_creator(with_filter(D::SQL.reads.list_by_creator), creator),
             KeysOf::Owner(owner) => write_owner(with_filter(D::SQL.reads.list_by_owner), owner),
@@ -200,21 +207,24 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
     }
 }
 
-/// Tries again what came between others and was undone for it. Two renames that exchange names wait for each other in
+/// Tries again what came between others and was undone for it, or met a session that it could not use. Two renames that exchange names wait for each other in
 /// PostgreSQL, which ends one of them; the next time, it finds the name taken.
 async fn settle<T, F>(attempt: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    for tries in 1..=MAX_TRIES {
+    for tries in 1..MAX_TRIES {
         match attempt().await {
-            Err(error) if error.is_deadlock() || matches!(error, StoreError::Contended) => {}
+            Err(error) if error.can_be_tried_again() => {}
             answer => return answer,
         }
         // The other one ends first, or both would wait for each other again.
         sleep(PAUSE.saturating_mul(tries)).await;
     }
-    Err(StoreError::Contended)
+    match attempt().await {
+        Err(error) if error.is_deadlock() => Err(StoreError::Contended),
+        answer => answer,
+    }
 }
 
 /// Returns `true` if an update ends or replaces a secret: what a cache must not keep for long.
@@ -252,7 +262,7 @@ fn update_query(id: KeyId, update: &RecordUpdate) -> Result<Query, CorruptRow> {
 }
 
 /// Binds what all lists have in common.
-fn list_query(sql: &'static str, query: &ListQuery) -> Query {
+fn list_query(list: Read, query: &ListQuery) -> Query {
     // The first page is behind the earliest time and the empty id, which is before every id.
     let (created_at, after) =
         query.after.map_or((UnixTime::MIN, String::new()), |after| (after.created_at, after.id.to_string()));
@@ -264,7 +274,7 @@ fn list_query(sql: &'static str, query: &ListQuery) -> Query {
         Some(StatusFilter::Revoked) => Some("revoked"),
         _ => None,
     };
-    Query::new(sql)
+    Query::read(list)
         .with(created_at)
         .with(after)
         // One more than asked for, to see whether there is a next page.

@@ -403,15 +403,22 @@ async fn tells_everything_where_it_does_not_know<P: Place>(place: &P) {
         }
     }
 
+    // One whose key cannot be read.
+    let later = stored(&store, personal("ada"), "key-5").await;
+    place.corrupt("UPDATE keygate_events SET key_id = '!' WHERE sequence = 5").await;
+    assert!(matches!(since(&store, at(4)).await, Changes::Everything { .. }));
+    changed(&store, disable(&later)).await;
+    assert_eq!(since(&store, at(5)).await, Changes::Keys { ids: vec![later.id()], revision: at(6) });
+
     // A list of more changes than are told, though they are of one key.
     let copies = "INSERT INTO keygate_events SELECT sequence + number, id || number, at, kind, key_id, \
-         owner_kind, owner_id, actor_key, actor_user, event FROM keygate_events, numbers WHERE sequence = 4; \
+         owner_kind, owner_id, actor_key, actor_user, event FROM keygate_events, numbers WHERE sequence = 6; \
          UPDATE keygate_revision SET number = number + 10000";
     let numbers = "CREATE TABLE numbers AS WITH RECURSIVE counted (number) AS \
          (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < 10000) SELECT number FROM counted";
     place.execute(&format!("{numbers}; {copies}")).await.unwrap();
-    assert!(matches!(since(&store, at(4)).await, Changes::Keys { ids, .. } if ids.len() == 1));
-    assert!(matches!(since(&store, at(3)).await, Changes::Everything { revision } if revision == at(10_004)));
+    assert!(matches!(since(&store, at(6)).await, Changes::Keys { ids, .. } if ids.len() == 1));
+    assert!(matches!(since(&store, at(5)).await, Changes::Everything { revision } if revision == at(10_006)));
 
     // What was restored counts on under a life of its own, beyond all numbers.
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -420,7 +427,7 @@ async fn tells_everything_where_it_does_not_know<P: Place>(place: &P) {
     // By the clock of the database, which in SQLite has milliseconds.
     assert!(u128::from(renewed.number()) >= before.as_millis() * 1_000, "{renewed}");
     assert_ne!(renewed.life(), begun.life());
-    assert_eq!(since(&store, at(10_004)).await, Changes::Everything { revision: renewed });
+    assert_eq!(since(&store, at(10_006)).await, Changes::Everything { revision: renewed });
     assert_eq!(since(&store, renewed).await, Changes::Keys { ids: vec![], revision: renewed });
 }
 

@@ -1,17 +1,17 @@
 //! What was revoked after a backup is revoked again from the exported log, as the page on operating says.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
 use common::{Log, NOW, Place, changed, disable, enable, found, logged, manager, mint, page, personal, revoke, rotate};
 use keygate::{
-    KeyId, RevocationCause, Rotation, Status, System, Validity,
+    KeyId, ManageError, RevocationCause, Rotation, Status, System, Validity,
     audit::Event,
     store::{ChangeFeed, Changes, KeyManagementStore, Logged},
 };
-use keygate_sqlx::{LoggedEvent, StoreError, revoke_again};
+use keygate_sqlx::{LoggedEvent, NotRepeated, StoreError, revoke_again};
 
-both!(replays_revocations_once, an_export_goes_on_after_each_restored_backup);
+both!(replays_revocations_once, replays_all_that_it_can, an_export_goes_on_after_each_restored_backup);
 
 async fn replays_revocations_once<P: Place>(place: &P) {
     let (store, restored) = (place.open().await, place.open_empty().await);
@@ -48,6 +48,47 @@ async fn replays_revocations_once<P: Place>(place: &P) {
     assert_eq!(after_once.len(), 6);
     assert!(replay(&restored, &exported).await.is_empty());
     assert_eq!(logged(&restored).await, after_once);
+}
+
+/// A key that cannot be read, one of another issuer and an event of a later release are named, and keep no other key open.
+async fn replays_all_that_it_can<P: Place>(place: &P) {
+    let store = place.open().await;
+    let mut keys = Vec::new();
+    for name in ["unreadable", "readable", "of-another-issuer", "of-a-later-release"] {
+        keys.push(common::stored(&store, personal("ada"), name).await);
+        changed(&store, revoke(keys.last().unwrap(), RevocationCause::Leaked)).await;
+    }
+    let mut events: Vec<Event> = logged(&store).await.into_iter().map(|logged| logged.event).collect();
+    let mut later = serde_json::to_value(events.last().unwrap()).unwrap();
+    later["version"] = 2.into();
+    later["cause"] = "unheard of".into();
+    *events.last_mut().unwrap() = serde_json::from_value(later).unwrap();
+    // As in a backup of before.
+    place
+        .corrupt(&format!(
+            "UPDATE keygate_keys SET status = 'active', revoked_at = NULL, revoked_cause = NULL; \
+             UPDATE keygate_keys SET labels = '{{x' WHERE id = '{}'; UPDATE keygate_keys SET issuer = 'former' \
+             WHERE id = '{}'",
+            keys[0].id(),
+            keys[2].id()
+        ))
+        .await;
+    let (manager, system) = (manager(store.clone()), System::new("restored a backup").unwrap());
+    for revoked in [vec![keys[1].id()], vec![]] {
+        let error = revoke_again(&manager, &system, events.clone()).await.unwrap_err();
+        assert_eq!(error.revoked, revoked);
+        let failed: Vec<_> = error.failed.iter().map(|(event, why)| (event.key.unwrap(), why)).collect();
+        let [unreadable, of_another_issuer, of_a_later_release] = failed.as_slice() else { panic!("{failed:?}") };
+        assert_eq!(unreadable.0, keys[0].id());
+        assert!(matches!(unreadable.1, NotRepeated::Manage(ManageError::Store(StoreError::Corrupt { .. }))));
+        assert_eq!(of_another_issuer.0, keys[2].id());
+        assert!(matches!(of_another_issuer.1, NotRepeated::OtherIssuer));
+        assert_eq!(of_a_later_release.0, keys[3].id());
+        assert!(matches!(of_a_later_release.1, NotRepeated::UnknownKind));
+        assert!(found(&store, keys[1].id()).await.is_revoked());
+        let text = format!("of the revocations in the log, {} were repeated, and 3 could not be", revoked.len());
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 /// Who exports the log goes on behind the last number that they have: what comes after the restored state is behind it,

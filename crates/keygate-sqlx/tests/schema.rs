@@ -10,7 +10,7 @@ use keygate::{
     RevocationCause, System,
     store::{ChangeFeed, KeyManagementStore, KeyStore, KeysOf, ListQuery, SecretSlot, Touch},
 };
-use keygate_sqlx::{OpenError, Postgres, PostgresStore, Settings, Sqlite, SqliteStore, TablePrefix};
+use keygate_sqlx::{OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteStore, TablePrefix};
 use sqlx::{
     PgPool, SqlitePool,
     postgres::PgPoolOptions,
@@ -168,6 +168,28 @@ async fn runs_without_rights_to_change_tables() {
         pool.close().await;
         database.close().await;
         server.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
+    })
+    .await;
+}
+
+/// The tables are those of the first schema of the path, and no others that can be seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn has_no_tables_of_a_later_schema_of_the_path() {
+    on(async |server: &Server| {
+        let public = server.open().await;
+        let key = stored(&public, personal("ada"), "laptop").await;
+        server.execute("CREATE SCHEMA billing").await.unwrap();
+        let url = format!("{}&options[search_path]=billing,public", server.url());
+        let database = Postgres::connect(&url, Settings::new()).await.unwrap();
+        let error = PostgresStore::open(&database).await.unwrap_err();
+        assert!(matches!(error, OpenError::NoTables { .. }), "{error:?}");
+        // Each part is made there, in sessions that have seen the others.
+        PostgresDirectory::migrate(&database).await.unwrap();
+        PostgresStore::migrate(&database).await.unwrap();
+        let billing = PostgresStore::open(&database).await.unwrap();
+        assert!(billing.find(key.id()).await.unwrap().is_none());
+        works(&billing).await;
+        assert_eq!(found(&public, key.id()).await, key);
     })
     .await;
 }

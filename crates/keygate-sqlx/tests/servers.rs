@@ -121,8 +121,11 @@ async fn pass_on(listener: TcpListener, target: watch::Receiver<u16>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn opens_no_pooler_in_transaction_mode() {
+async fn opens_no_pooler_that_changes_sessions() {
     on(async |server: &Server| {
+        let Some(pooler) = at("KEYGATE_TEST_PGBOUNCER_STATEMENT", server) else { return };
+        let error = Postgres::connect_with(pooler, Settings::new()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Pooler(_)), "{error:?}");
         let Some(pooler) = at("KEYGATE_TEST_PGBOUNCER_TRANSACTION", server) else { return };
         // Alone, and while others use it.
         for others in [0, 6] {

@@ -30,6 +30,8 @@ both!(
     sees_what_others_changed,
     opens_again_and_all_at_once,
     takes_no_row_for_a_record,
+    takes_no_id_of_other_symbols,
+    acknowledges_no_change_that_was_left_out,
     revokes_what_is_no_record,
     keeps_the_algorithms_of_digests,
     takes_no_digest_of_an_unknown_algorithm,
@@ -154,6 +156,39 @@ async fn takes_no_row_for_a_record<P: Place>(place: &P) {
     // A list does not leave out what it cannot read.
     let all = store.list(KeysOf::All, ListQuery::new()).await;
     assert!(matches!(all, Err(StoreError::Corrupt { .. })));
+}
+
+/// One would stay, and its owner's keys could not be ended.
+async fn takes_no_id_of_other_symbols<P: Place>(place: &P) {
+    let store = place.open().await;
+    let key = stored(&store, personal("ada"), "laptop").await;
+    for id in ["!!!!!!!!!!!!!!!!", "0123456789abcde", "0123456789abcdef0", "0123456789abcde ", "0123456789abcd\u{e9}f"]
+    {
+        let update = format!("UPDATE keygate_keys SET id = '{id}'");
+        assert!(place.execute(&update).await.is_err(), "{id}");
+    }
+    assert_eq!(found(&store, key.id()).await, key);
+}
+
+/// A trigger of the service's own that leaves out an update: nothing is acknowledged, and no event is kept.
+async fn acknowledges_no_change_that_was_left_out<P: Place>(place: &P) {
+    let store = place.open().await;
+    let key = stored(&store, personal("ada"), "laptop").await;
+    let trigger = if P::NAME.starts_with("SQLite") {
+        "CREATE TRIGGER leaves_out BEFORE UPDATE ON keygate_keys BEGIN SELECT RAISE(IGNORE); END"
+    } else {
+        "CREATE FUNCTION leaves_out () RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE TRIGGER leaves_out BEFORE UPDATE ON keygate_keys FOR EACH ROW EXECUTE FUNCTION leaves_out()"
+    };
+    place.execute(trigger).await.unwrap();
+    for change in [rename(&key, "phone"), disable(&key), revoke(&key, RevocationCause::Leaked)] {
+        assert!(matches!(store.change(change).await, Err(StoreError::NotWritten(_))));
+    }
+    let system = System::new("test").unwrap();
+    let ended = manager(store.clone()).revoke_all(&system, personal("ada").owner(), RevocationCause::Leaked).await;
+    assert!(matches!(ended, Err(ManageError::Store(StoreError::NotWritten(_)))), "{ended:?}");
+    assert_eq!(found(&store, key.id()).await, key);
+    assert_eq!(kinds(&store, key.id()).await.len(), 1);
 }
 
 /// What cannot be read can still be ended, alone or with all keys of its owner.

@@ -1,6 +1,6 @@
 //! The log, exported away from the database, and what to do with it after a backup was restored.
 
-use core::error::Error;
+use core::{error::Error, iter};
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
@@ -88,7 +88,14 @@ pub(crate) async fn restored(
     database.begin_new_life().await?;
     database.end_sessions().await?;
     let keys = KeyManager::new(config.issuer, database.clone());
-    Ok(revoke_again(&keys, &System::new("restored a backup")?, events).await?)
+    revoke_again(&keys, &System::new("restored a backup")?, events).await.map_err(|not_all| {
+        let failed = not_all.failed.iter().map(|(event, why)| {
+            let causes = iter::successors(Some(why as &dyn Error), |cause: &&dyn Error| (*cause).source());
+            let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            format!("\n  {}: {why}", event.key.map_or_else(|| "an event without a key".into(), |id| id.to_string()))
+        });
+        format!("{not_all}; their keys may open: mend the cause, and repeat this{}", failed.collect::<String>()).into()
+    })
 }
 
 /// Reads the lines, and returns how many bytes the whole ones are.

@@ -346,9 +346,10 @@ impl Place for Server {
     }
 
     async fn corrupt(&self, sql: &str) {
-        let drop_checks = "DO $$ DECLARE name text; BEGIN FOR name IN \
-             SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = 'keygate_keys'::regclass \
-             LOOP EXECUTE format('ALTER TABLE keygate_keys DROP CONSTRAINT %I', name); END LOOP; END $$";
+        let drop_checks = "DO $$ DECLARE named record; BEGIN FOR named IN \
+             SELECT conname, conrelid::regclass AS holder FROM pg_constraint WHERE contype = 'c' \
+             AND conrelid IN ('keygate_keys'::regclass, 'keygate_events'::regclass) \
+             LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', named.holder, named.conname); END LOOP; END $$";
         self.execute(&format!("{drop_checks}; {sql}")).await.unwrap();
     }
 

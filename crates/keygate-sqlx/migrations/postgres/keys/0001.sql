@@ -3,7 +3,7 @@ CREATE TABLE IF NOT EXISTS keygate_schema (part TEXT NOT NULL PRIMARY KEY, versi
 
 -- The collation "C" compares byte by byte; that of the database may take two ids for one, or sort them otherwise.
 CREATE TABLE keygate_keys (
-    id TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (id ~ '^[0-9A-Za-z]{16}$'),
     issuer TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     labels TEXT COLLATE "C" NOT NULL CHECK (substr(labels, 1, 1) = '{'),
@@ -66,7 +66,7 @@ CREATE TABLE keygate_events (
     id TEXT COLLATE "C" NOT NULL UNIQUE,
     at BIGINT NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
-    key_id TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL CHECK (key_id ~ '^[0-9A-Za-z]{16}$'),
     owner_kind TEXT COLLATE "C" NOT NULL,
     owner_id TEXT COLLATE "C" NOT NULL,
     -- The key that acted, and the user who acted, be it by a key.

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS keygate_schema (part TEXT NOT NULL PRIMARY KEY, versi
 -- TEXT compares byte by byte: BINARY is the collation unless another is asked for.
 -- STRICT refuses values of other types.
 CREATE TABLE keygate_keys (
-    id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9A-Za-z]*'),
     issuer TEXT NOT NULL,
     name TEXT NOT NULL,
     labels TEXT NOT NULL CHECK (substr(labels, 1, 1) = '{'),
@@ -65,7 +65,7 @@ CREATE TABLE keygate_events (
     id TEXT NOT NULL UNIQUE,
     at INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    key_id TEXT NOT NULL,
+    key_id TEXT NOT NULL CHECK (length(key_id) = 16 AND key_id NOT GLOB '*[^0-9A-Za-z]*'),
     owner_kind TEXT NOT NULL,
     owner_id TEXT NOT NULL,
     -- The key that acted, and the user who acted, be it by a key.
