@@ -10,7 +10,7 @@
 mod common;
 
 use core::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use common::{
     Log, NOW, Place, changed, disable, enable, found, kinds, logged, manager, mint, page, personal, read_all, rename,
@@ -308,15 +308,20 @@ async fn leaves_both_or_neither_where_the_caller_goes_away<P: Place>(place: &P) 
         let manager = manager(store.clone());
         let revoke = manager.revoke_all(&system, personal(&user).owner(), RevocationCause::Leaked);
         let _ = timeout(span, revoke).await;
-        // What is under way on a connection comes to its end, one way or the other.
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let mut revoked = 0;
-        for id in keys {
-            let is_revoked = found(&store, id).await.is_revoked();
-            assert_eq!(kinds(&store, id).await.len(), 1 + usize::from(is_revoked));
-            revoked += usize::from(is_revoked);
+        // What is under way on a connection comes to its end, one way or the other, if the machine is busy a little later.
+        let started = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let (mut revoked, mut events) = (0, 0);
+            for id in &keys {
+                revoked += usize::from(found(&store, *id).await.is_revoked());
+                events += kinds(&store, *id).await.len() - 1;
+            }
+            if (revoked, events) == (0, 0) || (revoked, events) == (3, 3) {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(5), "{revoked} of 3, and {events} events");
         }
-        assert!(revoked == 0 || revoked == 3, "{revoked} of 3");
     }
     let mut counts = [0; 2];
     for call in calls {

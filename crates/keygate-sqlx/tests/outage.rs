@@ -315,8 +315,9 @@ async fn two_that_wait_for_each_other() {
         let sql =
             "SELECT pg_stat_force_next_flush(), deadlocks FROM pg_stat_database WHERE datname = current_database()";
         sleep(Duration::from_millis(1500)).await;
-        // One: who tries again lets the other one end first.
-        assert_eq!(ask(server, sql).await, 1);
+        // Who tries again lets the other one end first. On a busy machine that may not have come to its end yet, once.
+        let deadlocks = ask(server, sql).await;
+        assert!((1..=2).contains(&deadlocks), "{deadlocks}");
     })
     .await;
 }
