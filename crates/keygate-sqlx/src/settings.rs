@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// The prefix of the names of all tables and indices: `keygate_`, unless it is set.
 ///
-/// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, and with neither `pg_` nor `sqlite_`.
+/// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, but not with `pg_` or `sqlite_`, and is
+/// not `current_`, since `current_schema` is a word of SQL's own.
 ///
 /// ```
 /// use keygate_sqlx::TablePrefix;
@@ -32,7 +33,8 @@ impl TablePrefix {
 
     /// Puts the prefix in the place of the usual one.
     pub(crate) fn apply(&self, sql: &'static str) -> Cow<'static, str> {
-        // INVARIANT: the characters of a prefix need no quotes, and begin no word of SQL's own together with a name.
+        // INVARIANT: the characters of a prefix need no quotes, and with the name of a table it is no word of SQL's own, of
+        // which `current_schema` would be one.
         if self.0 == USUAL { Cow::Borrowed(sql) } else { Cow::Owned(sql.replace(USUAL, &self.0)) }
     }
 
@@ -55,7 +57,8 @@ impl FromStr for TablePrefix {
             && text.starts_with(|first: char| first.is_ascii_lowercase())
             && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
             && !text.starts_with("pg_")
-            && !text.starts_with("sqlite_");
+            && !text.starts_with("sqlite_")
+            && text != "current_";
         if is_legal { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(InvalidTablePrefix) }
     }
 }
@@ -69,8 +72,8 @@ impl fmt::Display for TablePrefix {
 /// The error for a text that is not a [`TablePrefix`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, of which the first is a letter, and \
-     neither `pg_` nor `sqlite_` at the beginning"
+    "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, of which the first is a letter, \
+     neither `pg_` nor `sqlite_` at the beginning, and not `current_`"
 )]
 #[non_exhaustive]
 pub struct InvalidTablePrefix;
