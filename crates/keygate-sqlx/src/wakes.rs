@@ -1,7 +1,7 @@
 //! Notifications of PostgreSQL, which make a cache ask for changes sooner.
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{Postgres, database::Database, error::StoreError};
 
@@ -33,7 +33,10 @@ use crate::{Postgres, database::Database, error::StoreError};
 #[derive(Debug)]
 pub struct Wakes {
     database: Postgres,
-    listener: PgListener,
+    /// None while the connection is lost.
+    listener: Option<PgListener>,
+    /// Connects again, also while nobody waits for that.
+    listening: Option<JoinHandle<Result<PgListener, StoreError>>>,
 }
 
 impl Postgres {
@@ -46,7 +49,7 @@ impl Postgres {
         if self.pool().is_closed() {
             return Err(self.place().failed(sqlx::Error::PoolClosed));
         }
-        Ok(Wakes { database: self.clone(), listener: listen(self).await? })
+        Ok(Wakes { database: self.clone(), listener: Some(listen(self).await?), listening: None })
     }
 }
 
@@ -60,13 +63,29 @@ impl Wakes {
     ///
     /// If the database cannot be reached any more, or was closed. Wait a moment before you call it again.
     pub async fn next(&mut self) -> Result<(), StoreError> {
-        let answer = self.database.pool().close_event().do_until(self.listener.try_recv()).await;
-        match answer.unwrap_or(Err(sqlx::Error::PoolClosed)) {
-            Ok(_) => while self.listener.next_buffered().is_some() {},
-            Err(error @ sqlx::Error::PoolClosed) => return Err(self.database.place().failed(error)),
-            // However the connection was lost.
-            Err(_) => self.listener = listen(&self.database).await?,
+        let mut close = self.database.pool().close_event();
+        let answer = close.do_until(self.wait()).await;
+        answer.unwrap_or_else(|closed| Err(self.database.place().failed(closed)))
+    }
+
+    async fn wait(&mut self) -> Result<(), StoreError> {
+        if let Some(listener) = &mut self.listener {
+            if let Ok(Some(_)) = listener.try_recv().await {
+                while listener.next_buffered().is_some() {}
+                return Ok(());
+            }
+            // However the connection was lost. Nothing is waited for in between, so the next call knows of it.
+            self.listener = None;
         }
+        let listening = self.listening.get_or_insert_with(|| {
+            let database = self.database.clone();
+            tokio::spawn(async move { listen(&database).await })
+        });
+        let answer = listening.await;
+        self.listening = None;
+        // A task that does not end is one of a runtime that does.
+        let listener = answer.unwrap_or_else(|_| Err(self.database.place().failed(sqlx::Error::PoolClosed)))?;
+        self.listener = Some(listener);
         Ok(())
     }
 }
@@ -78,6 +97,8 @@ async fn listen(database: &Postgres) -> Result<PgListener, StoreError> {
     let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
     let listen = async {
         let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
+        // It would connect again before it says that the connection was lost, and not say so to the next who asks.
+        listener.eager_reconnect(false);
         listener.listen(&channel).await?;
         Ok(listener)
     };

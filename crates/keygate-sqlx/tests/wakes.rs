@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
+#[path = "common/line.rs"]
+mod line;
 
 use common::{Place, Server, changed, disable, enable, on, open_postgres, personal, rename, revoke, rotate, stored};
 use core::time::Duration;
@@ -9,7 +11,8 @@ use keygate::{
     CachedStore, RevocationCause, Rotation, System,
     store::{Answer, ChangeFeed, Changes, KeyLookup, KeyManagementStore, Logged},
 };
-use keygate_sqlx::{Postgres, PostgresStore, Settings, Wakes};
+use keygate_sqlx::{Postgres, PostgresStore, Settings, StoreError, Wakes};
+use line::Line;
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -87,6 +90,39 @@ async fn wakes_after_the_connection_was_lost() {
         assert!(timeout(Duration::from_secs(5), wakes.next()).await.unwrap().is_err());
         let error = database.wakes().await.unwrap_err();
         assert!(error.to_string().ends_with(" is closed"), "{error}");
+    })
+    .await;
+}
+
+/// Who is dropped while the connection is away loses nothing: the next one is woken when it is back, however short each of
+/// them waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn wakes_that_were_dropped_while_the_server_was_away() {
+    on(async |server: &Server| {
+        let mut line = Line::new(server).await;
+        let url = server.options.clone().host("127.0.0.1").port(line.port).to_url_lossy();
+        let store = open_postgres(url.as_str()).await.unwrap();
+        let direct = open_postgres(&server.url()).await.unwrap();
+        let key = stored(&direct, personal("ada"), "laptop").await;
+        let mut wakes = store.database().wakes().await.unwrap();
+        line.cut().await;
+        // New connections are taken, and answered by nobody for now.
+        line.restore().await;
+        line.silence();
+        assert!(timeout(Duration::from_millis(500), wakes.next()).await.is_err());
+        // A notification that nobody gets.
+        changed(&direct, revoke(&key, RevocationCause::Leaked)).await;
+        line.restore_new();
+        let started = Instant::now();
+        loop {
+            assert!(started.elapsed() < Duration::from_secs(15), "nobody is woken");
+            match timeout(Duration::from_millis(1), wakes.next()).await {
+                Ok(Ok(())) => break,
+                // The attempt that met with silence has ended.
+                Ok(Err(error)) => assert!(matches!(error, StoreError::TimedOut(_)), "{error}"),
+                Err(_) => {}
+            }
+        }
     })
     .await;
 }
