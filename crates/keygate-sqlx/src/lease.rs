@@ -148,6 +148,7 @@ impl Transaction for Open {
 
 fn after(limit: Duration) -> Instant {
     let now = Instant::now();
+    // INVARIANT: a limit is a day at the most, see `Settings`, and a clock can count for longer than that.
     now.checked_add(limit).unwrap_or(now)
 }
 

@@ -128,20 +128,24 @@ impl Settings {
         self
     }
 
-    /// Sets how long to wait for a connection out of the pool: two seconds unless it is set. Opening the database, which
-    /// connects and asks, may take as long as an answer.
+    /// Sets how long to wait for a connection out of the pool: two seconds unless it is set. More than a day is a day.
+    /// Opening the database, which connects and asks, may take as long as an answer.
     #[must_use]
     pub const fn with_connect_limit(mut self, limit: Duration) -> Self {
-        self.connect_limit = limit;
+        self.connect_limit = at_most_a_day(limit);
         self
     }
 
     /// Sets how long to wait for an answer, or for all those of a transaction, and in SQLite for a lock: four seconds
-    /// unless it is set. PostgreSQL ends a statement after three quarters of it, and one that waits for a lock after three
-    /// eighths. Each is [`StoreError::TimedOut`](crate::StoreError::TimedOut).
+    /// unless it is set. More than a day is a day. PostgreSQL ends a statement after three quarters of it, and one that
+    /// waits for a lock after three eighths. Each is [`StoreError::TimedOut`](crate::StoreError::TimedOut).
+    ///
+    /// With less than 2.7 seconds, three eighths are less than the second after which PostgreSQL looks for deadlocks
+    /// (`deadlock_timeout`): two keys that exchange their names at once may then both be `TimedOut`, and neither is told
+    /// that the name is taken.
     #[must_use]
     pub const fn with_answer_limit(mut self, limit: Duration) -> Self {
-        self.answer_limit = limit;
+        self.answer_limit = at_most_a_day(limit);
         self
     }
 
@@ -163,4 +167,10 @@ impl Default for Settings {
     }
 }
 
+/// What a database or a clock can count is more than this, and less than what a [`Duration`] can be.
+const fn at_most_a_day(limit: Duration) -> Duration {
+    if limit.as_secs() < DAY.as_secs() { limit } else { DAY }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 const USUAL: &str = "keygate_";

@@ -1,10 +1,11 @@
 //! Opening, which services do in tasks, in several processes at once, and closing.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "common/child.rs"]
 mod child;
 mod common;
 
-use common::{ISSUER, NOW, disable, open_sqlite, personal, stored};
+use common::{ISSUER, NOW, Place, changed, disable, open_sqlite, personal, stored};
 use core::{error::Error, time::Duration};
 use keygate::{
     Actor, EnvironmentScope, Grant, KeyManager, NewKeySpec, Permission, TeamRole, Validity,
@@ -15,6 +16,18 @@ use keygate_sqlx::{
     StoreError,
 };
 use sqlx::Executor;
+
+both!(takes_limits_of_any_length);
+
+/// As somebody writes them who wants none.
+async fn takes_limits_of_any_length<P: Place>(place: &P) {
+    for limit in [Duration::from_secs(86_400 * 26), Duration::from_secs(86_400 * 40), Duration::MAX] {
+        let settings = Settings::new().with_connect_limit(limit).with_answer_limit(limit);
+        let store = place.open_with(settings, true).await.unwrap();
+        let key = stored(&store, personal("ada"), &format!("key-{}", limit.as_secs())).await;
+        changed(&store, disable(&key)).await;
+    }
+}
 
 /// Two that switch a new file to a write-ahead log at once are in each other's way only now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
