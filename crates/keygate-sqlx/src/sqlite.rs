@@ -119,24 +119,29 @@ impl Sqlite {
         &self.writer
     }
 
-    /// Closes the connections, and leaves one file that is a whole copy, unless another process has it open.
+    /// Closes the connections, and leaves one file that is a whole copy, unless another process has it open. What is
+    /// closed stays as it is.
     ///
     /// # Errors
     ///
-    /// If the log next to the file cannot be written into it. Nothing is lost then: the next connection to the file
-    /// reads the log.
+    /// If the log next to the file cannot be written into it: [`StoreError::TimedOut`] if somebody else reads or writes
+    /// the file meanwhile. Nothing is lost then: the next connection to the file reads the log.
     pub async fn close(&self) -> Result<(), StoreError> {
-        if self.is_shared {
+        if self.is_shared || self.writer.is_closed() {
             return Ok(());
         }
         let limit = self.settings.answer_limit;
         // Those who read first: the last one to close takes the log away, and must be able to write.
         drop(timeout(limit, self.readers.close()).await);
-        let checkpoint = self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        // The first column is 1 where others kept it from the end.
+        let checkpoint = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer);
         let answer = timeout(limit, checkpoint).await;
         drop(timeout(limit, self.writer.close()).await);
-        let answer = answer.map_err(|_| StoreError::TimedOut(self.place.clone()))?;
-        answer.map(drop).map_err(|error| self.place.failed(error))
+        match answer {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Err(error)) => Err(self.explain(error)),
+            Ok(Ok(true)) | Err(_) => Err(StoreError::TimedOut(self.place.clone())),
+        }
     }
 }
 
@@ -155,8 +160,9 @@ impl Sqlite {
 
     /// Names the file, and says that the time is over where a lock was waited for, or a search ended.
     fn explain(&self, error: sqlx::Error) -> StoreError {
-        match code(&error) {
-            Some(BUSY | INTERRUPTED) => StoreError::TimedOut(self.place.clone()),
+        match (&error, code(&error)) {
+            // The connections of this process wait for each other here, and for others in SQLite.
+            (sqlx::Error::PoolTimedOut, _) | (_, Some(BUSY | INTERRUPTED)) => StoreError::TimedOut(self.place.clone()),
             _ => self.place.failed(error),
         }
     }

@@ -15,7 +15,7 @@ use keygate_sqlx::{
     LogQuery, OpenError, Postgres, PostgresDirectory, PostgresStore, Settings, Sqlite, SqliteDirectory, SqliteStore,
     StoreError,
 };
-use sqlx::Executor;
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 both!(takes_limits_of_any_length);
 
@@ -56,6 +56,23 @@ async fn a_lock_that_another_holds() {
     let settings = Settings::new().with_answer_limit(Duration::from_millis(50));
     let hurried = SqliteStore::open(&Sqlite::open(&path, settings).await.unwrap()).await.unwrap();
     let transaction = store.database().pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let answer = hurried.change(disable(&key)).await;
+    assert!(matches!(answer, Err(StoreError::TimedOut(_))), "{answer:?}");
+    transaction.rollback().await.unwrap();
+    assert!(hurried.change(disable(&key)).await.is_ok());
+}
+
+/// This process has the lock for writing, for a transaction of the service's own.
+#[tokio::test]
+async fn a_lock_that_the_service_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let store = open_sqlite(&path).await.unwrap();
+    let key = stored(&store, personal("ada"), "laptop").await;
+    let limit = Duration::from_millis(50);
+    let settings = Settings::new().with_answer_limit(limit).with_connect_limit(limit);
+    let hurried = SqliteStore::open(&Sqlite::open(&path, settings).await.unwrap()).await.unwrap();
+    let transaction = hurried.database().pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
     let answer = hurried.change(disable(&key)).await;
     assert!(matches!(answer, Err(StoreError::TimedOut(_))), "{answer:?}");
     transaction.rollback().await.unwrap();
@@ -267,6 +284,29 @@ async fn leaves_one_whole_file() {
     assert_eq!(store.find(key.id()).await.unwrap().as_deref(), Some(&key));
     assert_eq!(store.events(&LogQuery::new()).await.unwrap().len(), 1);
     assert_eq!(key.created_at(), NOW);
+}
+
+/// Somebody who reads keeps the last changes out of the one file. Closing then says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn closes_with_an_error_beside_one_who_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let settings = Settings::new().with_answer_limit(Duration::from_millis(500));
+    let database = Sqlite::create(&path, settings).await.unwrap();
+    SqliteStore::migrate(&database).await.unwrap();
+    let store = SqliteStore::open(&database).await.unwrap();
+    let mut other = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    other.execute("BEGIN; SELECT count(*) FROM keygate_keys").await.unwrap();
+    let key = stored(&store, personal("ada"), "laptop").await;
+    let answer = database.close().await;
+    assert!(matches!(answer, Err(StoreError::TimedOut(_))), "{answer:?}");
+    other.close().await.unwrap();
+    // Nothing is lost.
+    let store = open_sqlite(&path).await.unwrap();
+    assert_eq!(store.find(key.id()).await.unwrap().as_deref(), Some(&key));
+    store.database().close().await.unwrap();
+    // It is closed, so there is nothing to do.
+    store.database().close().await.unwrap();
 }
 
 #[test]
