@@ -9,7 +9,7 @@ use std::{
 
 use sqlx::{
     AssertSqlSafe, Connection, Executor, SqliteExecutor, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -39,6 +39,9 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens an existing file.
     ///
+    /// It gets a write-ahead log. A file with tables of which none is ours stays as it is, until it is opened after a
+    /// migration.
+    ///
     /// # Errors
     ///
     /// - [`OpenError::NoFile`] if it does not exist.
@@ -46,7 +49,7 @@ impl Sqlite {
     pub async fn open(path: impl AsRef<Path>, settings: Settings) -> Result<Self, OpenError> {
         let path = path.as_ref();
         match fs::metadata(path) {
-            Ok(_) => Self::connect(path, settings).await,
+            Ok(_) => Self::connect(path, settings, false).await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::NoFile(path.into())),
             Err(source) => Err(OpenError::File { path: path.into(), source }),
         }
@@ -54,8 +57,8 @@ impl Sqlite {
 
     /// Opens a file, and creates it without tables if it does not exist. A path is a path: `:memory:` is a file of that name.
     ///
-    /// Only its user can read a file that it creates, on systems with such a mode; SQLite gives the files next to it
-    /// the same mode.
+    /// The file gets a write-ahead log. Only its user can read a file that this creates, on systems with such a mode;
+    /// SQLite gives the files next to it the same mode.
     ///
     /// # Errors
     ///
@@ -68,10 +71,10 @@ impl Sqlite {
             io::ErrorKind::NotFound => OpenError::NoFolder(path.into()),
             _ => OpenError::File { path: path.into(), source },
         })?;
-        Self::connect(path, settings).await
+        Self::connect(path, settings, true).await
     }
 
-    async fn connect(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+    async fn connect(path: &Path, settings: Settings, is_ours: bool) -> Result<Self, OpenError> {
         if path.is_dir() {
             return Err(OpenError::File { path: path.into(), source: io::ErrorKind::IsADirectory.into() });
         }
@@ -82,11 +85,11 @@ impl Sqlite {
             .filename(path)
             .busy_timeout(settings.answer_limit)
             .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // NORMAL would leave a commit to the next checkpoint: a power cut could take back a revoke.
-            .synchronous(SqliteSynchronous::Full);
+            // NORMAL would leave a commit to the next checkpoint: a power cut could take back a revoke. Without a
+            // write-ahead log, FULL would leave the last one to the next sync of the folder.
+            .synchronous(SqliteSynchronous::Extra);
         let failed = |error| place.failed(error);
-        let writer = connect_writer(options.clone(), &settings).await.map_err(failed)?;
+        let writer = connect_writer(&options, &settings, is_ours).await.map_err(failed)?;
         let readers = pool(settings.max_connections.map_or(READERS, NonZeroU32::get), &settings);
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await.map_err(failed)?;
         Ok(Self { readers, writer, is_shared: false, place, settings: settings.into() })
@@ -194,16 +197,33 @@ fn pool(connections: u32, settings: &Settings) -> SqlitePoolOptions {
         .before_acquire(|connection, _| Box::pin(core::future::ready(Ok(!connection.is_in_transaction()))))
 }
 
-/// Opens the connection that writes. Two that switch a new file to a write-ahead log at once get in each other's way,
-/// and SQLite does not wait there, so that is done here.
-async fn connect_writer(options: SqliteConnectOptions, settings: &Settings) -> Result<SqlitePool, sqlx::Error> {
+/// Opens the connection that writes, and switches the file to a write-ahead log, which it then keeps. Two that do so at
+/// once get in each other's way, and SQLite does not wait there, so that is done here.
+async fn connect_writer(
+    options: &SqliteConnectOptions,
+    settings: &Settings,
+    is_ours: bool,
+) -> Result<SqlitePool, sqlx::Error> {
     let started = Instant::now();
     loop {
-        match pool(1, settings).connect_with(options.clone()).await {
+        let connect = async {
+            let writer = pool(1, settings).connect_with(options.clone()).await?;
+            if is_ours || has_no_others_tables(&writer, &settings.prefix).await? {
+                writer.execute("PRAGMA journal_mode = WAL").await?;
+            }
+            Ok(writer)
+        };
+        match connect.await {
             Err(error) if code(&error) == Some(BUSY) && started.elapsed() < settings.answer_limit => sleep(RETRY).await,
             answer => return answer,
         }
     }
+}
+
+/// Returns `true` if a file is empty, or has tables of ours.
+async fn has_no_others_tables(at: &SqlitePool, prefix: &TablePrefix) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT count(*) = 0 OR count(*) FILTER (WHERE name = $1) > 0 FROM sqlite_schema";
+    sqlx::query_scalar(sql).bind(format!("{prefix}schema")).fetch_one(at).await
 }
 
 impl Database for Sqlite {

@@ -309,6 +309,40 @@ async fn closes_with_an_error_beside_one_who_reads() {
     store.database().close().await.unwrap();
 }
 
+/// A path may lead to a file of something else. To ask it for its tables leaves it as it is.
+#[tokio::test]
+async fn opening_another_programs_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cookies.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    other.execute("CREATE TABLE cookies (a)").await.unwrap();
+    other.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let database = Sqlite::open(&path, Settings::new()).await.unwrap();
+    let error = SqliteStore::open(&database).await.unwrap_err();
+    assert!(matches!(error, OpenError::NoTables { .. }), "{error:?}");
+    database.close().await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == before, "the file is another one");
+}
+
+/// A backup that `VACUUM INTO` made has no write-ahead log until it is opened.
+#[tokio::test]
+async fn a_backup_gets_a_write_ahead_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, backup) = (directory.path().join("keys.db"), directory.path().join("backup.db"));
+    let journal = async |database: &Sqlite| -> String {
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(database.pool()).await.unwrap()
+    };
+    let store = open_sqlite(&path).await.unwrap();
+    let key = stored(&store, personal("ada"), "laptop").await;
+    sqlx::query("VACUUM INTO $1").bind(backup.to_str()).execute(store.database().pool()).await.unwrap();
+    let database = Sqlite::open(&backup, Settings::new()).await.unwrap();
+    assert_eq!(journal(&database).await, "wal");
+    let restored = SqliteStore::open(&database).await.unwrap();
+    assert_eq!(restored.find(key.id()).await.unwrap().as_deref(), Some(&key));
+}
+
 #[test]
 fn can_be_awaited_in_tasks() {
     fn is_send<T: Send>(_: T) {}
