@@ -48,7 +48,7 @@
 //!     store::KeyManagementStore,
 //! };
 //! use keygate_sqlx::{Postgres, PostgresStore, Settings};
-//! use sqlx::postgres::PgPoolOptions;
+//! use sqlx::{Executor, postgres::PgPoolOptions};
 //! use tokio::time::{sleep, timeout};
 //!
 //! # async fn serve<G, K>(gate: G, keys: K) {}
@@ -58,7 +58,14 @@
 //! const TICK: Duration = Duration::from_millis(250);
 //!
 //! // `PostgresStore::migrate` is a step of each deploy, by a role that may create tables.
-//! let pool = PgPoolOptions::new().max_connections(20).connect(&env::var("DATABASE_URL")?).await?;
+//! let pool = PgPoolOptions::new()
+//!     .max_connections(20)
+//!     // The server must not work for ever on what nobody waits for.
+//!     .after_connect(|connection, _| {
+//!         Box::pin(async move { connection.execute("SET statement_timeout = '3s'").await.map(drop) })
+//!     })
+//!     .connect(&env::var("DATABASE_URL")?)
+//!     .await?;
 //! let database = Postgres::from_pool(pool.clone(), Settings::new()).await?;
 //! let store = PostgresStore::open(&database).await?;
 //!
@@ -101,14 +108,16 @@
 //! # Tables
 //!
 //! Opening creates no table, and needs no right to. Creating them is a step of its own, [`SqlStore::migrate`], which
-//! several processes may run at once; or run the texts of [`SqlStore::migrations`] with your own tool.
+//! several processes may run at once; or run the texts of [`SqlStore::migrations`] with your own tool. PostgreSQL must
+//! be of version 13 or later.
 //!
 //! The tables hold their version, and the oldest version that a release must know to work with them. So an older
 //! release starts on the tables of a newer one, in a rolling deploy or after going back, as long as it understands them;
 //! otherwise it does not start, and its error says why.
 //!
 //! All names begin with `keygate_`, or with the [`TablePrefix`] that you set. In PostgreSQL they can also be in a
-//! schema of their own: set the search path, in the URL with `?options[search_path]=keys`.
+//! schema of their own: set the search path, in the URL with `?options[search_path]=keys`. A pooler refuses or ignores
+//! that: set the path of the role there, with `ALTER ROLE service SET search_path = keys`.
 //!
 //! On PostgreSQL the role of a running service needs these rights and no others, and with them nobody changes an event:
 //!
@@ -129,8 +138,12 @@
 //!   IMMEDIATE`); PostgreSQL locks the row (`FOR UPDATE`), and many rows in the order of their ids. Touches write only rows
 //!   that move.
 //! - **A change and its event are one.** Wherever the caller goes away, the process is killed or the answer is lost,
-//!   both are there or neither is. A dropped call rolls back, and its connection goes back to the pool: a client that
-//!   hangs up again and again opens no more sessions than the pool may have.
+//!   both are there or neither is. A dropped call rolls back, and its connection goes back to the pool. If the server
+//!   still works on it after a second, its session is left to the server, and the pool opens another one. So PostgreSQL
+//!   can have more sessions than the pool for as long as it works on what was given up: at most its
+//!   `statement_timeout`, three quarters of the answer limit with `Postgres::connect`. Set one in a pool of your own,
+//!   as above. A `COMMIT` that waits for a synchronous replica that is gone has no limit, and each leaves a session:
+//!   give the role a `CONNECTION LIMIT`.
 //! - **No change is missed.** The number of an event is that of the revision, a row that each change locks until it
 //!   commits, as the last thing that it does. So the numbers are in the order of the commits, and have a gap only where
 //!   another life begins: a reader of the log or the feed never finds a new event before one that they have. All changes
@@ -139,11 +152,11 @@
 //! - **Final.** No statement sets the status of a revoked key, and none writes a whole row.
 //! - **Seen at once.** SQLite: each statement reads the last commit of the file. PostgreSQL: READ COMMITTED, and each
 //!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind.
-//! - **Durable.** SQLite: a write-ahead log with `synchronous = FULL`, which is synced at every commit, on a file
-//!   system whose syncs are honest; a pool of your own must have it too. PostgreSQL: `synchronous_commit` is switched
-//!   on for our transactions where it is off; the server must not run with `fsync = off`. With one disk, a change is
-//!   lost with it: name synchronous replicas to prevent that. After a backup was restored, or a replica took over that
-//!   may not have had the last commits, call [`SqlStore::begin_new_life`]: no database knows that by itself.
+//! - **Durable.** SQLite: a write-ahead log with `synchronous = EXTRA`, which is synced at every commit, on a file
+//!   system whose syncs are honest; a pool of your own must have that or `FULL`. PostgreSQL: `synchronous_commit` is
+//!   switched on for our transactions where it is off; the server must not run with `fsync = off`. With one disk, a
+//!   change is lost with it: name synchronous replicas to prevent that. After a backup was restored, or a replica took
+//!   over that may not have had the last commits, call [`SqlStore::begin_new_life`]: no database knows that by itself.
 //! - **Statements are not mixed up.** A pooler that shares a session among clients would mix up statements that have
 //!   equal names. Opening refuses such a pooler (the transaction mode of `PgBouncer`); session mode works.
 //!   Statements that change something have no names, so they cannot be mixed up whatever is in between.

@@ -99,6 +99,8 @@ impl Postgres {
     }
 
     /// Returns a reference to the pool, for tables of the service's own in the same database.
+    ///
+    /// The sessions of [`Postgres::connect`] have a `statement_timeout` of three quarters of the answer limit.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.pool

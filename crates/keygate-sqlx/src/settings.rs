@@ -122,6 +122,9 @@ impl Settings {
 
     /// Sets the largest number of connections: 10 to PostgreSQL, and 4 that read an SQLite file in addition to the one
     /// that writes, unless it is set. A pool of the service's own keeps its number.
+    ///
+    /// PostgreSQL can have more sessions for a while, when it still works on what was given up. Opening needs two more
+    /// for a moment, and each `Postgres::wakes` one.
     #[must_use]
     pub const fn with_max_connections(mut self, max_connections: NonZeroU32) -> Self {
         self.max_connections = Some(max_connections);

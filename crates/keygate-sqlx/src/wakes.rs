@@ -10,6 +10,9 @@ use crate::{Postgres, database::Database, error::StoreError};
 /// It holds no changes. It is for the timer of a cache's `tick`, which then runs a little sooner; that tick reads the feed
 /// and does the work. If notifications are late, lost or switched off, the timer alone bounds what a cache may keep.
 ///
+/// While many keys are ended, the loop below ticks again and again. Sleep for some milliseconds after each tick to
+/// bound that; what comes meanwhile is one notification.
+///
 /// ```no_run
 /// # async fn follow(
 /// #     database: keygate_sqlx::Postgres,
@@ -57,7 +60,7 @@ impl Wakes {
     /// Waits for the next one. Those that came since the last call are one.
     ///
     /// It also returns after a lost connection is back, since notifications may have been missed. Dropping the
-    /// future loses nothing.
+    /// future loses nothing, and connecting again goes on meanwhile.
     ///
     /// # Errors
     ///
