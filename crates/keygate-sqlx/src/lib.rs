@@ -151,15 +151,17 @@
 //!   PostgreSQL (`Postgres::wakes`) make a cache ask sooner; the changes themselves come from the feed.
 //! - **Final.** No statement sets the status of a revoked key, and none writes a whole row.
 //! - **Seen at once.** SQLite: each statement reads the last commit of the file. PostgreSQL: READ COMMITTED, and each
-//!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind.
+//!   statement that reads fails on a standby ([`StoreError::Standby`]), which lags behind. It also fails in a transaction
+//!   that somebody left open in a session of the pool and that sees the past. Such a session is not used again.
 //! - **Durable.** SQLite: a write-ahead log with `synchronous = EXTRA`, which is synced at every commit, on a file
 //!   system whose syncs are honest; a pool of your own must have that or `FULL`. PostgreSQL: `synchronous_commit` is
 //!   switched on for our transactions where it is off; the server must not run with `fsync = off`. With one disk, a
 //!   change is lost with it: name synchronous replicas to prevent that. After a backup was restored, or a replica took
 //!   over that may not have had the last commits, call [`SqlStore::begin_new_life`]: no database knows that by itself.
 //! - **Statements are not mixed up.** A pooler that shares a session among clients would mix up statements that have
-//!   equal names. Opening refuses such a pooler (the transaction mode of `PgBouncer`); session mode works.
-//!   Statements that change something have no names, so they cannot be mixed up whatever is in between.
+//!   equal names. Opening refuses such a pooler (the transaction and the statement mode of `PgBouncer`); session mode
+//!   works. Should the mode change later: statements that change something have no names, and one that reads gets its
+//!   own name as its last value, so that it fails with the values of another ([`StoreError::SharedSession`]).
 //! - **Byte by byte.** Collation BINARY in SQLite, `"C"` in PostgreSQL.
 //! - **A row is a record or an error.** [`StoreError::Corrupt`] is neither absence nor a default. Constraints keep
 //!   malformed rows out, and a row that gets past them is refused when read. A corrupt key is ended by

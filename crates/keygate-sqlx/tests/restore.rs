@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{Log, NOW, Place, changed, disable, enable, found, logged, manager, mint, page, personal, revoke, rotate};
+use common::{
+    File, Log, NOW, Place, Server, changed, disable, enable, found, logged, manager, mint, on, page, personal, revoke,
+    rotate,
+};
 use keygate::{
     KeyId, ManageError, RevocationCause, Rotation, Status, System, Validity,
     audit::Event,
@@ -115,6 +118,25 @@ async fn an_export_goes_on_after_each_restored_backup<P: Place>(place: &P) {
         assert_eq!(since.len(), 41);
         exported.extend(since);
     }
+}
+
+/// Where the row of the revision is missing, no other history begins, and that is an error.
+#[tokio::test]
+async fn begins_no_life_without_a_revision() {
+    const GONE: &str = "DELETE FROM keygate_revision";
+    let is_told = |answer| matches!(answer, Err(StoreError::Corrupt { .. }));
+    on(async |file: &File| {
+        let store = file.open().await;
+        file.execute(GONE).await.unwrap();
+        assert!(is_told(store.begin_new_life().await));
+    })
+    .await;
+    on(async |server: &Server| {
+        let store = server.open().await;
+        server.execute(GONE).await.unwrap();
+        assert!(is_told(store.begin_new_life().await));
+    })
+    .await;
 }
 
 async fn revision<S: ChangeFeed<Error = StoreError>>(store: &S) -> keygate::store::Revision {
