@@ -208,7 +208,7 @@ fn futures_may_move_between_threads() {
     let clock = TestClock::new(100);
     let keys = KeyManager::with_parts(KG, store.clone(), clock.reader(), rng(1))
         .with_directory(BoxedDirectory::new(directory.clone()));
-    let gate = Gate::with_clock(KG, store.clone(), clock.reader()).with_directory(directory);
+    let gate = Gate::with_clock(KG, BoxedKeyStore::new(store.clone()), clock.reader()).with_directory(directory);
     let spec = |user, name| NewKeySpec::new(personal(user), text(name), Validity::NEVER_EXPIRES);
 
     let issued = elsewhere(keys.create(&system(), spec("ada", "laptop"))).unwrap();

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use keygate::{
-    KeyRecord,
-    store::{Changes, Creator, Cursor, KeysOf, ListQuery, Page, RecordParts, Revision},
+    KeyRecord, Status, UnixTime,
+    store::{
+        Changes, Creator, Cursor, DigestAlgorithm, KeysOf, ListQuery, Page, RecordParts, Revision, SecretDigest,
+        StatusFilter,
+    },
 };
 
 use super::{PlainStore, State};
@@ -54,19 +57,31 @@ impl PlainStore {
     }
 
     fn is_filtered_in(&self, row: &RecordParts, query: &ListQuery) -> bool {
-        let (mut row, mut filter) = (row.clone(), query.filter);
-        match self.fault {
-            Some(Fault::IgnoresFilters) => return true,
-            Some(Fault::IgnoresPreviousDigests) => row.previous = None,
+        let filter = query.filter;
+        let is_before = |time: UnixTime, bound: UnixTime| {
             // `<=` where the contract says `<`.
-            Some(Fault::TakesEqualForBefore) => {
-                let second = core::time::Duration::from_secs(1);
-                filter.not_used_since = filter.not_used_since.map(|time| time.saturating_add(second));
-                filter.ends_before = filter.ends_before.map(|time| time.saturating_add(second));
-            }
-            _ => {}
-        }
-        filter.includes(&record(row))
+            if self.has(Fault::TakesEqualForBefore) { time <= bound } else { time < bound }
+        };
+        let previous = row.previous.filter(|_| !self.has(Fault::IgnoresPreviousDigests));
+        let digests = [Some(row.current), previous.map(|previous| previous.digest)];
+        let is_legacy = |digest: &SecretDigest| digest.algorithm() != DigestAlgorithm::Native;
+        let ends_at = row.expires_at;
+        let is_left_out = [
+            match filter.status {
+                None => false,
+                Some(StatusFilter::Active) => row.status != Status::Active,
+                Some(StatusFilter::Disabled) => row.status != Status::Disabled,
+                Some(StatusFilter::NotRevoked) => is_revoked(row),
+                Some(StatusFilter::Revoked) => !is_revoked(row),
+                Some(other) => panic!("{other:?} is new"),
+            },
+            filter.never_used && row.last_used_at.is_some(),
+            filter.not_used_since.is_some_and(|bound| row.last_used_at.is_some_and(|used| !is_before(used, bound))),
+            filter.ends_before.is_some_and(|bound| !ends_at.is_some_and(|end| is_before(end, bound))),
+            filter.never_ends && ends_at.is_some(),
+            filter.has_legacy_digest && !digests.iter().flatten().any(is_legacy),
+        ];
+        self.has(Fault::IgnoresFilters) || !is_left_out.contains(&true)
     }
 
     pub(super) fn fed(&self, state: &State, since: Option<Revision>) -> Changes {
