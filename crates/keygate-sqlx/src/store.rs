@@ -207,8 +207,8 @@ impl<D: Database> KeyManagementStore for SqlStore<D> {
     }
 }
 
-/// Tries again what came between others and was undone for it, or met a session that it could not use. Two renames that exchange names wait for each other in
-/// PostgreSQL, which ends one of them; the next time, it finds the name taken.
+/// Tries again what came between others and was undone for it, or met a session that it could not use. Two renames that
+/// exchange names wait for each other in PostgreSQL, which ends one of them; the next time, it finds the name taken.
 async fn settle<T, F>(attempt: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
