@@ -457,6 +457,8 @@ async function main() {
     const other = await context.newPage();
     await other.goto("/console");
     await click(other, "button", "Sign out");
+    // A page that is closed on its way to the next one may hang Chromium.
+    await other.getByRole("heading", { name: "Sign in" }).waitFor();
     await other.close();
     await click(page, "button", "Disable");
     await page.getByText("Your session has ended, so nothing was changed.").waitFor();
