@@ -1,5 +1,7 @@
 //! Reading: vectors of another implementation, the grammar of stored hashes, and any text.
 
+use std::sync::LazyLock;
+
 use super::formats::{BASE64, HEX, NUMBERED, OPAQUE, PREFIX_256, PREFIX_512, hex};
 use super::{KG, common::text};
 use keygate::{
@@ -63,6 +65,10 @@ fn what_another_implementation_derived() {
     }
 }
 
+/// Prefixes with each symbol in the middle. They live as long as the program, as those of a service do.
+static PREFIXES: LazyLock<Vec<(char, String)>> =
+    LazyLock::new(|| ('\0'..='\u{100}').map(|symbol| (symbol, format!("o{symbol}d"))).collect());
+
 /// In a constant, what is refused here is an error of compilation.
 #[test]
 fn formats_have_room_for_112_bits_and_fit_a_header_field() {
@@ -83,12 +89,11 @@ fn formats_have_room_for_112_bits_and_fit_a_header_field() {
         }
         assert!(!is_legal("old_", symbols, min, usize::MAX));
     }
-    for symbol in '\0'..='\u{100}' {
-        let prefix = String::leak(format!("o{symbol}d"));
-        assert_eq!(is_legal(prefix, Symbols::Hex, 40, 40), symbol.is_ascii_graphic(), "{symbol:?}");
+    for (symbol, prefix) in &*PREFIXES {
+        assert_eq!(is_legal(prefix.as_str(), Symbols::Hex, 40, 40), symbol.is_ascii_graphic(), "{symbol:?}");
     }
     for (length, expected) in [(0, false), (1, true), (32, true), (33, false)] {
-        let name = String::leak("n".repeat(length));
+        let name = &"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"[..length];
         assert_eq!(std::panic::catch_unwind(|| LegacyFormat::custom(name, anything)).is_ok(), expected, "{length}");
     }
 }
