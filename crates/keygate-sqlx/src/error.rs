@@ -9,8 +9,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 ///
 /// Texts and sources name the host, the port and the database, or the file. They never hold a password that was given as one.
 /// In a URL that a service reads by itself, for `Postgres::connect_with` or a pool, an unencoded `/`, `?` or `#` makes
-/// parts of a password the host, the port and the database; `Postgres::connect` refuses such a URL.
-#[derive(Debug, thiserror::Error)]
+/// parts of a password the host, the port and the database; `Postgres::connect` refuses such a URL. `Debug` shows the same
+/// texts; that of the `sqlx::Error` itself shows what PostgreSQL tells of a row that it refused, which may be a digest.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Others changed the same keys so often during an operation that it could not complete.
@@ -54,6 +55,17 @@ pub enum StoreError {
     /// The log was asked for events of a kind that there is not; see [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
     #[error("there are no events of kind `{0}`")]
     UnknownKind(&'static str),
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tuple = f.debug_tuple("StoreError");
+        tuple.field(&format_args!("{self}"));
+        if let Self::Corrupt { source, .. } = self {
+            tuple.field(source);
+        }
+        tuple.finish()
+    }
 }
 
 /// Describes the failure of a database.

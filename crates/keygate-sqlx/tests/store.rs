@@ -1,5 +1,11 @@
 //! What the conformance suite does not ask of a store: extremes, several openers, rows that are no records.
-#![expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod common;
 
@@ -32,6 +38,7 @@ both!(
     takes_no_row_for_a_record,
     takes_no_id_of_other_symbols,
     acknowledges_no_change_that_was_left_out,
+    shows_no_digest_of_a_refused_row,
     revokes_what_is_no_record,
     keeps_the_algorithms_of_digests,
     takes_no_digest_of_an_unknown_algorithm,
@@ -189,6 +196,27 @@ async fn acknowledges_no_change_that_was_left_out<P: Place>(place: &P) {
     assert!(matches!(ended, Err(ManageError::Store(StoreError::NotWritten(_)))), "{ended:?}");
     assert_eq!(found(&store, key.id()).await, key);
     assert_eq!(kinds(&store, key.id()).await.len(), 1);
+}
+
+/// A rule of the service's own: PostgreSQL tells the whole row that breaks it.
+async fn shows_no_digest_of_a_refused_row<P: Place>(place: &P) {
+    let store = place.open().await;
+    let is_sqlite = P::NAME.starts_with("SQLite");
+    place
+        .execute(if is_sqlite {
+            "CREATE TRIGGER refuses BEFORE INSERT ON keygate_keys BEGIN SELECT RAISE(ABORT, 'one too many'); END"
+        } else {
+            "ALTER TABLE keygate_keys ADD CONSTRAINT one_too_many CHECK (name <> 'laptop')"
+        })
+        .await
+        .unwrap();
+    let key = mint(personal("ada"), "laptop", Validity::NEVER_EXPIRES, NOW);
+    let refused = store.insert(key).await.unwrap_err();
+    let (text, debug) = (refused.to_string(), format!("{refused:?}"));
+    assert!(text.contains("one_too_many") || text.contains("one too many"), "{text}");
+    assert_eq!(debug, format!("StoreError({text})"));
+    let StoreError::Database { error, .. } = refused else { panic!("{text}") };
+    assert!(is_sqlite || format!("{error:?}").contains("Failing row contains"), "{error:?}");
 }
 
 /// What cannot be read can still be ended, alone or with all keys of its owner.
