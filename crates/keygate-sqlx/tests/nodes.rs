@@ -205,8 +205,16 @@ fn node() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let settings = Settings::new().with_connect_limit(LIMIT).with_answer_limit(LIMIT);
-        let database = Postgres::connect(&url, settings).await.unwrap();
-        let cache = CachedStore::new(PostgresStore::open(&database).await.unwrap(), LEASE);
+        let open = async || PostgresStore::open(&Postgres::connect(&url, settings.clone()).await?).await;
+        // The limits are for the look-ups: on a busy machine, connecting may take longer.
+        let store = loop {
+            match open().await {
+                Ok(store) => break store,
+                Err(error) => eprintln!("{error}"),
+            }
+            sleep(Duration::from_millis(100)).await;
+        };
+        let cache = CachedStore::new(store, LEASE);
         let wakes = match env::var(WAKES_URL) {
             Ok(url) => {
                 let database = Postgres::connect(&url, Settings::new()).await.unwrap();
