@@ -111,7 +111,8 @@ fn compare(text: &str, tokens: usize, rounds: u32) {
     }
 }
 
-/// Compares one long text with a short one four times over: as much work, as long, so that what else runs falls on both.
+/// Compares one long text with a short one four times over: as much work, as long, so that what else runs falls on
+/// both.
 fn linear(name: &str, short: &str, long: &str, rounds: u32) {
     let scanner = Scanner::new(ACME);
     let [mut of_short, mut of_long] = [Duration::MAX; 2];

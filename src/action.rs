@@ -59,7 +59,8 @@ pub enum Action {
     /// An action of the service's own.
     #[non_exhaustive]
     Custom {
-        /// The action, out of the service's declaration. Shared, so that requests of other actions carry no room for it.
+        /// The action, out of the service's declaration. Shared, so that requests of other actions carry no room for
+        /// it.
         action: Arc<OwnAction>,
         /// The environment that it takes place in, if it takes place in one.
         environment: Option<EnvironmentName>,

@@ -68,7 +68,8 @@ impl From<System> for Actor {
     }
 }
 
-/// A key that was authenticated and now wants to manage keys: enough to look it up and match it again, and no authority.
+/// A key that was authenticated and now wants to manage keys: enough to look it up and match it again, and no
+/// authority.
 #[derive(Clone, Debug)]
 pub struct ActingKey(MatchedKey);
 

@@ -38,10 +38,10 @@ pub use settings::CacheSettings;
 ///
 /// # Contract
 ///
-/// - **Lease.** A record is served only while the later of two moments is less than the maximum staleness ago: the start
-///   of its look-up, and the start of the last successful [tick](CachedStore::tick). A look-up that takes longer is not
-///   served either. So a revoked key and an old secret keep opening for at most that long: this is the bound to state to
-///   your users. The clock is monotonic.
+/// - **Lease.** A record is served only while the later of two moments is less than the maximum staleness ago: the
+///   start of its look-up, and the start of the last successful [tick](CachedStore::tick). A look-up that takes longer
+///   is not served either. So a revoked key and an old secret keep opening for at most that long: this is the bound to
+///   state to your users. The clock is monotonic.
 /// - **Tick.** [`CachedStore::tick`] asks the store's [feed](ChangeFeed) for the changed keys. These are forgotten, and
 ///   all other records are confirmed as of the start of the tick. Call it on a timer, such as four times in a lease.
 /// - **Forgetting** voids the look-ups under way: their results neither fill the cache nor answer, and their callers
@@ -237,8 +237,8 @@ impl<S> Shared<S> {
         self.confirmed.fetch_max(nanos, Ordering::AcqRel);
     }
 
-    /// The lease: the later of the look-up and the last tick is less than the maximum staleness ago. And the look-up was
-    /// less than `max_age` ago.
+    /// The lease: the later of the look-up and the last tick is less than the maximum staleness ago. And the look-up
+    /// was less than `max_age` ago.
     ///
     /// `confirmed` is by a tick that ended before this was read out of the cache: a later one may have forgotten it.
     fn is_fresh<T>(&self, dated: &Dated<T>, confirmed: Option<Instant>, max_age: Duration) -> bool {
@@ -413,7 +413,8 @@ impl<S: KeyStore> KeyLookup<Remembered> for CachedStore<S> {
     }
 
     async fn look_up_current(&self, id: KeyId) -> Result<Found, Self::Error> {
-        // What is remembered stays: anyone who knows an id could empty the cache by asking for it, as by reports of leaks.
+        // What is remembered stays: anyone who knows an id could empty the cache by asking for it, as by reports of
+        // leaks.
         self.0.ask(id).await
     }
 

@@ -320,8 +320,8 @@ impl Denial {
         self.reason.class()
     }
 
-    /// Returns `true` if an answer of 403 would show something that the key must not see: a resource of another team, or
-    /// a model or resource that the key's restriction leaves out, whatever rule refused first.
+    /// Returns `true` if an answer of 403 would show something that the key must not see: a resource of another team,
+    /// or a model or resource that the key's restriction leaves out, whatever rule refused first.
     ///
     /// A service that hides existing resources then answers its own 404.
     #[must_use]

@@ -185,7 +185,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
 
     /// Decides a request of an authenticated key; asks the directory only if the decision needs it.
     ///
-    /// A key that was looked up a [minute](MatchedKey::LIFETIME) ago or more is looked up again, however new the proof is.
+    /// A key that was looked up a [minute](MatchedKey::LIFETIME) ago or more is looked up again, however new the proof
+    /// is.
     ///
     /// # Errors
     ///
@@ -207,8 +208,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     /// Returns those of the actions that an authenticated key may do in a team, so that a list never shows what a call
     /// refuses.
     ///
-    /// It is the same decision. The directory is asked once at most, and the sink gets no use, and no refusal of an action:
-    /// nothing is done yet.
+    /// It is the same decision. The directory is asked once at most, and the sink gets no use, and no refusal of an
+    /// action: nothing is done yet.
     ///
     /// # Errors
     ///
@@ -274,8 +275,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
 
     /// Looks the key of an allowed request up again, and decides the same request again.
     ///
-    /// For a request that runs long, such as a stream, a websocket or a slow body: call it now and then, and stop unless
-    /// the verdict is still [`Verdict::Allowed`]. The sink gets no second allowed request: it is the same one.
+    /// For a request that runs long, such as a stream, a websocket or a slow body: call it now and then, and stop
+    /// unless the verdict is still [`Verdict::Allowed`]. The sink gets no second allowed request: it is the same one.
     ///
     /// # Errors
     ///
@@ -401,8 +402,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         verdict
     }
 
-    /// Sends a refusal to the sink. One of an unusable key goes to the queue of strangers: the holder of a leaked key must
-    /// not push out the events of valid keys.
+    /// Sends a refusal to the sink. One of an unusable key goes to the queue of strangers: the holder of a leaked key
+    /// must not push out the events of valid keys.
     fn refused(
         &self,
         key: &MatchedKey,

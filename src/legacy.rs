@@ -2,9 +2,9 @@
 //!
 //! A [`LegacyFormat`] describes another system's keys and the hashes that it stored of them. With it, rows of the old
 //! system become records ([`LegacyFormat::stored`], [`KeyManager::import`](crate::KeyManager::import)), and the
-//! [`Gate`](crate::Gate) that [accepts](crate::Gate::with_legacy) it takes those keys beside its own tokens. An imported
-//! key is a key like any other: it lives in the same store and obeys the same policy, and it is listed, renamed,
-//! disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
+//! [`Gate`](crate::Gate) that [accepts](crate::Gate::with_legacy) it takes those keys beside its own tokens. An
+//! imported key is a key like any other: it lives in the same store and obeys the same policy, and it is listed,
+//! renamed, disabled, revoked and rotated. Its next secret is a token of this crate, under the same id.
 //!
 //! The whole migration, slow hashes included, is described in [`docs::migration`](crate::docs::migration).
 //!
@@ -107,8 +107,8 @@ impl LegacyFormat {
     /// prefix.
     ///
     /// It is the form of [`djangorestframework-api-key`][drf] and its ports. Since version 3 they store SHA-512, as
-    /// `sha512$$` and hexadecimal digits (`crypto.py`, `Sha512ApiKeyHasher`); before, by one of Django's slow hashes. The
-    /// handle is the prefix.
+    /// `sha512$$` and hexadecimal digits (`crypto.py`, `Sha512ApiKeyHasher`); before, by one of Django's slow hashes.
+    /// The handle is the prefix.
     ///
     /// [drf]: https://florimondmanca.github.io/djangorestframework-api-key/security/
     #[must_use]
@@ -382,7 +382,8 @@ fn is_custom_handle(handle: &str) -> bool {
     (1..=MAX_HANDLE_LENGTH).contains(&handle.len())
 }
 
-/// Returns `true` if all symbols are visible ASCII. Those of a token68 stand in any field, the others in one of their own.
+/// Returns `true` if all symbols are visible ASCII. Those of a token68 stand in any field, the others in one of their
+/// own.
 const fn is_presentable(mut text: &[u8]) -> bool {
     while let [symbol, rest @ ..] = text {
         if !symbol.is_ascii_graphic() {

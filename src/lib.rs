@@ -11,8 +11,8 @@
 //! - **Managing keys is decided too**, and tied to its target ([`manage`]).
 //! - **A change and its audit event are one.** A store commits both in one transaction ([`store`], [`audit`]).
 //! - **A key's life without outages**: expiry, disabling, revocation, rotation with overlap ([`docs::rotation`]).
-//! - **Leaks**: find tokens in text and redact them from logs with a [`Scanner`](scan::Scanner), and let anyone who holds
-//!   a leaked token revoke it ([`docs::leaks`]).
+//! - **Leaks**: find tokens in text and redact them from logs with a [`Scanner`](scan::Scanner), and let anyone who
+//!   holds a leaked token revoke it ([`docs::leaks`]).
 //! - **Imported keys** keep working unchanged and follow the same rules ([`docs::migration`]).
 //! - **A small store trait**: narrow atomic operations, and a suite that checks any store (feature `conformance`).
 //! - **Types that make mistakes hard.** Each checked state has its own type, which only the check can construct: an
@@ -31,7 +31,8 @@
 //!
 //! # Quick start
 //!
-//! `cargo add keygate --features memory` and `cargo add pollster`. It works with any executor; this example uses `pollster`.
+//! `cargo add keygate --features memory` and `cargo add pollster`. It works with any executor; this example uses
+//! `pollster`.
 //!
 //! ```
 //! use keygate::{
@@ -78,13 +79,13 @@
 //!   └─ missing: 401; malformed, or more than one: 400 (feature `http`)
 //! ```
 //!
-//! [`Gate::check`] is the whole path. [`Gate::authenticate`] stops at an [`AuthenticatedKey`], before there is a request to
-//! decide, and [`Gate::authorize`] goes on from there; the layers of `tower` are these two. [`stages`] has the same steps
-//! without I/O. For a personal key, the gate also asks the [`Directory`](store::Directory) for the user's [`Membership`],
-//! after the secret matched.
+//! [`Gate::check`] is the whole path. [`Gate::authenticate`] stops at an [`AuthenticatedKey`], before there is a
+//! request to decide, and [`Gate::authorize`] goes on from there; the layers of `tower` are these two. [`stages`] has
+//! the same steps without I/O. For a personal key, the gate also asks the [`Directory`](store::Directory) for the
+//! user's [`Membership`], after the secret matched.
 //!
-//! [`KeyManager`] creates, changes and ends keys. It looks the acting key and the target up in the store itself, never in
-//! a cache, so that a stale record cannot become a lasting access.
+//! [`KeyManager`] creates, changes and ends keys. It looks the acting key and the target up in the store itself, never
+//! in a cache, so that a stale record cannot become a lasting access.
 //!
 //! # Features
 //!
@@ -104,22 +105,23 @@
 //! | `testing` | | `testing`: proofs for the tests of handlers; implies `std` and `getrandom` |
 //! | `tower` | | `tower`: two layers, one that authenticates and one that authorizes; implies `http` |
 //!
-//! With `serde`, deserialization needs a self-describing format, such as JSON, CBOR or TOML: a scope is a text or a list,
-//! and an unknown field is an error. Formats that write no field names and no types cannot be read back.
+//! With `serde`, deserialization needs a self-describing format, such as JSON, CBOR or TOML: a scope is a text or a
+//! list, and an unknown field is an error. Formats that write no field names and no types cannot be read back.
 //!
 //! # Security notes
 //!
-//! - Comparisons of digests and secrets take a time that does not depend on their content. The source is written that way,
-//!   but a compiler may undo it: measure the binary if you need certainty.
+//! - Comparisons of digests and secrets take a time that does not depend on their content. The source is written that
+//!   way, but a compiler may undo it: measure the binary if you need certainty.
 //! - Secrets are wiped when dropped, as far as this crate holds them. Buffers held by your web server are outside its
 //!   control.
-//! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`], [`Event`](audit::Event)).
+//! - All causes of "not valid" look alike from outside. Logs get the cause ([`Unauthenticated`],
+//!   [`Event`](audit::Event)).
 //! - No error holds any part of a secret.
 //! - There is no `unsafe` code here, and no panic on the way to a decision: both are lints.
 //! - [`Gate`] and [`KeyManager`] take time and randomness from the system unless they are given others. Everything else
 //!   takes them as arguments.
-//! - Proofs age. A request that runs long is decided again ([`Gate::check_again`]), a [`Permit`](manage::Permit) is refused
-//!   after a minute, and a cache serves nothing beyond the staleness that you set.
+//! - Proofs age. A request that runs long is decided again ([`Gate::check_again`]), a [`Permit`](manage::Permit) is
+//!   refused after a minute, and a cache serves nothing beyond the staleness that you set.
 //! - A store can make any record, and code that makes a record and a token for it gets any [`Authorization`]. The types
 //!   stop mistakes; they do not stop code that wants to cheat.
 //!

@@ -393,8 +393,8 @@ macro_rules! plain_changes {
                 ///
                 /// # Errors
                 ///
-                /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the id
-                /// of the event.
+                /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the
+                /// id of the event.
                 pub fn $method(
                     self,
                     issuer: Issuer,
@@ -428,7 +428,8 @@ impl Permit<EndOverlap> {
     ///
     /// # Errors
     ///
-    /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the id of the event.
+    /// [`PermitError`] if the permit is of another issuer or too old, or there are no random bytes for the id of the
+    /// event.
     pub fn end_overlap(
         self,
         issuer: Issuer,

@@ -41,9 +41,9 @@ pub use error::ManageError;
 
 /// Creates, lists, changes and ends keys for an [`Actor`].
 ///
-/// It owns the store, the directory, the clock, the generator and the sink. Each call finds the target past every cache,
-/// asks the directory, looks the acting key up again past every cache and matches it again by the presented digest,
-/// decides by the rules of [`manage`](crate::manage), and changes the store, which writes the event in the same
+/// It owns the store, the directory, the clock, the generator and the sink. Each call finds the target past every
+/// cache, asks the directory, looks the acting key up again past every cache and matches it again by the presented
+/// digest, decides by the rules of [`manage`](crate::manage), and changes the store, which writes the event in the same
 /// transaction. Only the time from that look-up to the commit remains. Refusals go to the sink.
 ///
 /// Behind a cache, give it [`CachedStore::write_through`](crate::CachedStore::write_through).
@@ -163,8 +163,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// - [`ManageError::Denied`] if the actor may not.
     /// - [`ManageError::Mint`] if the key breaks a rule about keys.
     /// - [`ManageError::Conflict`] with [`Conflict::NameTaken`] if another key of the owner has the name.
-    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The key may exist then,
-    ///   but nobody has its token.
+    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The key may exist
+    ///   then, but nobody has its token.
     pub async fn create(&self, actor: &Actor, spec: NewKeySpec) -> Result<Issued, Failure<S, D>> {
         let owner = spec.grant.owner();
         let result = self.try_create(actor, spec).await;
@@ -198,8 +198,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// # Errors
     ///
     /// As for every change: [`ManageError::Denied`] if the actor may not, [`ManageError::Conflict`] with the store's
-    /// answer, [`Conflict::NameTaken`] among them, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up
-    /// or the store failed.
+    /// answer, [`Conflict::NameTaken`] among them, and [`ManageError::Directory`] or [`ManageError::Store`] if a
+    /// look-up or the store failed.
     pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Rename, |permit: Permit<Rename>, issuer, randomness, now| {
             permit.rename(issuer, name, randomness, now)
@@ -307,8 +307,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Conflict`] with [`Conflict::Absent`] if there is no such key, [`ManageError::Denied`] if the actor may
-    /// not see it, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
+    /// [`ManageError::Conflict`] with [`Conflict::Absent`] if there is no such key, [`ManageError::Denied`] if the
+    /// actor may not see it, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
     pub async fn find(&self, actor: &Actor, id: KeyId) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let mut owner = None;
         let result = match self.target(id, &mut owner).await {
@@ -373,8 +373,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// - [`ManageError::Import`] if a date is wrong.
     /// - [`ManageError::Denied`] if it is a personal key and its user is deprovisioned.
-    /// - [`ManageError::Conflict`] with [`Conflict::IdTaken`] if it was imported before, whatever happened to it since, or
-    ///   with [`Conflict::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Conflict`] with [`Conflict::IdTaken`] if it was imported before, whatever happened to it since,
+    ///   or with [`Conflict::NameTaken`] if another key of the owner has the name.
     /// - [`ManageError::Store`] if the store failed. Import it again to learn whether the key exists.
     pub async fn import(&self, system: &System, import: Import) -> Result<KeyId, Failure<S, D>> {
         let (owner, id, actor) = (import.grant.owner(), import.key.id(), Actor::System(system.clone()));
@@ -395,8 +395,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// Saves the [better digest](Upgrade) of a presented imported secret if that is due, and returns `true` if it was
     /// saved.
     ///
-    /// Call it off the request's path, and never fail a request because of it. If somebody upgraded or rotated the key in
-    /// the meantime, theirs stays.
+    /// Call it off the request's path, and never fail a request because of it. If somebody upgraded or rotated the key
+    /// in the meantime, theirs stays.
     ///
     /// If a [custom format](crate::legacy::LegacyFormat::custom) gives several texts one hash, only the presented text
     /// opens the key afterwards.
@@ -465,7 +465,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// Finds the record to change, and its owner.
     async fn target(&self, id: KeyId, owner: &mut Option<Owner>) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let found = self.store.find(id).await.map_err(ManageError::Store)?;
-        // A store that answers with another record than was asked for has none; keys of another issuer are not managed here.
+        // A store that answers with another record than was asked for has none; keys of another issuer are not managed
+        // here.
         let is_asked_for = |record: &Arc<KeyRecord>| record.id() == id && self.keys.accepts(record.issuer());
         let record = found.filter(is_asked_for).ok_or(ManageError::Conflict(Conflict::Absent))?;
         *owner = Some(record.grant().owner());
@@ -608,6 +609,6 @@ pub enum Done {
     Unchanged(Arc<KeyRecord>),
 }
 
-/// Two ids of 95 random bits are never equal in practice, and no key is rotated in every moment: more than a few attempts
-/// in a row say that something else is wrong.
+/// Two ids of 95 random bits are never equal in practice, and no key is rotated in every moment: more than a few
+/// attempts in a row say that something else is wrong.
 const MAX_ATTEMPTS: usize = 4;

@@ -10,8 +10,8 @@ use crate::{
 
 /// The name of an action that a custom key lists: a built-in one, or an own action of the service.
 ///
-/// An own action is two or more parts of `[a-z0-9_-]+` joined by `:`, the first of which begins with a letter, and has at
-/// most 64 bytes. There is no wildcard. The built-in ones are `call`, `deploy`, `export_metrics` and `manage`.
+/// An own action is two or more parts of `[a-z0-9_-]+` joined by `:`, the first of which begins with a letter, and has
+/// at most 64 bytes. There is no wildcard. The built-in ones are `call`, `deploy`, `export_metrics` and `manage`.
 ///
 /// ```
 /// use keygate::{ActionName, TextRule};
@@ -236,8 +236,8 @@ impl OwnActions {
     ///
     /// # Panics
     ///
-    /// If it is not declared; in a `const`, that is an error of compilation. [`OwnActions::find`] is for a name that comes
-    /// as text.
+    /// If it is not declared; in a `const`, that is an error of compilation. [`OwnActions::find`] is for a name that
+    /// comes as text.
     #[must_use]
     pub const fn named(self, name: &str) -> OwnAction {
         let mut rest = match self.0 {

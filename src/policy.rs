@@ -38,9 +38,9 @@ use crate::decision::{AuthenticatedKey, Denial};
 
 /// Decides one request.
 ///
-/// `membership` is that of the key's user in the request's team, read now and not when the key was minted. Only personal
-/// keys need it: without it they get [`Reason::MembershipRequired`], after rules 1 and 2 passed; ask the directory then,
-/// and decide again. For team keys it is ignored.
+/// `membership` is that of the key's user in the request's team, read now and not when the key was minted. Only
+/// personal keys need it: without it they get [`Reason::MembershipRequired`], after rules 1 and 2 passed; ask the
+/// directory then, and decide again. For team keys it is ignored.
 ///
 /// ```
 /// use keygate::{Action, DenialClass, Membership, Request, UnixTime, policy::{Decision, decide}, verify::MatchedKey};

@@ -2,8 +2,8 @@
 
 /// A cryptographically secure generator of random bytes, shared by reference.
 ///
-/// The front door brings [`SystemRandomness`]. A service that needs another one implements this: a lock around a generator of
-/// the `rand_core` crate is one (feature `rand_core`).
+/// The front door brings [`SystemRandomness`]. A service that needs another one implements this: a lock around a
+/// generator of the `rand_core` crate is one (feature `rand_core`).
 ///
 /// # Security
 ///
@@ -73,7 +73,8 @@ impl Randomness for SystemRandomness {
     }
 }
 
-/// A generator of the `rand_core` crate, behind a lock; a generator that panicked while it was locked is not used again.
+/// A generator of the `rand_core` crate, behind a lock; a generator that panicked while it was locked is not used
+/// again.
 ///
 /// ```
 /// use std::sync::Mutex;

@@ -20,8 +20,8 @@ mod serialized;
 ///
 /// A record is made from the [`RecordParts`](crate::store::RecordParts) that a store holds, which are checked against
 /// each other, or under a permit. There are no setters: a store changes a record only by the narrow operations of
-/// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes, for stores: the digests are
-/// in it, so show a holder only the fields that they need.
+/// [`KeyManagementStore`](crate::store::KeyManagementStore). With feature `serde` it serializes, for stores: the
+/// digests are in it, so show a holder only the fields that they need.
 ///
 /// ```
 /// use keygate::{Grant, Issuer, KeyRecord, Labels, Status, UnixTime, Validity, store::{Creator, RecordParts}};
@@ -335,8 +335,8 @@ text_fmt!(SecretSlot);
 #[non_exhaustive]
 pub struct UnknownSlot;
 
-/// Whether a key is in use, disabled, or ended for good; as text, `active`, `disabled`, or `revoked:`, the time, `:` and
-/// the cause.
+/// Whether a key is in use, disabled, or ended for good; as text, `active`, `disabled`, or `revoked:`, the time, `:`
+/// and the cause.
 ///
 /// ```
 /// use keygate::{RevocationCause, Status, UnixTime};

@@ -13,9 +13,9 @@
 //! Both take time in proportion to the text, whatever it is. There is one search for all issuers; each place that looks
 //! like a token is then compared with each of them.
 //!
-//! Encoded tokens are not found: in Base64 or UTF-16, wrapped over two lines, or with a `_` that is written as
-//! `%5F`. Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole, and has
-//! the full list.
+//! Encoded tokens are not found: in Base64 or UTF-16, wrapped over two lines, or with a `_` that is written as `%5F`.
+//! Redact before text is encoded. The page [`docs::leaks`](crate::docs::leaks) is about leaks as a whole, and has the
+//! full list.
 
 mod pattern;
 mod redact;

@@ -1,7 +1,7 @@
 //! Strictness that serde's derived implementations lack: one spelling, and errors that quote nothing.
 //!
-//! Everything is read with `deserialize_any`: asked for a certain type, a format refuses another one by itself, and quotes
-//! it. So formats have to be self-describing.
+//! Everything is read with `deserialize_any`: asked for a certain type, a format refuses another one by itself, and
+//! quotes it. So formats have to be self-describing.
 
 use alloc::string::{String, ToString as _};
 
@@ -52,7 +52,8 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// A field that is a value or the text `none`, and that may not be missing: a lost `expires_at` must not become "never".
+/// A field that is a value or the text `none`, and that may not be missing: a lost `expires_at` must not become
+/// "never".
 pub(crate) mod or_none {
     use core::marker::PhantomData;
 

@@ -1,7 +1,7 @@
 //! Receives refusals, touches, failures and uses from a gate, a manager and the layers.
 //!
-//! Changes are not among them: a store that keeps a log has their events already. [`ChannelSink`] is a bounded sink that
-//! never waits.
+//! Changes are not among them: a store that keeps a log has their events already. [`ChannelSink`] is a bounded sink
+//! that never waits.
 
 use alloc::{collections::BTreeMap, sync::Arc};
 use core::error::Error;

@@ -67,8 +67,8 @@ impl AcceptedKeys {
 
     /// Also accepts keys of these formats, with records of any accepted issuer.
     ///
-    /// A text that begins as a token of an accepted issuer is a token, good or bad. Any other is read by the first format
-    /// whose shape it has.
+    /// A text that begins as a token of an accepted issuer is a token, good or bad. Any other is read by the first
+    /// format whose shape it has.
     #[must_use]
     pub const fn with_legacy(self, formats: &'static [LegacyFormat]) -> Self {
         Self { formats, ..self }

@@ -1,8 +1,8 @@
 //! The contract of a store of keys.
 //!
-//! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`KeyManagementStore`] as well, personal keys
-//! need a [`Directory`], and caches on several nodes follow a [`ChangeFeed`]. A store never sees a token: nothing here can
-//! name one.
+//! A verifying service needs [`KeyStore`]: find by id. Managing keys needs [`KeyManagementStore`] as well, personal
+//! keys need a [`Directory`], and caches on several nodes follow a [`ChangeFeed`]. A store never sees a token: nothing
+//! here can name one.
 //!
 //! [`MemoryStore`](crate::MemoryStore) (feature `memory`) is for tests and small services; `conformance` (feature
 //! `conformance`) is the suite that every store must pass.
@@ -163,8 +163,8 @@ pub trait KeyManagementStore: KeyStore {
     /// If the store failed.
     fn list(&self, keys_of: KeysOf, query: ListQuery) -> impl Future<Output = Result<Page, Self::Error>> + Send;
 
-    /// Revokes keys of an owner that are not revoked yet, at most [`RevokeAll::limit`] in one atomic step, each with its
-    /// event.
+    /// Revokes keys of an owner that are not revoked yet, at most [`RevokeAll::limit`] in one atomic step, each with
+    /// its event.
     ///
     /// # Errors
     ///

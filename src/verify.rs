@@ -32,8 +32,8 @@ pub const DEFAULT_TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// [`InvalidKey`] if no record was found, if it is of another id, kind or issuer, or if neither its current secret nor a
-/// live previous one was presented. The error does not say which.
+/// [`InvalidKey`] if no record was found, if it is of another id, kind or issuer, or if neither its current secret nor
+/// a live previous one was presented. The error does not say which.
 ///
 /// # Security
 ///
@@ -155,7 +155,8 @@ fn match_secrets(
 /// A key whose secret matched: a snapshot of its record, without the secret.
 ///
 /// Only [`verify`] and [`verify_legacy`] make one. It identifies the caller but grants nothing: a revoked key still
-/// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an [`AuthenticatedKey`](crate::AuthenticatedKey).
+/// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an
+/// [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///
 /// ```compile_fail
 /// use keygate::{KeyRecord, UnixTime, store::SecretSlot, verify::MatchedKey};
@@ -169,17 +170,18 @@ pub struct MatchedKey {
     record: Arc<KeyRecord>,
     slot: SecretSlot,
     matched_at: UnixTime,
-    /// Of a legacy key that matched by the digest of an imported hash, that of its text: the record may get it while the
-    /// key is in use. Shared, so that tokens do not have to carry it.
+    /// Of a legacy key that matched by the digest of an imported hash, that of its text: the record may get it while
+    /// the key is in use. Shared, so that tokens do not have to carry it.
     of_text: Option<Arc<SecretDigest>>,
 }
 
 impl MatchedKey {
-    /// How long a match can be relied on: one minute. After it, look the key up and [match it again](Self::match_again).
+    /// How long a match can be relied on: one minute. After it, look the key up and [match it
+    /// again](Self::match_again).
     pub const LIFETIME: Duration = Duration::from_secs(60);
 
-    /// Returns `true` if the match can still be relied on at `now`: it is not older than [`MatchedKey::LIFETIME`], not from
-    /// the future, and the secret that matched is not a previous one that has ended since.
+    /// Returns `true` if the match can still be relied on at `now`: it is not older than [`MatchedKey::LIFETIME`], not
+    /// from the future, and the secret that matched is not a previous one that has ended since.
     ///
     /// A proof that is made of this key, such as an [`Authorization`](crate::Authorization), makes it no younger.
     #[must_use]
@@ -283,7 +285,8 @@ impl MatchedKey {
         self.slot
     }
 
-    /// Returns how the digest that matched was made: [`DigestAlgorithm::Native`] for tokens, and another for legacy keys.
+    /// Returns how the digest that matched was made: [`DigestAlgorithm::Native`] for tokens, and another for legacy
+    /// keys.
     #[must_use]
     pub fn algorithm(&self) -> DigestAlgorithm {
         self.presented().algorithm()

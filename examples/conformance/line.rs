@@ -176,7 +176,8 @@ impl From<StandingName> for Membership {
     }
 }
 
-/// Any JSON in which `op` and `kind` are texts: for the name of a variant, a derived implementation also takes its number.
+/// Any JSON in which `op` and `kind` are texts: for the name of a variant, a derived implementation also takes its
+/// number.
 struct TextTags;
 
 impl<'de> Deserialize<'de> for TextTags {

@@ -11,10 +11,11 @@ use keygate::{
 
 /// Reads the credential of a request: the first byte is `x` where `X-Api-Key` counts, and then each line is a field.
 ///
-/// A line begins with `a` for `Authorization`, `x` for `X-Api-Key`, `k` for `Api-Key`, `p` for `Proxy-Authorization`, or
-/// anything else for a field in which nothing is looked for; the value follows. No value can hold a NUL, so a NUL stands for
-/// 2,048 times `a`: long values need few bytes. So do three other bytes that no value can hold, for tokens: 1 for one of
-/// the issuer, 2 for another one of a later version and with a wrong checksum, and 3 for one of another issuer.
+/// A line begins with `a` for `Authorization`, `x` for `X-Api-Key`, `k` for `Api-Key`, `p` for `Proxy-Authorization`,
+/// or anything else for a field in which nothing is looked for; the value follows. No value can hold a NUL, so a NUL
+/// stands for 2,048 times `a`: long values need few bytes. So do three other bytes that no value can hold, for tokens:
+/// 1 for one of the issuer, 2 for another one of a later version and with a wrong checksum, and 3 for one of another
+/// issuer.
 ///
 /// # Panics
 ///

@@ -211,8 +211,8 @@ pub enum CredentialError {
     /// A field is there and does not fit the grammar.
     #[error("the credential field is malformed")]
     Malformed,
-    /// A token of ours is in `Authorization`, `X-Api-Key`, `Api-Key` or `Proxy-Authorization`, in a way that does not count;
-    /// the layers refuse one in the target as well.
+    /// A token of ours is in `Authorization`, `X-Api-Key`, `Api-Key` or `Proxy-Authorization`, in a way that does not
+    /// count; the layers refuse one in the target as well.
     #[error("a credential was presented in a place that does not count")]
     Misplaced,
     /// No field is there that could hold a credential.

@@ -99,7 +99,8 @@ impl Introspection {
 
     /// Also lists a service's own ordinary actions in the scope of a key with full access.
     ///
-    /// Without it such a scope has the built-in actions only. [`OwnActions::EVERY_ORDINARY`] names none, so it adds none.
+    /// Without it such a scope has the built-in actions only. [`OwnActions::EVERY_ORDINARY`] names none, so it adds
+    /// none.
     #[must_use]
     pub fn with_own_actions(mut self, actions: OwnActions) -> Self {
         if let Some(Key { scope: Some(scope), permission: Some(Permission::Full { .. }), .. }) = &mut self.key {

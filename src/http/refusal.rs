@@ -18,8 +18,8 @@ use crate::{
 
 /// Every kind of refusal at the edge, so that a service can answer it in its own way.
 ///
-/// [`Responses::answer`](super::Responses::answer) is the answer of this crate. Errors of earlier stages become a refusal
-/// by `?`:
+/// [`Responses::answer`](super::Responses::answer) is the answer of this crate. Errors of earlier stages become a
+/// refusal by `?`:
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};

@@ -124,8 +124,8 @@ pub enum InvalidHash {
     Tag,
 }
 
-/// How the text forms of slow hashes begin, in lower case: those of crypt(3), with its dialects of phpass and Drupal, of
-/// the PHC format, of Django, Werkzeug, Dovecot and `OpenLDAP`, and of Mosquitto.
+/// How the text forms of slow hashes begin, in lower case: those of crypt(3), with its dialects of phpass and Drupal,
+/// of the PHC format, of Django, Werkzeug, Dovecot and `OpenLDAP`, and of Mosquitto.
 const SLOW: &[&str] = &[
     "$1$",
     "$2$",

@@ -12,8 +12,8 @@
 //! digest of a text        = hash("legacy-v1", text)[0..28]
 //! ```
 //!
-//! `kind` is `prefix.secret`, `opaque` or `custom`; `name` is empty but for a custom format; `algorithm` is the tag of a
-//! [`DigestAlgorithm`]; and the handle is the stored hash if there is no other.
+//! `kind` is `prefix.secret`, `opaque` or `custom`; `name` is empty but for a custom format; `algorithm` is the tag of
+//! a [`DigestAlgorithm`]; and the handle is the stored hash if there is no other.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};

@@ -153,7 +153,8 @@ impl ImportError {
 /// The new digest is a hash of the text instead of a hash of the hash. The secret stays, and so do id, grant and all
 /// else: nobody notices. Afterwards nothing depends on the old hash any more, such as the MD5 of a custom format.
 ///
-/// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a matched key gives it.
+/// It needs no permit, since it changes neither who opens the key nor what the key opens, and only a matched key gives
+/// it.
 ///
 /// # Security
 ///

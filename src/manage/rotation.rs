@@ -14,14 +14,15 @@ use crate::{
 };
 
 impl Permit<Rotate> {
-    /// Makes the key's next secret: a token to show once, and a [change](crate::store::KeyManagementStore::change) for a
-    /// store.
+    /// Makes the key's next secret: a token to show once, and a [change](crate::store::KeyManagementStore::change) for
+    /// a store.
     ///
     /// Grant and expiry stay the same.
     ///
     /// # Errors
     ///
-    /// - [`RotateError::Revoked`], [`RotateError::Disabled`] or [`RotateError::Expired`]: only an active key is rotated.
+    /// - [`RotateError::Revoked`], [`RotateError::Disabled`] or [`RotateError::Expired`]: only an active key is
+    ///   rotated.
     /// - [`RotateError::InProgress`] if a previous secret is live and [`Rotation::Start`] was asked for.
     /// - [`RotateError::OverlapTooLong`] if the overlap is longer than the rules allow.
     /// - [`RotateError::Generate`] if the random generator does not work.

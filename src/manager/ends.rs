@@ -115,8 +115,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Store`] if the store failed, and [`ManageError::Conflict`] with [`Conflict::Changed`] if it says that
-    /// keys are left and revokes none: keys may be left then.
+    /// [`ManageError::Store`] if the store failed, and [`ManageError::Conflict`] with [`Conflict::Changed`] if it says
+    /// that keys are left and revokes none: keys may be left then.
     pub async fn revoke_all(
         &self,
         system: &System,

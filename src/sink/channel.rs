@@ -193,8 +193,8 @@ impl ChannelSink {
         self.shared.refused.iter()
     }
 
-    /// Returns how often strangers were refused, for each reason, all from 0: keys that are revoked, disabled or outside
-    /// their time are among them, and those whose user is gone.
+    /// Returns how often strangers were refused, for each reason, all from 0: keys that are revoked, disabled or
+    /// outside their time are among them, and those whose user is gone.
     pub fn strangers(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
         self.shared.strangers.iter()
     }

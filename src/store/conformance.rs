@@ -23,10 +23,10 @@
 //!
 //! # Executors
 //!
-//! The suite needs no particular executor and never blocks the one it runs on; its future can be sent to another thread.
-//! [`Threads`] gives each task a thread of its own and is enough for stores that need no runtime. A store that does
-//! (such as one on `sqlx`) brings a race on that runtime, which should have several threads, and a [`Subject`] of its
-//! own; on tokio:
+//! The suite needs no particular executor and never blocks the one it runs on; its future can be sent to another
+//! thread. [`Threads`] gives each task a thread of its own and is enough for stores that need no runtime. A store that
+//! does (such as one on `sqlx`) brings a race on that runtime, which should have several threads, and a [`Subject`] of
+//! its own; on tokio:
 //!
 //! ```ignore
 //! struct Tokio;
@@ -64,15 +64,15 @@
 //! # A caller that stops waiting
 //!
 //! Each operation is also begun and dropped: after no poll, after one, after two, and so on until it ends. A store that
-//! keeps a log has the change and its event then, or neither. A killed process is more than a dropped future, so kill the
-//! service in a test of your own.
+//! keeps a log has the change and its event then, or neither. A killed process is more than a dropped future, so kill
+//! the service in a test of your own.
 //!
 //! # Limits
 //!
 //! The suite cannot show that a change survives a crash, nor that a store has no race: it tries each often enough to
 //! catch a store that reads, then writes, but a test never proves the absence of a race. The suite asks only for what
-//! [`NewKey`](crate::store::NewKey) and [`KeyChange`](crate::store::KeyChange) can hold in production. Its ids and digests
-//! come from a fixed sequence: they are no secrets and open nothing.
+//! [`NewKey`](crate::store::NewKey) and [`KeyChange`](crate::store::KeyChange) can hold in production. Its ids and
+//! digests come from a fixed sequence: they are no secrets and open nothing.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{future::Future, pin::Pin};

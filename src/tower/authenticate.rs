@@ -81,8 +81,9 @@ impl<S: KeyLookup<M>, D: Directory, M, A> AuthenticateLayer<S, D, M, A> {
     /// Passes requests with another system's credential on, without an [`AuthenticatedKey`]: another scheme, or a token
     /// that does not begin as ours do, such as a JWT. The services after it must authenticate them.
     ///
-    /// A request without any credential does not pass, not even with a cookie: put routes for such requests outside of this
-    /// layer. A token of ours is never passed on. If fields hold different credentials, the only one of ours counts.
+    /// A request without any credential does not pass, not even with a cookie: put routes for such requests outside of
+    /// this layer. A token of ours is never passed on. If fields hold different credentials, the only one of ours
+    /// counts.
     #[must_use]
     pub fn pass_foreign_on(self) -> Self {
         self.with(|settings| settings.passes_foreign = true)

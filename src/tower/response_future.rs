@@ -44,8 +44,8 @@ impl<I: Service<Request<B>> + Clone, B> ResponseFuture<I, B> {
         body: B,
         inner: &mut I,
     ) -> Self {
-        // The clone stays with the caller. The one that was polled ready goes with the request: it is called, or dropped
-        // with the place that it holds.
+        // The clone stays with the caller. The one that was polled ready goes with the request: it is called, or
+        // dropped with the place that it holds.
         let clone = inner.clone();
         let inner = mem::replace(inner, clone);
         Self { state: State::Checking { check: Box::pin(check), body: Some(body), inner } }

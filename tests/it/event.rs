@@ -569,7 +569,8 @@ fn an_event_that_was_changed_is_written_once() {
     }
 }
 
-/// Whatever an unknown actor and an unknown kind had for fields, none of them becomes a part of those that take their place.
+/// Whatever an unknown actor and an unknown kind had for fields, none of them becomes a part of those that take their
+/// place.
 #[test]
 fn no_field_of_what_was_unknown_becomes_a_part_of_what_is_known() {
     let events = events();

@@ -332,7 +332,8 @@ const ACME: Issuer = Issuer::from_static("acme");
 const PREV: Issuer = Issuer::from_static("prev");
 static FORMER: [Issuer; 2] = [Issuer::from_static("older"), PREV];
 
-/// A prefix can change: the gate accepts the tokens of former issuers that it is told of, and each opens its own records.
+/// A prefix can change: the gate accepts the tokens of former issuers that it is told of, and each opens its own
+/// records.
 #[test]
 fn former_issuers_are_accepted_where_they_are_named() {
     let (store, clock, deploy) = (MemoryStore::new(), TestClock::new(100), request("core", Action::Deploy));
@@ -370,7 +371,8 @@ fn former_issuers_are_accepted_where_they_are_named() {
     assert_eq!(word(&block_on(gate.check(torn, &deploy)).unwrap()), "malformed");
 }
 
-/// What passed authentication is usable: no key that is revoked, disabled, out of its time or without its user gets past.
+/// What passed authentication is usable: no key that is revoked, disabled, out of its time or without its user gets
+/// past.
 #[test]
 fn what_is_authenticated_is_usable() {
     let minted = issue(personal("ada"), Validity::NEVER_EXPIRES, 1);
@@ -412,7 +414,8 @@ fn what_is_authenticated_is_usable() {
     assert_eq!(word(&block_on(gate.check(token, &request("core", Action::Deploy))).unwrap()), "owner_deprovisioned");
 }
 
-/// A denial of class "not allowed" has the authenticated key with it; of class "not authenticated" only the id and owner.
+/// A denial of class "not allowed" has the authenticated key with it; of class "not authenticated" only the id and
+/// owner.
 #[test]
 fn a_denied_key_is_authenticated_only_if_it_is_usable() {
     let world = World::new();
@@ -833,7 +836,8 @@ fn the_sink_is_told_who_what_on_what_and_why() {
     }
 }
 
-/// A use is written again when the stored one is a minute old, of each secret for itself; a denied request uses nothing.
+/// A use is written again when the stored one is a minute old, of each secret for itself; a denied request uses
+/// nothing.
 #[test]
 fn a_touch_is_due_once_a_minute_and_only_for_an_allow() {
     let world = World::new();

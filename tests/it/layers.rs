@@ -228,8 +228,8 @@ fn violations(source: &Source) -> Vec<String> {
     {
         must(homes.contains(&module) || !source.says(call), format!("says `{call}`"));
     }
-    // What a store inserts and changes is made by a permit, which only `manage` uses up. Ending all keys of an owner takes
-    // the system instead, which only the manager has.
+    // What a store inserts and changes is made by a permit, which only `manage` uses up. Ending all keys of an owner
+    // takes the system instead, which only the manager has.
     for (call, homes) in [
         ("NewKey :: new", &["manage"][..]),
         ("KeyChange :: new", &["manage"]),
@@ -244,8 +244,8 @@ fn violations(source: &Source) -> Vec<String> {
     }
     let must_use_up = ["manage/mint.rs", "manage/rotation.rs"].contains(&&**path);
     must(!must_use_up || source.says("self . use_up ("), "uses no permit up".to_owned());
-    // The time is an argument, a clock too. Only `UnixTime::now` reads one, and nothing calls it but what is for tests; a
-    // gate, a manager and a cache name one for those who give none.
+    // The time is an argument, a clock too. Only `UnixTime::now` reads one, and nothing calls it but what is for tests;
+    // a gate, a manager and a cache name one for those who give none.
     let names_clock = |clock, homes: &[&str]| homes.contains(&module) || !source.says(clock);
     for (clock, homes) in [
         ("SystemTime", &[][..]),

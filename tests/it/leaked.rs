@@ -125,8 +125,8 @@ fn tokens_of_former_issuers_end_their_keys_where_they_are_known() {
     assert!(matches!(status(&world.store, token.id()), Status::Revoked { .. }));
 }
 
-/// What another process changed counts, whatever a cache remembers: the new secret ends the key, and the one that was cut
-/// over does not.
+/// What another process changed counts, whatever a cache remembers: the new secret ends the key, and the one that was
+/// cut over does not.
 #[test]
 fn no_cache_is_believed() {
     let elsewhere = world();

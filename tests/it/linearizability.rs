@@ -1,7 +1,8 @@
 //! What many threads do at once could have been done one after the other: revoke against verify, rotate against rotate,
 //! create against create, touch against revoke, on each store that ships.
 //!
-//! `LINEARIZABILITY_ROUNDS` is how often each race is run; the stores on databases run the same in `crates/keygate-sqlx`.
+//! `LINEARIZABILITY_ROUNDS` is how often each race is run; the stores on databases run the same in
+//! `crates/keygate-sqlx`.
 
 mod history;
 

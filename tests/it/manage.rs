@@ -249,8 +249,8 @@ fn owner_permission_validity_creator_and_incarnation_come_from_the_permit() {
     }
 }
 
-/// M7 lets the personal key of an admin create team keys. The event names the key and its user; the creator is the user,
-/// who is looked up when somebody leaves, and never the system.
+/// M7 lets the personal key of an admin create team keys. The event names the key and its user; the creator is the
+/// user, who is looked up when somebody leaves, and never the system.
 #[test]
 fn what_a_personal_key_creates_is_its_user_s_creation() {
     let (key, _) = live(personal("ada"));

@@ -1,5 +1,5 @@
-//! The policy, beside the tables of its rules (`tables.rs`): the order of reasons, bounds of time, incarnations, and what a
-//! decision carries.
+//! The policy, beside the tables of its rules (`tables.rs`): the order of reasons, bounds of time, incarnations, and
+//! what a decision carries.
 
 use keygate::{
     Action, Attribution, Coverage, DenialClass, Grant, Incarnation, Membership, OwnAction, OwnActions, Reason, Request,

@@ -280,7 +280,8 @@ proptest! {
         prop_assert_eq!(allowed(&key, membership, asked, now).collect::<Vec<_>>(), one_by_one);
     }
 
-    /// Without a secret, nobody learns anything: not whether the id exists, not of what kind the key is or in what state.
+    /// Without a secret, nobody learns anything: not whether the id exists, not of what kind the key is or in what
+    /// state.
     #[test]
     fn an_unknown_id_is_a_wrong_secret(record in records(), seed: [u8; 32], kind in select(&KINDS), now in times()) {
         let guess = Token::generate_secret(KG, kind, record.id(), &Seeded::from_seed(seed)).unwrap();
@@ -289,7 +290,8 @@ proptest! {
         prop_assert_eq!(verify(&presented, Some(Arc::new(record)), now).err(), Some(InvalidKey));
     }
 
-    /// A record that a confused store gives for another id, kind or issuer opens nothing, though the digest be the same.
+    /// A record that a confused store gives for another id, kind or issuer opens nothing, though the digest be the
+    /// same.
     #[test]
     fn a_record_of_another_id_kind_or_issuer_opens_nothing(
         seed: [u8; 32],
@@ -535,7 +537,8 @@ fn generate_with(generator: &dyn Randomness) -> [Option<GenerateError>; 2] {
 #[test]
 fn a_broken_generator_makes_no_token() {
     use GenerateError::{Exhausted, Generator, Stuck};
-    // All zeros are sixteen times `A`, and 0x55 sixteen times `V`; all ones are sixteen times `_`, which is drawn again.
+    // All zeros are sixteen times `A`, and 0x55 sixteen times `V`; all ones are sixteen times `_`, which is drawn
+    // again.
     assert_eq!(generate_with(&Broken(filled(0))), [Some(Stuck); 2]);
     assert_eq!(generate_with(&Broken(filled(0x55))), [Some(Stuck); 2]);
     assert_eq!(generate_with(&Broken(filled(0xff))), [Some(Exhausted); 2]);

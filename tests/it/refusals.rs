@@ -1,5 +1,5 @@
-//! The closed list of reasons: each error that refuses something has its own name in it, so that a counter can begin at 0
-//! and no refusal is taken for a rule of the service.
+//! The closed list of reasons: each error that refuses something has its own name in it, so that a counter can begin at
+//! 0 and no refusal is taken for a rule of the service.
 
 use std::collections::BTreeSet;
 

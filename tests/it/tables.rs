@@ -1,7 +1,7 @@
 //! Every combination of a small world, against tables that were written by hand.
 //!
-//! No program writes them: `tests/tables` says what must come out, in rows that a person can hold against the rules, and
-//! the code has to agree.
+//! No program writes them: `tests/tables` says what must come out, in rows that a person can hold against the rules,
+//! and the code has to agree.
 
 use core::cell::RefCell;
 use std::{collections::BTreeSet, sync::Arc};

@@ -723,7 +723,8 @@ fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     assert_eq!(clones.swap(0, Ordering::SeqCst), 2, "once for each layer that waits");
 }
 
-/// A place that was reserved by being polled ready is free again where the request is refused, before the answer is sent.
+/// A place that was reserved by being polled ready is free again where the request is refused, before the answer is
+/// sent.
 #[test]
 fn a_refusal_gives_the_inner_services_place_back() {
     let setup = Setup::new();

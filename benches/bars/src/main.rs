@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Instructions are counted as this processor runs them. Times take turns, so that a busy machine disturbs both sides
-//! alike, and the fastest rounds of both are compared. The bars against other crates are in `benches/peers`, that of the
-//! layers in `benches/layers`.
+//! alike, and the fastest rounds of both are compared. The bars against other crates are in `benches/peers`, that of
+//! the layers in `benches/layers`.
 
 mod cache;
 mod create;
@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let usual = times(scenario::PIPELINE, scenario::USUAL_PIPELINE);
     bar("the whole pipeline to that on the usual crates, time", usual, 0.75);
     println!("    the whole pipeline takes {:.0} ns here", seconds(&mut (scenario::PIPELINE.prepare)()) * 1e9);
-    // It also makes a proof that outlives the request, and tells a sink: none of that is in the pipeline on usual crates.
+    // It also makes a proof that outlives the request, and tells a sink: none of that is in the pipeline on usual
+    // crates.
     println!("    the same by the front door: {:.3}", times(scenario::GATE, scenario::USUAL_PIPELINE));
 
     println!("2 refusals");

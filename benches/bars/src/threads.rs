@@ -1,5 +1,5 @@
-//! What threads share: a million records. Each thread parses, looks up in a map that nobody changes, verifies and decides:
-//! what the library adds to a store, without the store's lock.
+//! What threads share: a million records. Each thread parses, looks up in a map that nobody changes, verifies and
+//! decides: what the library adds to a store, without the store's lock.
 
 use std::{
     collections::HashMap,

@@ -6,12 +6,12 @@
 //!
 //! Bare and layered requests take turns in one run, so that a noisy machine disturbs both alike; what is printed is the
 //! median of the ratios. They are measured over a connection on loopback, as a client sees it, and in process: there a
-//! request is made, served by a clone of the service as servers do it, and its answer read to the end. The processor time is
-//! that of client and server together, as the kernel counts it (`/proc/self/task`).
+//! request is made, served by a clone of the service as servers do it, and its answer read to the end. The processor
+//! time is that of client and server together, as the kernel counts it (`/proc/self/task`).
 //!
 //! The layers are measured around one handler (`Handler::layer`), and with the second one on all routes of a router
-//! (`Router::route_layer`), for which axum boxes each route once more: two layers that do nothing but put a value into the
-//! extensions show what that costs.
+//! (`Router::route_layer`), for which axum boxes each route once more: two layers that do nothing but put a value into
+//! the extensions show what that costs.
 
 use std::{
     convert::Infallible,

@@ -1,12 +1,13 @@
-//! `keygate scan` on a tree of 1 GiB of logs and sources, beside ripgrep with the published expression, in the same run.
+//! `keygate scan` on a tree of 1 GiB of logs and sources, beside ripgrep with the published expression, in the same
+//! run.
 //!
 //! ```text
 //! cargo bench -p keygate-cli --bench tree
 //! ```
 //!
-//! The tree is made in a temporary folder, and removed at the end. Both programs search it in turn, several times, so that
-//! what else the machine does falls on both; the least time of each counts. Then files that are made to be slow: the time
-//! for four times as much. ripgrep is run if it is installed (Debian's package `ripgrep`).
+//! The tree is made in a temporary folder, and removed at the end. Both programs search it in turn, several times, so
+//! that what else the machine does falls on both; the least time of each counts. Then files that are made to be slow:
+//! the time for four times as much. ripgrep is run if it is installed (Debian's package `ripgrep`).
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

@@ -73,8 +73,8 @@ pub(crate) struct Scan {
 
 /// Copy standard input to standard output without the secrets.
 ///
-/// The public part of a token stays: `kgt1_wk59pfKL0jFi2YYv_[redacted]`. Secrets with a wrong checksum, or that are cut off, go
-/// too. Input is written at once, so `tail -f service.log | keygate redact --issuer kg` follows.
+/// The public part of a token stays: `kgt1_wk59pfKL0jFi2YYv_[redacted]`. Secrets with a wrong checksum, or that are cut
+/// off, go too. Input is written at once, so `tail -f service.log | keygate redact --issuer kg` follows.
 #[derive(Args)]
 pub(crate) struct Redact {
     #[command(flatten)]

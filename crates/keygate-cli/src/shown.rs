@@ -7,7 +7,8 @@ use std::{borrow::Cow, io};
 use keygate::{Issuer, scan::Scanner};
 use serde_json::ser::Formatter;
 
-/// Hides the secrets in a name or a complaint: those of the issuers that are searched for, and of any that it seems to name.
+/// Hides the secrets in a name or a complaint: those of the issuers that are searched for, and of any that it seems to
+/// name.
 pub(crate) fn redact<'t>(scanner: &Scanner, text: &'t [u8]) -> Cow<'t, [u8]> {
     let heads = text.iter().enumerate().filter(|(_, byte)| **byte == b'_').filter_map(|(end, _)| text.get(..end));
     heads.filter_map(claimed).fold(scanner.clone(), Scanner::with_issuer).redact_bytes(text)

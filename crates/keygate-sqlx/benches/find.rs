@@ -1,5 +1,5 @@
-//! How long a look-up takes, beside a bare `SELECT` of the same row by its primary key with sqlx, in turns; and how many
-//! bytes a key takes, with its part of the indices.
+//! How long a look-up takes, beside a bare `SELECT` of the same row by its primary key with sqlx, in turns; and how
+//! many bytes a key takes, with its part of the indices.
 //!
 //! ```sh
 //! SQL_KEYS=1000000 bash crates/keygate-sqlx/with_postgres.sh cargo bench -p keygate-sqlx --all-features --bench find

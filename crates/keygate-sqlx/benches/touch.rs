@@ -1,5 +1,5 @@
-//! What 10,000 keys that are used in a minute cost PostgreSQL: by a statement for each use, as the store writes them, and in
-//! a narrow table of last uses beside the keys. In the first minute after a checkpoint, and in the next.
+//! What 10,000 keys that are used in a minute cost PostgreSQL: by a statement for each use, as the store writes them,
+//! and in a narrow table of last uses beside the keys. In the first minute after a checkpoint, and in the next.
 //!
 //! ```sh
 //! SQL_KEYS=1000000 bash crates/keygate-sqlx/with_postgres.sh cargo bench -p keygate-sqlx --all-features --bench touch

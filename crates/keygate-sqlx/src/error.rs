@@ -7,10 +7,11 @@ use std::{fmt, path::PathBuf, sync::Arc};
 ///
 /// # Security
 ///
-/// Texts and sources name the host, the port and the database, or the file. They never hold a password that was given as one.
-/// In a URL that a service reads by itself, for `Postgres::connect_with` or a pool, an unencoded `/`, `?` or `#` makes
-/// parts of a password the host, the port and the database; `Postgres::connect` refuses such a URL. `Debug` shows the same
-/// texts; that of the `sqlx::Error` itself shows what PostgreSQL tells of a row that it refused, which may be a digest.
+/// Texts and sources name the host, the port and the database, or the file. They never hold a password that was given
+/// as one. In a URL that a service reads by itself, for `Postgres::connect_with` or a pool, an unencoded `/`, `?` or
+/// `#` makes parts of a password the host, the port and the database; `Postgres::connect` refuses such a URL. `Debug`
+/// shows the same texts; that of the `sqlx::Error` itself shows what PostgreSQL tells of a row that it refused, which
+/// may be a digest.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -27,7 +28,8 @@ pub enum StoreError {
         source: CorruptRow,
     },
     /// The database refused, or could not be reached.
-    // What sqlx's error and its source say is in the text once. Those of a server end in a line of the server's own source.
+    // What sqlx's error and its source say is in the text once. Those of a server end in a line of the server's own
+    // source.
     #[error("{database} {}", what(error))]
     #[non_exhaustive]
     Database {
@@ -39,8 +41,8 @@ pub enum StoreError {
     /// A trigger or a rule in the database left a change out. Nothing of it was kept.
     #[error("{0} left out a change, as a trigger or a rule can: nothing of it was kept")]
     NotWritten(Place),
-    /// The session is not as a pool gives it: somebody left a transaction open in it, or a pooler takes the statements of
-    /// one client for those of another.
+    /// The session is not as a pool gives it: somebody left a transaction open in it, or a pooler takes the statements
+    /// of one client for those of another.
     #[error(
         "{0} answered in a session with a transaction that was left open, or behind a pooler that takes one statement for \
          another"
@@ -52,7 +54,8 @@ pub enum StoreError {
     /// The database did not answer in time.
     #[error("{0} did not answer in time")]
     TimedOut(Place),
-    /// The log was asked for events of a kind that there is not; see [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
+    /// The log was asked for events of a kind that there is not; see
+    /// [`EventKind::NAMES`](keygate::audit::EventKind::NAMES).
     #[error("there are no events of kind `{0}`")]
     UnknownKind(&'static str),
 }
@@ -212,8 +215,8 @@ pub enum OpenError {
     /// The URL cannot be read.
     #[error("the URL of the database cannot be read")]
     Url(#[source] sqlx::Error),
-    /// The URL has a `#`, or an `@` that is not before the host: most often that of a password, which has characters of its
-    /// own there.
+    /// The URL has a `#`, or an `@` that is not before the host: most often that of a password, which has characters of
+    /// its own there.
     #[error(
         "the URL of the database is ambiguous: write the user, the password and all else percent-encoded, `/` as `%2F`, or \
          use `Postgres::connect_with`"

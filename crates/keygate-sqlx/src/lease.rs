@@ -100,8 +100,8 @@ async fn give_back(mut connection: PoolConnection<Postgres>, is_in_transaction: 
         drop(connection.detach());
         return;
     }
-    // Hidden in the documentation of sqlx, so the manifest pins the version; its own drop spawns this, without a bound. The
-    // connection is in the future now: where that ends early, the pool has room for another one.
+    // Hidden in the documentation of sqlx, so the manifest pins the version; its own drop spawns this, without a bound.
+    // The connection is in the future now: where that ends early, the pool has room for another one.
     drop(timeout(FRESH, connection.return_to_pool()).await);
 }
 
@@ -119,8 +119,8 @@ impl Open {
         limit: Duration,
         prefix: TablePrefix,
     ) -> Result<Self, StoreError> {
-        // Before it is said: one who goes away meanwhile leaves a transaction that is begun. That of sqlx does not undo it
-        // then, and the next one to get the connection would be in it.
+        // Before it is said: one who goes away meanwhile leaves a transaction that is begun. That of sqlx does not undo
+        // it then, and the next one to get the connection would be in it.
         lease.is_in_transaction = true;
         let mut open = Self { lease, deadline: after(limit), prefix };
         open.lease.say(begin, open.deadline).await?;

@@ -1,9 +1,9 @@
 //! Stores for [`keygate`] on PostgreSQL and SQLite, in which a change and its audit event are one transaction.
 //!
 //! [`SqlStore`] implements [`KeyStore`](keygate::store::KeyStore),
-//! [`KeyManagementStore`](keygate::store::KeyManagementStore) and [`ChangeFeed`](keygate::store::ChangeFeed), keeps the events
-//! of all changes, and passes the conformance suite of `keygate` on both databases. A service that keeps its users nowhere
-//! else has a [`Directory`](keygate::store::Directory) in `SqlDirectory`.
+//! [`KeyManagementStore`](keygate::store::KeyManagementStore) and [`ChangeFeed`](keygate::store::ChangeFeed), keeps the
+//! events of all changes, and passes the conformance suite of `keygate` on both databases. A service that keeps its
+//! users nowhere else has a [`Directory`](keygate::store::Directory) in `SqlDirectory`.
 //!
 #![cfg_attr(feature = "sqlite", doc = "```")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

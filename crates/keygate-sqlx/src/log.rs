@@ -101,8 +101,8 @@ impl<D: Database> SqlStore<D> {
     /// Returns a page of the log.
     ///
     /// To follow the log, read it oldest first, and go on after the last event that you have. This misses none, because
-    /// no event is ever added before one that can be read, and after a restored backup [`SqlStore::begin_new_life`] moves
-    /// the numbers beyond all that were given before. It has to be called before the first change there.
+    /// no event is ever added before one that can be read, and after a restored backup [`SqlStore::begin_new_life`]
+    /// moves the numbers beyond all that were given before. It has to be called before the first change there.
     ///
     /// # Errors
     ///
@@ -139,9 +139,9 @@ impl<D: Database> SqlStore<D> {
     ///
     /// Without it, the numbers of changes would go on from the restored state: a cache or an export of the log may know
     /// other changes under the same numbers. After this, each cache that follows the feed forgets everything once, and
-    /// the next event has a number after each one of the history that was given up: one more than the microseconds since
-    /// 1970, by the clock of the database. So an export goes on where it was, misses none, and has the events that were
-    /// given up before the leap.
+    /// the next event has a number after each one of the history that was given up: one more than the microseconds
+    /// since 1970, by the clock of the database. So an export goes on where it was, misses none, and has the events
+    /// that were given up before the leap.
     ///
     /// # Errors
     ///

@@ -33,7 +33,8 @@ pub struct Postgres {
 impl Postgres {
     /// Connects to the primary server.
     ///
-    /// The tables are those of the first schema of the search path, which the URL may set: `?options[search_path]=keys`.
+    /// The tables are those of the first schema of the search path, which the URL may set:
+    /// `?options[search_path]=keys`.
     ///
     /// # Errors
     ///
@@ -45,13 +46,14 @@ impl Postgres {
     /// # Security
     ///
     /// A connection over a network has TLS only if a feature for it is on, and reliably only if the URL asks for it:
-    /// `?sslmode=verify-full`. sqlx ignores parameters that it does not know, and logs a warning with their values: a slip
-    /// such as `?pasword=` or `?ssl_mode=` is no error.
+    /// `?sslmode=verify-full`. sqlx ignores parameters that it does not know, and logs a warning with their values: a
+    /// slip such as `?pasword=` or `?ssl_mode=` is no error.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self, OpenError> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(OpenError::UrlScheme);
         }
-        // With an unencoded `/`, `?` or `#` in it, the password ends there: its beginning is the port, the rest the database.
+        // With an unencoded `/`, `?` or `#` in it, the password ends there: its beginning is the port, the rest the
+        // database.
         if url.contains('#') || url.splitn(4, ['/', '?']).nth(3).is_some_and(|behind| behind.contains('@')) {
             return Err(OpenError::UrlAmbiguous);
         }
@@ -132,8 +134,8 @@ impl Postgres {
         }
     }
 
-    /// Takes a connection out of the pool, in a task of its own: a caller who goes away in the midst of this would leave
-    /// a session that is opened, or asked whether it lives, to be opened again for the next one.
+    /// Takes a connection out of the pool, in a task of its own: a caller who goes away in the midst of this would
+    /// leave a session that is opened, or asked whether it lives, to be opened again for the next one.
     async fn lease(&self) -> Result<Lease, StoreError> {
         let (pool, place) = (self.pool.clone(), self.place.clone());
         let lease = tokio::spawn(async move { pool.acquire().await.map(|connection| Lease::new(connection, place)) });
@@ -207,7 +209,8 @@ fn server_limit(limit: Duration) -> Duration {
 }
 
 /// Begins a transaction that depends on no setting of the session. A server may be set up to acknowledge before it has
-/// written; keys are not lost that way. What waits for more than the local disk stays as it is. On a standby this fails.
+/// written; keys are not lost that way. What waits for more than the local disk stays as it is. On a standby this
+/// fails.
 fn begin(limit: Duration) -> String {
     let server = server_limit(limit);
     let lock = server.checked_div(2).unwrap_or(server).max(Duration::from_millis(1));
@@ -247,16 +250,16 @@ impl Database for Postgres {
     }
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
-        // sqlx keeps the statement with the session under a name. Those of a transaction have none; nor has one that looks
-        // for tables, since the server goes on with those that it found at first.
+        // sqlx keeps the statement with the session under a name. Those of a transaction have none; nor has one that
+        // looks for tables, since the server goes on with those that it found at first.
         let is_kept = !query.is(Self::SQL.reads.schema);
         let ask = async || {
             let query = query.clone().signed(self.prefix()).persistent(is_kept);
             self.lease().await?.run(query, self.settings.answer_limit).await
         };
         let mut answer = ask().await;
-        // After the server ended them, as many connections are broken as there are, and each is found out by its use. What
-        // changes nothing can be asked again.
+        // After the server ended them, as many connections are broken as there are, and each is found out by its use.
+        // What changes nothing can be asked again.
         for _ in 0..self.pool.options().get_max_connections() {
             if !answer.as_ref().is_err_and(StoreError::is_broken_connection) {
                 break;

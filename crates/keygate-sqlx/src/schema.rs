@@ -24,8 +24,8 @@ pub struct Migration {
     pub sql: Cow<'static, str>,
 }
 
-/// Tables that belong together and have a version of their own, with the files that make them. New files are appended; one
-/// that was released is not edited any more.
+/// Tables that belong together and have a version of their own, with the files that make them. New files are appended;
+/// one that was released is not edited any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     name: &'static str,
@@ -62,8 +62,8 @@ impl Part {
         self.check(database).await
     }
 
-    /// Refuses tables that this release cannot work with: it takes those of its version, and those of a later version that
-    /// names it as a release that can.
+    /// Refuses tables that this release cannot work with: it takes those of its version, and those of a later version
+    /// that names it as a release that can.
     pub(crate) async fn check<D: Database>(self, database: &D) -> Result<(), OpenError> {
         let (place, part) = (database.place().clone(), self.name);
         let rows = match database.read(Query::read(D::SQL.reads.schema).with(part)).await {

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// The prefix of the names of all tables and indices: `keygate_`, unless it is set.
 ///
-/// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, but not with `pg_` or `sqlite_`, and is
-/// not `current_`, since `current_schema` is a word of SQL's own.
+/// It is 1 to 30 lower-case letters, digits and underscores, begins with a letter, but not with `pg_` or `sqlite_`, and
+/// is not `current_`, since `current_schema` is a word of SQL's own.
 ///
 /// ```
 /// use keygate_sqlx::TablePrefix;
@@ -33,8 +33,8 @@ impl TablePrefix {
 
     /// Puts the prefix in the place of the usual one.
     pub(crate) fn apply(&self, sql: &'static str) -> Cow<'static, str> {
-        // INVARIANT: the characters of a prefix need no quotes, and with the name of a table it is no word of SQL's own, of
-        // which `current_schema` would be one.
+        // INVARIANT: the characters of a prefix need no quotes, and with the name of a table it is no word of SQL's
+        // own, of which `current_schema` would be one.
         if self.0 == USUAL { Cow::Borrowed(sql) } else { Cow::Owned(sql.replace(USUAL, &self.0)) }
     }
 
@@ -144,8 +144,8 @@ impl Settings {
     /// waits for a lock after three eighths. Each is [`StoreError::TimedOut`](crate::StoreError::TimedOut).
     ///
     /// With less than 2.7 seconds, three eighths are less than the second after which PostgreSQL looks for deadlocks
-    /// (`deadlock_timeout`): two keys that exchange their names at once may then both be `TimedOut`, and neither is told
-    /// that the name is taken.
+    /// (`deadlock_timeout`): two keys that exchange their names at once may then both be `TimedOut`, and neither is
+    /// told that the name is taken.
     #[must_use]
     pub const fn with_answer_limit(mut self, limit: Duration) -> Self {
         self.answer_limit = at_most_a_day(limit);

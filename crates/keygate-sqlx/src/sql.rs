@@ -12,8 +12,8 @@ pub(crate) const INSERT: &str = concat!(
 
 pub(crate) const EXISTS: &str = "SELECT id FROM keygate_keys WHERE id = $1";
 
-// The changes: the row is locked, and each writes the columns of its change alone. A trigger of the service's own can leave
-// an update out, so what was written comes back.
+// The changes: the row is locked, and each writes the columns of its change alone. A trigger of the service's own can
+// leave an update out, so what was written comes back.
 
 pub(crate) const SET_NAME: &str = "UPDATE keygate_keys SET name = $2 WHERE id = $1 RETURNING id";
 
@@ -30,7 +30,8 @@ pub(crate) const SET_SECRETS: &str = "UPDATE keygate_keys SET current_digest = $
 pub(crate) const END_PREVIOUS: &str = "UPDATE keygate_keys SET \
      previous_digest = NULL, previous_ends_at = NULL, previous_last_used_at = NULL WHERE id = $1 RETURNING id";
 
-/// In the order of the index of what is not ended, or another one might be taken, and all that is ended be gone through.
+/// In the order of the index of what is not ended, or another one might be taken, and all that is ended be gone
+/// through.
 pub(crate) const LEFT: &str =
     "SELECT id FROM keygate_keys WHERE owner_kind = $1 AND owner_id = $2 AND status <> 'revoked' ORDER BY id LIMIT 1";
 
@@ -67,8 +68,8 @@ pub(crate) struct Dialect {
     pub(crate) lock_due: &'static str,
     /// Revokes the keys of the ids in `$1`.
     pub(crate) revoke: &'static str,
-    /// Counts up the revision, and keeps an event under each number, in the order of the list. The statements are run one
-    /// after the other, each with the events; one of them returns a row for each event.
+    /// Counts up the revision, and keeps an event under each number, in the order of the list. The statements are run
+    /// one after the other, each with the events; one of them returns a row for each event.
     pub(crate) log: &'static [&'static str],
     /// Moves last uses forward.
     pub(crate) touch: &'static str,
@@ -76,8 +77,8 @@ pub(crate) struct Dialect {
     pub(crate) wake: Option<&'static str>,
     /// The schemas in which tables are searched.
     pub(crate) search_path: Option<&'static str>,
-    /// Draws the life of the revision, and moves its number to the microseconds since 1970: by then no history had as many
-    /// changes, so none that was given up has a number after it.
+    /// Draws the life of the revision, and moves its number to the microseconds since 1970: by then no history had as
+    /// many changes, so none that was given up has a number after it.
     pub(crate) draw_life: &'static str,
 }
 
@@ -133,8 +134,8 @@ macro_rules! read {
 }
 
 /// Fails on a standby, by a division by zero. Fails by the root of a negative number if the values are another
-/// statement's, or if somebody left a transaction open in this session that goes on seeing what was there when it began.
-/// Decided once for each statement, before a row is looked for.
+/// statement's, or if somebody left a transaction open in this session that goes on seeing what was there when it
+/// began. Decided once for each statement, before a row is looked for.
 #[cfg(feature = "postgres")]
 macro_rules! guard_of_postgres {
     ($last:literal, $name:expr) => {
@@ -183,8 +184,8 @@ macro_rules! list {
     };
 }
 
-/// Where in the log the events of a time begin or end, by the index of times alone: they are not quite in the order of their
-/// times. A plus keeps the databases from going through the log in its own order instead.
+/// Where in the log the events of a time begin or end, by the index of times alone: they are not quite in the order of
+/// their times. A plus keeps the databases from going through the log in its own order instead.
 macro_rules! in_time {
     ($end:literal, $beyond:literal) => {
         concat!(
@@ -343,7 +344,8 @@ macro_rules! moved {
     };
 }
 
-/// Rows are locked in the order of their ids, so that two statements that lock the same rows do not wait for each other.
+/// Rows are locked in the order of their ids, so that two statements that lock the same rows do not wait for each
+/// other.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Dialect = Dialect {
     // New tables are made in the first schema of the path. Those of another one may be another service's.

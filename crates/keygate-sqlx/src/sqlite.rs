@@ -55,7 +55,8 @@ impl Sqlite {
         }
     }
 
-    /// Opens a file, and creates it without tables if it does not exist. A path is a path: `:memory:` is a file of that name.
+    /// Opens a file, and creates it without tables if it does not exist. A path is a path: `:memory:` is a file of that
+    /// name.
     ///
     /// The file gets a write-ahead log. Only its user can read a file that this creates, on systems with such a mode;
     /// SQLite gives the files next to it the same mode.
@@ -79,7 +80,8 @@ impl Sqlite {
             return Err(OpenError::File { path: path.into(), source: io::ErrorKind::IsADirectory.into() });
         }
         let place = Place::new(format!("SQLite file `{}`", path.display()));
-        // SQLite takes a name that begins with `file:` for an address, and another one for memory; none begins with a slash.
+        // SQLite takes a name that begins with `file:` for an address, and another one for memory; none begins with a
+        // slash.
         let path = path::absolute(path).map_err(|source| OpenError::File { path: path.into(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -99,8 +101,8 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`, or no journal in a file,
-    ///   as a database in memory. For tests there is `keygate::MemoryStore`, or a file in a temporary folder.
+    /// - [`OpenError::NotDurable`] if its connections do not have `synchronous = FULL` or `EXTRA`, or no journal in a
+    ///   file, as a database in memory. For tests there is `keygate::MemoryStore`, or a file in a temporary folder.
     /// - [`OpenError::Store`] if the database failed.
     pub async fn from_pool(pool: SqlitePool, settings: Settings) -> Result<Self, OpenError> {
         let place = Place::new(format!("SQLite file `{}`", pool.connect_options().get_filename().display()));
@@ -185,8 +187,8 @@ fn make(path: &Path) -> io::Result<()> {
 
 /// A connection to a file does not age, so none is asked whether it lives.
 ///
-/// Where the disk is full or fails, SQLite undoes the transaction by itself, and sqlx counts it still: it would begin no
-/// other one on that connection. So that is given up, and another one is opened.
+/// Where the disk is full or fails, SQLite undoes the transaction by itself, and sqlx counts it still: it would begin
+/// no other one on that connection. So that is given up, and another one is opened.
 fn pool(connections: u32, settings: &Settings) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -244,8 +246,8 @@ impl Database for Sqlite {
 
     async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         let is_interrupted = |error: &sqlx::Error| code(error) == Some(INTERRUPTED);
-        // A key is found in no time, and is asked for with each request. The bound of a search that nobody waited for may
-        // still be there, and end it.
+        // A key is found in no time, and is asked for with each request. The bound of a search that nobody waited for
+        // may still be there, and end it.
         let is_find = query.is(sql::SQLITE.reads.find);
         let answer = if self.is_shared || is_find {
             let answer = if is_find {
@@ -270,8 +272,8 @@ impl Database for Sqlite {
     }
 }
 
-/// A transaction that has the file's one lock for writing. sqlx undoes it if it is dropped, and the connection goes back
-/// after that.
+/// A transaction that has the file's one lock for writing. sqlx undoes it if it is dropped, and the connection goes
+/// back after that.
 pub(crate) struct Open {
     transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
     place: Place,
@@ -301,8 +303,8 @@ async fn rows<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefi
     Ok(rows.iter().map(Row::new).collect())
 }
 
-/// Fetches the only row that there can be, of a statement that has nothing to commit: the thread that has the connection
-/// need not be waited for a second time.
+/// Fetches the only row that there can be, of a statement that has nothing to commit: the thread that has the
+/// connection need not be waited for a second time.
 async fn one_row<'c>(at: impl SqliteExecutor<'c>, query: Query, prefix: &TablePrefix) -> Result<Vec<Row>, sqlx::Error> {
     let row: Option<SqliteRow> = query.bound(prefix).fetch_optional(at).await?;
     Ok(row.iter().map(Row::new).collect())

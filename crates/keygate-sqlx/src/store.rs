@@ -62,8 +62,8 @@ impl<D: Database> SqlStore<D> {
     ///
     /// # Errors
     ///
-    /// - [`OpenError::NoTables`], [`OpenError::TablesTooOld`] and [`OpenError::TablesTooNew`] if the tables are not those
-    ///   that this release can work with. A later release's are, if they say so.
+    /// - [`OpenError::NoTables`], [`OpenError::TablesTooOld`] and [`OpenError::TablesTooNew`] if the tables are not
+    ///   those that this release can work with. A later release's are, if they say so.
     /// - [`OpenError::Store`] if the database failed.
     pub async fn open(database: &D) -> Result<Self, OpenError> {
         D::KEYS.check(database).await?;
@@ -146,8 +146,8 @@ impl<D: Database> SqlStore<D> {
             let events: Vec<_> = (0..).zip(&records).map(|(part, record)| revoke.event(part, record)).collect();
             log::append(&self.database, &mut transaction, &events).await?;
         }
-        // Not from what was seen at first: while this waited for locks, others may have made keys. No change is committed
-        // between this and the commit, since the revision is locked.
+        // Not from what was seen at first: while this waited for locks, others may have made keys. No change is
+        // committed between this and the commit, since the revision is locked.
         let has_more = !transaction.run(of_owner(sql::LEFT)).await?.is_empty();
         match (ids.is_empty(), has_more) {
             (true, true) => return Err(StoreError::Contended),

@@ -7,8 +7,9 @@ use crate::{Postgres, database::Database, error::StoreError};
 
 /// Waits until some process has ended or replaced a secret: revoked or disabled keys, rotated one, or ended an overlap.
 ///
-/// It holds no changes. It is for the timer of a cache's `tick`, which then runs a little sooner; that tick reads the feed
-/// and does the work. If notifications are late, lost or switched off, the timer alone bounds what a cache may keep.
+/// It holds no changes. It is for the timer of a cache's `tick`, which then runs a little sooner; that tick reads the
+/// feed and does the work. If notifications are late, lost or switched off, the timer alone bounds what a cache may
+/// keep.
 ///
 /// While many keys are ended, the loop below ticks again and again. Sleep for some milliseconds after each tick to
 /// bound that; what comes meanwhile is one notification.
@@ -96,7 +97,8 @@ impl Wakes {
 async fn listen(database: &Postgres) -> Result<PgListener, StoreError> {
     let channel = format!("{}wake", database.prefix());
     let options = database.pool().connect_options().as_ref().clone().extra_float_digits(None);
-    // A pool of its own: sqlx takes the connection to listen again from there, which in another one could be broken, too.
+    // A pool of its own: sqlx takes the connection to listen again from there, which in another one could be broken,
+    // too.
     let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
     let listen = async {
         let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;

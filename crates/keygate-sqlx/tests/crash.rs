@@ -1,5 +1,5 @@
-//! What was acknowledged is there after the service was killed in the middle of its work, and a change and its event are
-//! there together or not at all.
+//! What was acknowledged is there after the service was killed in the middle of its work, and a change and its event
+//! are there together or not at all.
 //!
 //! `SQL_CRASH_ROUNDS` is how often the service is killed.
 #![expect(clippy::arithmetic_side_effects, clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "tests")]

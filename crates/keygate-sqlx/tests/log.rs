@@ -308,7 +308,8 @@ async fn leaves_both_or_neither_where_the_caller_goes_away<P: Place>(place: &P) 
         let manager = manager(store.clone());
         let revoke = manager.revoke_all(&system, personal(&user).owner(), RevocationCause::Leaked);
         let _ = timeout(span, revoke).await;
-        // What is under way on a connection comes to its end, one way or the other, if the machine is busy a little later.
+        // What is under way on a connection comes to its end, one way or the other, if the machine is busy a little
+        // later.
         let started = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(30)).await;

@@ -116,7 +116,8 @@ async fn start(url: &str, wakes: Option<&String>) -> Vec<Node> {
     nodes
 }
 
-/// Revokes keys that all processes know, and returns for how long each opened in the process that was the last to see it.
+/// Revokes keys that all processes know, and returns for how long each opened in the process that was the last to see
+/// it.
 async fn round(nodes: &mut [Node], keys: &KeyManager<PostgresStore>, case: Case, line: &Line) -> Vec<Duration> {
     let actor = Actor::system("test").unwrap();
     let mut revoked = HashMap::new();
@@ -250,7 +251,8 @@ async fn follow(cache: CachedStore<PostgresStore>, mut wakes: Option<Wakes>) {
     }
 }
 
-/// Asks for a key again and again, and says when it first opens, and when it opened last. A request counts by its start.
+/// Asks for a key again and again, and says when it first opens, and when it opened last. A request counts by its
+/// start.
 async fn watch(gate: Gate<CachedStore<PostgresStore>, NoDirectory, Remembered>, token: String) {
     let (mut id, mut opened) = (None, now());
     loop {
@@ -272,7 +274,8 @@ async fn watch(gate: Gate<CachedStore<PostgresStore>, NoDirectory, Remembered>, 
     }
 }
 
-/// On a busy machine a look-up may take longer than the lease, which is unavailable as well; the next one is another one.
+/// On a busy machine a look-up may take longer than the lease, which is unavailable as well; the next one is another
+/// one.
 fn is_passing(opened: u64) -> bool {
     Duration::from_micros(now().saturating_sub(opened)) < LIMIT
 }

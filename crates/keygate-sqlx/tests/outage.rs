@@ -139,8 +139,8 @@ async fn callers_who_go_away_from_a_server_that_answers() {
     .await;
 }
 
-/// Each step of a change is the last one that somebody waits for: nothing of it stays open on the connection, or the next
-/// one to get it would write into a transaction that is never committed.
+/// Each step of a change is the last one that somebody waits for: nothing of it stays open on the connection, or the
+/// next one to get it would write into a transaction that is never committed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_who_go_away_at_each_step() {
     on(async |server: &Server| {
@@ -218,7 +218,8 @@ async fn sessions_that_the_server_ends() {
             let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
             server.execute(all).await.unwrap();
-            // Ten connections that were in use a moment ago, and are not asked whether they live: who reads hears of none.
+            // Ten connections that were in use a moment ago, and are not asked whether they live: who reads hears of
+            // none.
             for _ in 0..10 {
                 assert_eq!(store.find(key.id()).await.unwrap().as_deref(), Some(&key));
             }
@@ -249,8 +250,8 @@ async fn locks_that_others_hold() {
     .await;
 }
 
-/// What locks many keys locks them in the order of their ids, whatever the order of the rows: while it waits for one, it has
-/// none behind that. So two of them never wait for each other.
+/// What locks many keys locks them in the order of their ids, whatever the order of the rows: while it waits for one,
+/// it has none behind that. So two of them never wait for each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_locks_are_taken_in_order() {
     on(async |server: &Server| {
@@ -293,7 +294,8 @@ async fn many_locks_are_taken_in_order() {
     .await;
 }
 
-/// Two keys exchange their names: each waits for the name that the other one gives up, until the server ends one of them.
+/// Two keys exchange their names: each waits for the name that the other one gives up, until the server ends one of
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_that_wait_for_each_other() {
     on(async |server: &Server| {

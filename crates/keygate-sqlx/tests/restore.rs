@@ -53,7 +53,8 @@ async fn replays_revocations_once<P: Place>(place: &P) {
     assert_eq!(logged(&restored).await, after_once);
 }
 
-/// A key that cannot be read, one of another issuer and an event of a later release are named, and keep no other key open.
+/// A key that cannot be read, one of another issuer and an event of a later release are named, and keep no other key
+/// open.
 async fn replays_all_that_it_can<P: Place>(place: &P) {
     let store = place.open().await;
     let mut keys = Vec::new();

@@ -39,8 +39,8 @@ async fn opens_no_standby() {
     .await;
 }
 
-/// A connection that leads to a standby after a while: by a proxy, an address that moved, a pooler. It has the key as it was
-/// before it was revoked, and must not say so.
+/// A connection that leads to a standby after a while: by a proxy, an address that moved, a pooler. It has the key as
+/// it was before it was revoked, and must not say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reads_from_no_standby() {
     on(async |server: &Server| {

@@ -242,7 +242,8 @@ async fn finds_by_index_and_touches_in_place() {
         let row = sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap();
         let (updated, hot): (i64, i64) = (row.get(0), row.get(1));
         println!("size: PostgreSQL: {hot} of {updated} rows stayed in their page");
-        // Where all rows of a page are written at once, there is room for some, and for more once old versions are cleaned up.
+        // Where all rows of a page are written at once, there is room for some, and for more once old versions are
+        // cleaned up.
         assert!(hot * 2 > updated, "{hot} of {updated}");
         connection.close().await.unwrap();
 

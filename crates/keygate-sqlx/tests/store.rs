@@ -445,7 +445,8 @@ async fn writes_no_row_that_does_not_move<P: Place>(place: &P) {
     assert_eq!(found(&store, id).await.last_used_at(), Some(seconds(20)));
 }
 
-/// Batches that name the same keys in orders of their own, while the keys are ended: none waits for another in a circle.
+/// Batches that name the same keys in orders of their own, while the keys are ended: none waits for another in a
+/// circle.
 async fn touches_many_keys_at_once<P: Place>(place: &P) {
     let store = place.open().await;
     let system = System::new("test").unwrap();

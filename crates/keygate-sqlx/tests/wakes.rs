@@ -94,8 +94,8 @@ async fn wakes_after_the_connection_was_lost() {
     .await;
 }
 
-/// Who is dropped while the connection is away loses nothing: the next one is woken when it is back, however short each of
-/// them waits.
+/// Who is dropped while the connection is away loses nothing: the next one is woken when it is back, however short each
+/// of them waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn wakes_that_were_dropped_while_the_server_was_away() {
     on(async |server: &Server| {

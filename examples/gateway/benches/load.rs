@@ -4,9 +4,9 @@
 //! bash crates/keygate-sqlx/with_postgres.sh cargo bench -p keygate-gateway --bench load
 //! ```
 //!
-//! All servers run at once and are asked in turn, so that whatever else this machine does concerns each. 10,000 keys, half
-//! of them personal, and 5 % of the requests with a token that opens nothing. Needs `wrk`. `KEYGATE_BENCH_ROUNDS` and
-//! `KEYGATE_BENCH_SECONDS` make it longer; a name as an argument, such as `sqlite`, runs only what begins so.
+//! All servers run at once and are asked in turn, so that whatever else this machine does concerns each. 10,000 keys,
+//! half of them personal, and 5 % of the requests with a token that opens nothing. Needs `wrk`. `KEYGATE_BENCH_ROUNDS`
+//! and `KEYGATE_BENCH_SECONDS` make it longer; a name as an argument, such as `sqlite`, runs only what begins so.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,

@@ -135,8 +135,8 @@ fn rules(longest_life: Option<Duration>) -> MintRules {
 /// everything else                                 AuthenticateLayer; models behind an AuthorizeLayer at their routes as well
 /// ```
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it how to
-    // read the proxy's word on the transport.
+    // No `refuse_plaintext` here: on the loopback interface there is no TLS. Behind a proxy that ends TLS, tell it how
+    // to read the proxy's word on the transport.
     let authenticate = AuthenticateLayer::new(Arc::clone(&app.gate), app.answers.clone()).sources(app.sources.clone());
     // The layer is around these routes and their fallback, so a path that no route has needs a key as well.
     let closed = Router::new()

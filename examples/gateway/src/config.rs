@@ -23,8 +23,8 @@ struct Arguments {
     /// Appends to this file what the log of changes has behind its last line, and ends; a server may run meanwhile
     #[arg(long, value_name = "FILE", conflicts_with = "sign_in")]
     export_log: Option<PathBuf>,
-    /// After a backup was restored, with no server running: lets every cache forget what it has, revokes again what this
-    /// exported log says was revoked, and ends
+    /// After a backup was restored, with no server running: lets every cache forget what it has, revokes again what
+    /// this exported log says was revoked, and ends
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sign_in", "export_log"])]
     restored: Option<PathBuf>,
     #[command(flatten)]
@@ -50,7 +50,8 @@ struct Options {
     /// How the tokens of this service begin; it cannot change later [default: acme]
     #[arg(long, env = "KEYGATE_ISSUER", value_name = "NAME")]
     issuer: Option<Issuer>,
-    /// For how many seconds a looked-up key or user may count without being confirmed; 0 looks up each time [default: 0]
+    /// For how many seconds a looked-up key or user may count without being confirmed; 0 looks up each time [default:
+    /// 0]
     #[arg(long, env = "KEYGATE_CACHE_SECONDS", value_name = "SECONDS")]
     cache_seconds: Option<u8>,
     /// Takes keys in `X-Api-Key`, too, as Anthropic's clients send them

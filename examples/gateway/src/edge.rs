@@ -60,7 +60,8 @@ pub(crate) async fn accept(State(app): State<Arc<App>>, mut request: Request, ne
     };
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        // Lines wait in memory for one who reads them. A part of a path could be a part of a token, which nothing finds.
+        // Lines wait in memory for one who reads them. A part of a path could be a part of a token, which nothing
+        // finds.
         let path = path.as_ref().map(PathAndQuery::path).filter(|path| path.len() <= MAX_SHOWN).unwrap_or("(too long)");
         let (status, ms) = (status.as_u16(), u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
         span.in_scope(|| info!(%method, path, status, ms, "not served"));

@@ -1,7 +1,7 @@
 //! The log: JSON lines on standard error, without secrets, written off the requests' path.
 //!
-//! Events of changes are in the database, each written in the transaction of its change. Here are requests, refusals and
-//! failures. Where nobody reads the lines, they are lost and counted, and nobody waits.
+//! Events of changes are in the database, each written in the transaction of its change. Here are requests, refusals
+//! and failures. Where nobody reads the lines, they are lost and counted, and nobody waits.
 
 use std::{
     io::{self, Write as _},
@@ -51,8 +51,8 @@ impl Log {
         self.0.error_counter()
     }
 
-    /// Writes what the sink is told, each queue by a thread of its own, so that none holds up another. They end with the
-    /// sink.
+    /// Writes what the sink is told, each queue by a thread of its own, so that none holds up another. They end with
+    /// the sink.
     pub(crate) fn follow(&self, receivers: SinkReceivers, refusals: Arc<Refusals>) -> io::Result<Touches> {
         let SinkReceivers { events, strangers, failures, touches, .. } = receivers;
         let thread = |name: &str| thread::Builder::new().name(name.into());

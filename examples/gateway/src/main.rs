@@ -17,9 +17,9 @@
 //! | `/metrics` | numbers of the models that a key may see |
 //! | `/healthz`, `/readyz` | whether the process serves, and whether keys can be checked |
 //!
-//! Changes of keys and their events are in the database. Refusals, failures, and requests that were answered with either go
-//! to standard error, one JSON object a line; with `RUST_LOG=keygate_gateway=debug` all requests. SIGTERM and SIGINT end the server: streams are told, requests have five seconds, and what is left to
-//! write two.
+//! Changes of keys and their events are in the database. Refusals, failures, and requests that were answered with
+//! either go to standard error, one JSON object a line; with `RUST_LOG=keygate_gateway=debug` all requests. SIGTERM and
+//! SIGINT end the server: streams are told, requests have five seconds, and what is left to write two.
 
 mod api;
 mod app;

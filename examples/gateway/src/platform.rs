@@ -1,7 +1,7 @@
 //! The served models: teams, their models, and the current deployment of each environment.
 //!
-//! It is read from the database every second, and served from memory for no longer than a lease: a node that cannot read
-//! it knows no model, rather than an old environment of one.
+//! It is read from the database every second, and served from memory for no longer than a lease: a node that cannot
+//! read it knows no model, rather than an old environment of one.
 
 use core::time::Duration;
 use std::{

@@ -13,8 +13,8 @@ use keygate_sqlx::{LogQuery, LoggedEvent, revoke_again};
 
 use crate::{config::Config, database::Database};
 
-/// Appends to the file what the log has behind its last line, and returns how many events that were. A last line that was
-/// cut off is written again.
+/// Appends to the file what the log has behind its last line, and returns how many events that were. A last line that
+/// was cut off is written again.
 pub(crate) async fn export(database: &Database, path: &Path) -> Result<usize, Box<dyn Error>> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).write(true).truncate(false);
@@ -75,9 +75,9 @@ async fn last_in_common(
     }
 }
 
-/// Says that the database was restored from a backup, so that every cache forgets what it has, and revokes again what the
-/// export says was revoked. Sessions and links end: some of them were of people who left since. Doing it twice does nothing
-/// more.
+/// Says that the database was restored from a backup, so that every cache forgets what it has, and revokes again what
+/// the export says was revoked. Sessions and links end: some of them were of people who left since. Doing it twice does
+/// nothing more.
 pub(crate) async fn restored(
     config: &Config,
     database: &Database,

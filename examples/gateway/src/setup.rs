@@ -102,8 +102,8 @@ pub(crate) async fn seed(database: &Database) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Makes the first key of the administrator. Where a start was killed before it printed the key, nobody has its secret: it
-/// gets another one.
+/// Makes the first key of the administrator. Where a start was killed before it printed the key, nobody has its secret:
+/// it gets another one.
 pub(crate) async fn first_key(keys: &Keys, validity: Validity) -> Result<Token, Box<dyn Error>> {
     let actor = Actor::system("first start")?;
     let grant = Grant::personal(ADMINISTRATOR.parse()?);

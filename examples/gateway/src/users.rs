@@ -22,8 +22,8 @@ pub(crate) struct Users {
     memory: Option<Arc<Memory>>,
 }
 
-/// Answers of the database, kept for a bounded time. Absent users and outsiders of a team are looked up each time, so that
-/// new rights take effect at once.
+/// Answers of the database, kept for a bounded time. Absent users and outsiders of a team are looked up each time, so
+/// that new rights take effect at once.
 #[derive(Debug)]
 struct Memory {
     bound: Duration,

@@ -45,7 +45,8 @@ fn client() -> ureq::Agent {
 fn ask(client: &ureq::Agent, gateway: &Gateway, token: &str) -> u16 {
     loop {
         let request = client.post(format!("http://{}{PREDICT}", gateway.address));
-        // A server that refuses before the body came ends the connection, and the client may have used it again already.
+        // A server that refuses before the body came ends the connection, and the client may have used it again
+        // already.
         let Ok(answer) = request.header("authorization", format!("Bearer {token}")).send_json(json!({})) else {
             continue;
         };
@@ -77,8 +78,8 @@ impl Change {
     }
 }
 
-/// Changes a key on one node while all are asked with it. Returns for each node how long after the change was acknowledged
-/// the last request began that was still allowed.
+/// Changes a key on one node while all are asked with it. Returns for each node how long after the change was
+/// acknowledged the last request began that was still allowed.
 fn measure(nodes: &[Gateway], acting: usize, change: Change, key: &Key) -> Vec<Duration> {
     let acknowledged = Mutex::new(None);
     let (is_over, warm) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -196,7 +197,8 @@ fn a_node_that_comes_back_forgets_everything_first() {
     assert_eq!(ask(&third, &keys[1]), 401);
 }
 
-/// A user who leaves a team, or the service, has no longer than the lease on any node, and no time on the node that did it.
+/// A user who leaves a team, or the service, has no longer than the lease on any node, and no time on the node that did
+/// it.
 #[test]
 fn what_a_user_is_has_the_same_bound() {
     use keygate::{Actor, Grant, Issuer, KeyManager, NewKeySpec, TeamRole, UserId, Validity};

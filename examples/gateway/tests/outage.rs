@@ -24,8 +24,8 @@ use sqlx::PgPool;
 
 use running::{Gateway, Key, PREDICT, Start, postgres, runtime, signal};
 
-/// A request that the database does not answer is answered after this at the latest: two seconds for a connection, four for
-/// an answer, and once more where a directory is asked behind the store.
+/// A request that the database does not answer is answered after this at the latest: two seconds for a connection, four
+/// for an answer, and once more where a directory is asked behind the store.
 const BOUND: Duration = Duration::from_secs(8);
 /// How long it may take until everything is as before.
 const RECOVERY: Duration = Duration::from_secs(10);

@@ -50,8 +50,8 @@ impl Guard {
     async fn decide(&self, target: &Uri, headers: &mut HeaderMap, route: &Route) -> Result<Authorization, Refusal> {
         let gate = &self.gate;
 
-        // The header: one credential, which is taken out, or 401 where there is none, or 400, also where a token is in the
-        // target. It is no token yet.
+        // The header: one credential, which is taken out, or 401 where there is none, or 400, also where a token is in
+        // the target. It is no token yet.
         let keys = gate.accepted_keys();
         let credential = take_credential(target, headers, &CredentialSources::authorization(), keys);
         let credential = credential.inspect_err(|error| {

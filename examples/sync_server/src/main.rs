@@ -1,7 +1,7 @@
 //! A server without an asynchronous runtime: one thread for each connection, and futures that never wait.
 //!
-//! A store with a blocking driver is called in [`KeyStore::find`](keygate::store::KeyStore::find) and the like, and never
-//! yields; then `pollster::block_on` is a plain call.
+//! A store with a blocking driver is called in [`KeyStore::find`](keygate::store::KeyStore::find) and the like, and
+//! never yields; then `pollster::block_on` is a plain call.
 //!
 //! ```text
 //! cargo run -p keygate-example-sync-server

@@ -55,7 +55,8 @@ fn formats_without_handle_are_upgraded_too() {
     assert_eq!(world.open(old, at(200)).unwrap().algorithm(), DigestAlgorithm::LegacyText);
 }
 
-/// Rotation leaves no imported secret behind a previous one; where a record has both, the upgrade is of the current alone.
+/// Rotation leaves no imported secret behind a previous one; where a record has both, the upgrade is of the current
+/// alone.
 #[test]
 fn a_previous_secret_is_kept_as_it_is_in_the_store() {
     let world = World::new();

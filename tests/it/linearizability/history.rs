@@ -1,9 +1,9 @@
 //! Operations from many tasks at once, and the question whether they could have happened one after the other.
 //!
-//! Each operation is stamped when it starts and when its answer is there. The answers are linearizable (Herlihy and Wing
-//! 1990) if there is an order that heeds the stamps in which a naive sequential store gives the same responses; it is looked
-//! for as Wing and Gong (1993) do, and what was tried is remembered. And the log has the event of each change that was
-//! acknowledged, once, and no other. Shared by the tests of all stores.
+//! Each operation is stamped when it starts and when its answer is there. The answers are linearizable (Herlihy and
+//! Wing 1990) if there is an order that heeds the stamps in which a naive sequential store gives the same responses; it
+//! is looked for as Wing and Gong (1993) do, and what was tried is remembered. And the log has the event of each change
+//! that was acknowledged, once, and no other. Shared by the tests of all stores.
 
 use core::{
     fmt::Write as _,
@@ -129,8 +129,8 @@ fn below(dice: &mut ChaCha20Rng, bound: usize) -> usize {
     dice.next_u32() as usize % bound
 }
 
-/// Races `rounds` times each mix on stores that `fresh` makes, and returns how many operations that were. `log` reads the
-/// audit log of such a store.
+/// Races `rounds` times each mix on stores that `fresh` makes, and returns how many operations that were. `log` reads
+/// the audit log of such a store.
 ///
 /// # Errors
 ///
@@ -190,8 +190,8 @@ where
     Ok(count)
 }
 
-/// Waits until all tasks have come that far: operations are short, and would hardly meet otherwise. Not for ever, should
-/// one of them not come.
+/// Waits until all tasks have come that far: operations are short, and would hardly meet otherwise. Not for ever,
+/// should one of them not come.
 async fn meet(arrived: &AtomicUsize, expected: usize) {
     let mut turns = 0;
     poll_fn(|context| {

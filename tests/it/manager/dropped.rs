@@ -1,4 +1,5 @@
-//! A caller that stops waiting, at each place where an operation waits: a change and its event are both there, or neither.
+//! A caller that stops waiting, at each place where an operation waits: a change and its event are both there, or
+//! neither.
 
 use core::{
     future::Future,

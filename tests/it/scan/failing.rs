@@ -96,7 +96,8 @@ impl io::Write for FailsAt {
     }
 }
 
-/// What came through before the failure is said, so that who goes on from there writes nothing twice; a mark is not cut.
+/// What came through before the failure is said, so that who goes on from there writes nothing twice; a mark is not
+/// cut.
 #[test]
 fn what_came_through_before_a_failure_is_said() {
     let text = format!("one {T} two {P}{P} and {T}");

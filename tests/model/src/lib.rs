@@ -2,7 +2,8 @@
 //!
 //! The cache and the bounded sink use what synchronizes threads in the standard library, so their sources are compiled
 //! here once more, with this crate in the place of `core` and `std`: all that they take from them is below, with
-//! shuttle's locks, counters and channels. `quick_cache`, which the cache uses, has a feature that builds it in this way.
+//! shuttle's locks, counters and channels. `quick_cache`, which the cache uses, has a feature that builds it in this
+//! way.
 
 extern crate alloc;
 extern crate core as real_core;

@@ -1,8 +1,8 @@
 //! The cache over a store that is slow, that fails, and that others change: what it answers is what it promises.
 //!
-//! All changes to a key go in one direction here: it is created, used later and later, and revoked. So an answer is right
-//! if it is between what had to be seen when it was asked for, when the store gave it or when it was decided, and what was
-//! so in the end.
+//! All changes to a key go in one direction here: it is created, used later and later, and revoked. So an answer is
+//! right if it is between what had to be seen when it was asked for, when the store gave it or when it was decided, and
+//! what was so in the end.
 
 #[path = "cache/slow.rs"]
 mod slow;
@@ -216,7 +216,8 @@ fn one_tick_runs_at_a_time() {
     });
 }
 
-/// The store goes on in another life, in which the key is revoked, and in which nothing is told of before; or it goes back.
+/// The store goes on in another life, in which the key is revoked, and in which nothing is told of before; or it goes
+/// back.
 #[test]
 fn a_restore_empties_the_cache() {
     let tick: Work = |world| {

@@ -1,4 +1,5 @@
-//! The bounded sink: each message is delivered or counted, whatever comes in between; few messages in every order there is.
+//! The bounded sink: each message is delivered or counted, whatever comes in between; few messages in every order there
+//! is.
 
 use std::{collections::HashMap, error::Error, fmt, iter};
 
@@ -114,7 +115,8 @@ use Counts::{AfterEach, AtTheEnd};
 
 /// Two senders of messages, and a receiver that takes so many of the first kind of the first sender and then goes.
 ///
-/// Each look at the counts takes as many steps as there are counts, so where every order is tried they are looked at once.
+/// Each look at the counts takes as many steps as there are counts, so where every order is tried they are looked at
+/// once.
 fn run(capacity: u16, kinds: [&'static [Kind]; 2], takes: usize, look_at_counts: Counts) {
     let (sink, receivers) = sink(capacity);
     let received = kinds[0][0];

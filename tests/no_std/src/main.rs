@@ -1,4 +1,5 @@
-//! Parses, verifies, decides and redacts with no standard library in the program, and exits with 0 if all is as it should be.
+//! Parses, verifies, decides and redacts with no standard library in the program, and exits with 0 if all is as it
+//! should be.
 //!
 //! A program without the standard library has a panic handler of its own. If anything below the library pulled the
 //! standard library in, there would be two, and the compiler stops with E0152. `check.sh` builds both.

@@ -79,8 +79,8 @@ impl Claimed {
         }
     }
 
-    /// Gives the claim back where nothing was made, so that the request can be corrected and sent again. After a failure of
-    /// the database it is unknown, and the claim stays.
+    /// Gives the claim back where nothing was made, so that the request can be corrected and sent again. After a
+    /// failure of the database it is unknown, and the claim stays.
     pub(crate) async fn failed<S, D>(self, app: &App, error: ManageError<S, D>) -> Failure
     where
         S: core::error::Error + 'static,

@@ -1,4 +1,5 @@
-//! Managing keys over HTTP, in the shape that Baseten documents, and beyond it. Each handler is one call of the manager.
+//! Managing keys over HTTP, in the shape that Baseten documents, and beyond it. Each handler is one call of the
+//! manager.
 #![expect(unused_qualifications, reason = "the attributes of utoipa name types by their paths")]
 
 mod audit_logs;

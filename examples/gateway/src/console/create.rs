@@ -1,4 +1,5 @@
-//! Making a key, in steps: whose it is, what it may do, and then the details. The answer to the last one has the secret.
+//! Making a key, in steps: whose it is, what it may do, and then the details. The answer to the last one has the
+//! secret.
 
 use std::sync::Arc;
 

@@ -55,8 +55,8 @@ impl<'a> Links<'a> {
         Self(database)
     }
 
-    /// Makes a link for a user as the server, in place of those before and of their sessions. Returns nothing if there is
-    /// no such user.
+    /// Makes a link for a user as the server, in place of those before and of their sessions. Returns nothing if there
+    /// is no such user.
     pub(crate) async fn make(&self, user: &UserId) -> Result<Option<Link>, LinkError> {
         self.make_by(user, None).await
     }
@@ -169,8 +169,8 @@ pub(super) async fn show(
 
 /// Signs in. The token is in the query, as where the button was shown: of a stranger, no body is waited for.
 ///
-/// Attempts are not counted. A token has 256 bits, which nobody guesses; and behind a proxy, where all have one address,
-/// a count would let anybody lock all others out.
+/// Attempts are not counted. A token has 256 bits, which nobody guesses; and behind a proxy, where all have one
+/// address, a count would let anybody lock all others out.
 pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     session: Session,

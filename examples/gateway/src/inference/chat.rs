@@ -138,8 +138,8 @@ impl Answer {
         })
     }
 
-    /// The role, the text word by word, the reason to finish, perhaps the usage, and the mark of the end. Each is written
-    /// when it is sent: a long text would be many times as long in chunks.
+    /// The role, the text word by word, the reason to finish, perhaps the usage, and the mark of the end. Each is
+    /// written when it is sent: a long text would be many times as long in chunks.
     fn chunks(self, with_usage: bool) -> impl Iterator<Item = String> + Send {
         let Self { id, created, model, text, usage } = self;
         let write = move |choices: Value, usage: Option<Value>| {

@@ -52,7 +52,8 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
 }
 
 impl App {
-    /// Decides again, by what the key is now: call it before acting where reading the body or writing an answer took time.
+    /// Decides again, by what the key is now: call it before acting where reading the body or writing an answer took
+    /// time.
     ///
     /// # Errors
     ///

@@ -69,8 +69,8 @@ pub(super) struct NewDeployment {
     environment: EnvironmentName,
 }
 
-/// Makes a deployment, and puts it into an environment: `Deploy` names a team and no model, so the model is the one that
-/// was resolved for the decision.
+/// Makes a deployment, and puts it into an environment: `Deploy` names a team and no model, so the model is the one
+/// that was resolved for the decision.
 pub(super) async fn deploy(
     State(app): State<Arc<App>>,
     authorization: Authorization,

@@ -1,7 +1,7 @@
 //! Maps a request at a matched route to the request to decide, with resolved ids.
 //!
-//! The route and its parameters are what axum's router matched: the path is never read a second time. What they stand for
-//! is looked up now, since a deployment can have changed its environment a moment ago.
+//! The route and its parameters are what axum's router matched: the path is never read a second time. What they stand
+//! for is looked up now, since a deployment can have changed its environment a moment ago.
 
 use std::sync::Arc;
 

@@ -188,7 +188,8 @@ fn a_client_that_hangs_up_loses_no_event() {
     });
 }
 
-/// What was acknowledged before the process was killed is there afterwards, with its event; the rest is whole or not there.
+/// What was acknowledged before the process was killed is there afterwards, with its event; the rest is whole or not
+/// there.
 #[test]
 fn a_killed_server_loses_no_event() {
     both(|kept| {

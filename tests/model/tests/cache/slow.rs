@@ -183,8 +183,8 @@ impl Slow {
         }
     }
 
-    /// Lets others come between: in the middle, so that who goes on stays first, or by giving way, so that a caller that
-    /// gives up can do so here.
+    /// Lets others come between: in the middle, so that who goes on stays first, or by giving way, so that a caller
+    /// that gives up can do so here.
     async fn pause(&self) {
         if thread_rng().gen_bool(0.5) {
             self.others.load(SeqCst);

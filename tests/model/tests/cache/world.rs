@@ -205,7 +205,8 @@ impl World {
         self.clock.read.lock().unwrap().remove(&me);
         let mut least = least.join(self.notes(|notes| notes.acknowledged[key]));
         let Some(Ok(found)) = block_on(question) else { return };
-        // What was acknowledged when the store answered, and what was beyond the lease: a void or late answer is not given.
+        // What was acknowledged when the store answered, and what was beyond the lease: a void or late answer is not
+        // given.
         if let Some((acknowledged, now)) = self.notes(|notes| notes.answered.remove(&me)) {
             least = least.join(acknowledged[key]).join(self.beyond_lease(key, now));
         }
@@ -279,8 +280,8 @@ impl World {
         self.notes(|notes| notes.acknowledged[key] = notes.acknowledged[key].join(seen[key]));
     }
 
-    /// A change through the cache, of the keys that it was about. When it is over, however it ended, what was so when it
-    /// was made is seen.
+    /// A change through the cache, of the keys that it was about. When it is over, however it ended, what was so when
+    /// it was made is seen.
     fn change<T>(
         &self,
         is_about: impl Fn(Option<&T>, usize) -> bool,

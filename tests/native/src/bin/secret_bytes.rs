@@ -23,7 +23,8 @@ const MAKE_DEFINED: usize = 0x4d43_0002;
 /// A client request of valgrind's: a sequence of instructions that does nothing elsewhere (`valgrind.h`, amd64).
 fn request(code: usize, bytes: &mut [u8]) {
     let arguments: [usize; 6] = [code, bytes.as_mut_ptr() as usize, bytes.len(), 0, 0, 0];
-    // SAFETY: the rotations add up to 128 bits, and the exchange is with itself; valgrind reads `arguments`, which live.
+    // SAFETY: the rotations add up to 128 bits, and the exchange is with itself; valgrind reads `arguments`, which
+    // live.
     unsafe {
         asm!(
             "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
