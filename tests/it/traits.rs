@@ -262,6 +262,8 @@ fn a_locked_generator_is_a_randomness() {
         generator.fill(&mut bytes).map(|()| bytes)
     };
     assert_eq!(fill(&generator()), fill(&rng(1)), "equal seeds give equal bytes");
+    let borrowed: &Mutex<_> = &generator();
+    assert_eq!(fill(&borrowed), fill(&rng(1)), "a reference is a randomness, too");
     let (poisoned, other) = (generator(), generator());
     let result = std::thread::spawn({
         let poisoned = Arc::clone(&poisoned);
