@@ -203,10 +203,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextNames<A> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.0.next_value_seed(seed)
     }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
-    }
 }
 
 /// The name of a field, which is a text.

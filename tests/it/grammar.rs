@@ -409,6 +409,8 @@ fn labels() {
     let labels = Labels::new([(text("team"), text("R&D")), (text("empty"), text(""))]).unwrap();
     // In the order of the names, whatever the order in which they came.
     assert_eq!(labels.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["empty", "team"]);
+    assert_eq!((labels.len(), labels.is_empty()), (2, false));
+    assert_eq!((Labels::NONE.len(), Labels::NONE.is_empty()), (0, true));
     let written = json!({"empty": "", "team": "R&D"});
     assert_eq!(serde_json::to_value(&labels).unwrap(), written);
     assert_eq!(serde_json::from_value::<Labels>(written).unwrap(), labels);
