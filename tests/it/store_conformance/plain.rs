@@ -9,7 +9,7 @@ mod listed;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
 use keygate::{
@@ -27,12 +27,16 @@ use super::{fault::Fault, row::record};
 pub(crate) struct PlainStore {
     fault: Option<Fault>,
     pub(crate) state: Mutex<State>,
+    /// Wakes those that wait for another task of a race.
+    looked: Condvar,
     /// What finds have seen: a store has no business to know.
     seen: Mutex<BTreeMap<KeyId, RecordParts>>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// How often anybody looked or wrote.
+    looks: u64,
     rows: BTreeMap<String, RecordParts>,
     pub(crate) log: Vec<Event>,
     /// The events are the caller's: nothing is logged.
@@ -59,7 +63,10 @@ impl PlainStore {
     }
 
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.looks = state.looks.saturating_add(1);
+        self.looked.notify_all();
+        work(&mut state)
     }
 
     /// Where a record is kept.

@@ -1,7 +1,7 @@
 //! Transactions: what was decided is written with its events and its number, but for the fault.
 
 use core::{future, task::Poll, time::Duration};
-use std::{panic, thread};
+use std::{panic, sync::PoisonError, thread};
 
 use keygate::{
     KeyId, UnixTime,
@@ -14,6 +14,9 @@ use super::{
     decide::{Nothing, Write, is_in_two_steps},
 };
 use crate::store_conformance::{fault::Fault, row::is_revoked};
+
+/// The last task of a race waits so long, since no other one comes.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl PlainStore {
     pub(crate) async fn inserted(&self, new: &NewKey) -> Result<Vec<Event>, Conflict> {
@@ -45,7 +48,7 @@ impl PlainStore {
         if self.has(Fault::SweepsInParts) || self.has(Fault::SweepsInTwoSteps) {
             let (write, more) = self.locked(|state| self.decide_sweep(state, revoke));
             for (row, event) in write.rows.into_iter().zip(write.events) {
-                pause();
+                self.pause();
                 ids.push(row.id);
                 let is_whole = self.has(Fault::SweepsInTwoSteps);
                 self.locked(|state| {
@@ -88,7 +91,7 @@ impl PlainStore {
             }
             done.push(touch.id);
             if self.has(Fault::SavesWholeRecords) {
-                pause();
+                self.pause();
             }
             self.locked(|state| {
                 if !self.has(Fault::SavesWholeRecords) {
@@ -118,7 +121,7 @@ impl PlainStore {
         }
         match self.fault {
             fault if kind.is_some_and(|kind| is_in_two_steps(fault, kind)) => {
-                pause();
+                self.pause();
                 Ok(self.locked(|state| self.write(state, &looked)))
             }
             Some(Fault::LogsAheadOfChange) => {
@@ -212,6 +215,15 @@ impl PlainStore {
         events
     }
 
+    /// Lets another task of a race come in between, however late the machine runs it.
+    fn pause(&self) {
+        if is_racing() {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let looks = state.looks;
+            drop(self.looked.wait_timeout_while(state, LONGEST_PAUSE, |state| state.looks == looks));
+        }
+    }
+
     fn log_nothing(&self, fault: Fault, change: &KeyChange) {
         if self.has(fault) {
             let (at, by) = (change.draft().at(), change.draft().by().clone());
@@ -232,11 +244,6 @@ fn number(state: &mut State, ids: &[KeyId]) {
         let number = next_number(state);
         state.changes.extend(ids.iter().map(|id| (number, *id)));
     }
-}
-
-/// Lets others come in between.
-fn pause() {
-    thread::yield_now();
 }
 
 /// Waits for the next poll, as a store waits for its database.
