@@ -284,17 +284,12 @@ impl<S> Shared<S> {
     }
 
     /// Waits for what another request looks up, and returns it, unless it failed, or is stale or forgotten by now.
-    async fn wait_for<T: Clone>(
-        &self,
-        cache: &Cache<KeyId, Dated<T>>,
-        id: KeyId,
-        max_age: Duration,
-    ) -> Option<Dated<T>> {
+    async fn wait_for<T: Clone>(&self, cache: &Cache<KeyId, Dated<T>>, id: KeyId) -> Option<Dated<T>> {
         let before = *self.generations.of(id);
         // What was waited for need not be in the cache yet: the requests that wait are woken first.
         let known = cache.get_value_or_guard_async(&id).await.ok()?;
         let generation = self.generations.of(id);
-        (*generation == before && self.is_fresh(&known, self.confirmed(), max_age)).then_some(known)
+        (*generation == before && self.is_fresh(&known, self.confirmed(), Duration::MAX)).then_some(known)
     }
 
     /// Begins a look-up: call it before the store is asked.
@@ -364,7 +359,7 @@ impl<S: KeyStore> Shared<S> {
     /// itself, and holds no place: the others that waited do the same at the same time. One after the other, each would
     /// wait for the failures of all before it.
     async fn wait_for_other(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
-        let known = self.wait_for(&self.records, id, Duration::MAX).await.map(|known| Some(known.value));
+        let known = self.wait_for(&self.records, id).await.map(|known| Some(known.value));
         if let Some(known) = known.or_else(|| self.recall(id)) {
             return Ok(Attempt::Answered(known));
         }
@@ -375,15 +370,20 @@ impl<S: KeyStore> Shared<S> {
 
     /// Looks at the record itself; requests at the same time share one look, and so do those of the next second.
     async fn look(&self, id: KeyId) -> Result<Attempt<Found>, CacheError<S::Error>> {
-        // Makes room for one place, which the next of these requests takes.
-        self.looks.remove_if(&id, |look| !self.is_fresh(look, self.confirmed(), BETWEEN_LOOKS));
-        let place = match self.looks.get_value_or_guard(&id, Some(Duration::ZERO)) {
-            GuardResult::Guard(place) => Some(place),
-            GuardResult::Timeout | GuardResult::Value(_) => {
-                if let Some(look) = self.wait_for(&self.looks, id, BETWEEN_LOOKS).await {
-                    return Ok(Attempt::Answered(look.value));
-                }
-                None
+        // However slow the store is, what counts is when this request came.
+        let arrived = self.now();
+        let is_recent = |look: &Dated<Found>| arrived.saturating_duration_since(look.since) < BETWEEN_LOOKS;
+        let place = loop {
+            // Makes room for one place, which the next of these requests takes.
+            self.looks.remove_if(&id, |look| !is_recent(look) || !self.is_fresh(look, self.confirmed(), Duration::MAX));
+            if let GuardResult::Guard(place) = self.looks.get_value_or_guard(&id, Some(Duration::ZERO)) {
+                break Some(place);
+            }
+            match self.wait_for(&self.looks, id).await {
+                Some(look) if is_recent(&look) => return Ok(Attempt::Answered(look.value)),
+                // It began too long before this request, and the next one begins after it.
+                Some(_) => {}
+                None => break None,
             }
         };
         let ticket = self.begin(id);

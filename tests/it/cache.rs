@@ -768,6 +768,35 @@ fn looks_at_the_same_time_are_one() {
     assert_eq!(store.finds(), 2);
 }
 
+/// However slow the store is: a request waits for the look that is under way, or for the one after it.
+#[test]
+fn looks_at_a_slow_store_are_one_a_second() {
+    let World { cached, store, clock, issued } = setup();
+    let seen = block_on(cached.look_up(issued.record.id())).unwrap().unwrap();
+    let look = || {
+        let (cached, seen) = (cached.clone(), Arc::clone(&seen));
+        let look = thread::spawn(move || block_on(cached.look_again(&seen)).unwrap());
+        thread::sleep(Duration::from_millis(20));
+        look
+    };
+    clock.advance(Duration::from_secs(2));
+    let (reads, release) = store.hold();
+    let mut looks: Vec<_> = (0..4).map(|_| look()).collect();
+    reads.recv().unwrap();
+    clock.advance(Duration::from_millis(1_500));
+    // These are too late for the first look, and share the second one.
+    looks.extend((0..4).map(|_| look()));
+    release.send(()).unwrap();
+    reads.recv().unwrap();
+    clock.advance(Duration::from_millis(1_500));
+    store.flow();
+    release.send(()).unwrap();
+    for look in looks {
+        assert!(matches!(look.join().unwrap(), SecondLook::Found(Some(_)) | SecondLook::NothingNewer));
+    }
+    assert_eq!(store.finds(), 3);
+}
+
 #[test]
 fn a_second_look_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     let World { cached, store, clock, issued } = setup();
