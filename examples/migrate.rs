@@ -269,7 +269,7 @@ impl Service {
         let numbered = (2..).map(|number| format!("{words}-{number}"));
         for name in core::iter::once(words.clone()).chain(numbered) {
             let created_at = UnixTime::from_secs(row.created_at);
-            let import = Import::new(key, grant.clone(), name.parse()?, created_at).with_validity(Validity::until(end));
+            let import = Import::new(key, grant.clone(), name.parse()?, Validity::until(end), created_at);
             match self.keys.import(&self.system, import).await {
                 Err(ManageError::Conflict(Conflict::NameTaken)) => {}
                 imported => return Ok(Some((imported?, name))),

@@ -138,7 +138,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         &self,
         credential: &str,
     ) -> Result<AuthenticatedKey, AuthenticateError<S::Error, D::Error>> {
-        let presented = self.parse(credential).map_err(AuthenticateError::Unauthenticated)?;
+        let presented = self.parse(credential, None).map_err(AuthenticateError::Unauthenticated)?;
         self.authenticate_presented(&presented).await
     }
 
@@ -152,7 +152,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         presented: &PresentedKey,
     ) -> Result<AuthenticatedKey, AuthenticateError<S::Error, D::Error>> {
         let matched = || async {
-            let matched = self.match_presented(presented).await;
+            let matched = self.match_presented(presented, None).await;
             let matched = matched.map_err(|error| self.failed(Unavailable::Store(error)));
             matched.map_err(AuthenticateError::Unavailable)?.map_err(AuthenticateError::Unauthenticated)
         };
@@ -247,7 +247,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             None => None,
         };
         if !key.is_fresh(self.now()) {
-            match self.look_up_again(&key).await? {
+            match self.look_up_again(&key, None).await? {
                 Ok(current) => key = current,
                 Err(_) => return Ok(Vec::new()),
             }
@@ -262,11 +262,11 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     ///
     /// [`Unavailable`] if a look-up failed: answer 503, and allow nothing.
     pub async fn check(&self, credential: &str, request: &Request) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
-        let presented = match self.parse(credential) {
+        let presented = match self.parse(credential, Some(request)) {
             Ok(presented) => presented,
             Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
         };
-        let matched = self.match_presented(&presented).await;
+        let matched = self.match_presented(&presented, Some(request)).await;
         match matched.map_err(|error| self.failed(Unavailable::Store(error)))? {
             Ok(key) => self.decide(key, request, Asked::Request).await,
             Err(unauthenticated) => Ok(Verdict::Unauthenticated(unauthenticated)),
@@ -294,19 +294,23 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
             return None;
         }
         let unauthenticated = Unauthenticated::InvalidKey { claimed: key.id() };
-        self.stranger(&unauthenticated);
+        self.stranger(&unauthenticated, None);
         Some(Verdict::Unauthenticated(unauthenticated))
     }
 
     /// First stage: parses a credential, and reports an invalid one to the sink.
-    pub(crate) fn parse(&self, credential: &str) -> Result<PresentedKey, Unauthenticated> {
-        self.keys.parse(credential).inspect_err(|unauthenticated| self.stranger(unauthenticated))
+    pub(crate) fn parse(&self, credential: &str, request: Option<&Request>) -> Result<PresentedKey, Unauthenticated> {
+        self.keys.parse(credential).inspect_err(|unauthenticated| self.stranger(unauthenticated, request))
     }
 
     /// Second stage: looks up and matches. A secret that does not match a remembered record gets a second look.
-    async fn match_presented(&self, presented: &PresentedKey) -> Result<Result<MatchedKey, Unauthenticated>, S::Error> {
+    async fn match_presented(
+        &self,
+        presented: &PresentedKey,
+        request: Option<&Request>,
+    ) -> Result<Result<MatchedKey, Unauthenticated>, S::Error> {
         let matched = self.match_by(presented.id(), |record, now| presented.verify(record, now)).await?;
-        Ok(matched.inspect_err(|unauthenticated| self.stranger(unauthenticated)))
+        Ok(matched.inspect_err(|unauthenticated| self.stranger(unauthenticated, request)))
     }
 
     async fn match_by(
@@ -332,19 +336,24 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         request: &Request,
         asked: Asked,
     ) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
-        match self.look_up_again(key).await? {
+        match self.look_up_again(key, Some(request)).await? {
             Ok(key) => self.decide(key, request, asked).await,
             Err(unauthenticated) => Ok(Verdict::Unauthenticated(unauthenticated)),
         }
     }
 
+    /// Looks up and matches once more. If the secret opens nothing any more, it is still known who presented it.
     async fn look_up_again(
         &self,
         key: &MatchedKey,
+        request: Option<&Request>,
     ) -> Result<Result<MatchedKey, Unauthenticated>, Unavailable<S::Error, D::Error>> {
         let matched = self.match_by(key.id(), |record, now| match_again(key, record, now)).await;
         let matched = matched.map_err(|error| self.failed(Unavailable::Store(error)))?;
-        Ok(matched.inspect_err(|unauthenticated| self.stranger(unauthenticated)))
+        Ok(matched.inspect_err(|unauthenticated| {
+            let (reason, class) = (unauthenticated.refusal(), DenialClass::NotAuthenticated);
+            self.refused(key, request, reason, class, self.now());
+        }))
     }
 
     /// Third stage: decides, and reports to the sink.
@@ -365,7 +374,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         let membership = membership.map_err(|error| self.failed(Unavailable::Directory(error)))?;
         // Not as it was before the look-up: the key may have expired meanwhile, or its secret have ended.
         if !key.is_fresh(self.now()) {
-            key = match self.look_up_again(&key).await? {
+            key = match self.look_up_again(&key, Some(request)).await? {
                 Ok(key) => key,
                 Err(unauthenticated) => return Ok(Verdict::Unauthenticated(unauthenticated)),
             };
@@ -386,7 +395,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         now: UnixTime,
     ) -> Verdict {
         if let Err(denial) = &decided {
-            self.refused(&key, Some(Attempt::request(request)), denial.reason().into(), denial.class(), now);
+            self.refused(&key, Some(request), denial.reason().into(), denial.class(), now);
         }
         let verdict = Verdict::of(key, request, decided, now);
         if let Verdict::Allowed(authorization) = &verdict {
@@ -407,27 +416,28 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     fn refused(
         &self,
         key: &MatchedKey,
-        attempt: Option<Attempt>,
+        request: Option<&Request>,
         reason: RefusalReason,
         class: DenialClass,
         at: UnixTime,
     ) {
         let target = Some((key.id(), key.owner()));
-        let event = Event::refused(at, key.principal(), target, attempt, reason);
+        let event = Event::refused(at, key.principal(), target, request.map(Attempt::request), reason);
         self.sink.tell(match class {
             DenialClass::NotAuthenticated => Message::Stranger(event),
             DenialClass::NotAllowed | DenialClass::Undecided => Message::Event(event),
         });
     }
 
-    fn stranger(&self, unauthenticated: &Unauthenticated) {
-        self.stranger_refused(unauthenticated.claimed(), unauthenticated.refusal());
+    fn stranger(&self, unauthenticated: &Unauthenticated, request: Option<&Request>) {
+        let (by, attempt) = (stranger(unauthenticated.claimed()), request.map(Attempt::request));
+        self.sink.tell(Message::Stranger(Event::refused(self.now(), by, None, attempt, unauthenticated.refusal())));
     }
 
     /// Reports to the sink that an authenticated key was refused, but not by the policy: by a route without a rule, a
-    /// resource that does not exist, or a rule of the service.
-    pub fn key_refused(&self, key: &AuthenticatedKey, reason: RefusalReason) {
-        self.refused(key.matched(), None, reason, DenialClass::NotAllowed, self.now());
+    /// resource that does not exist, or a rule of the service. `request` is what was asked, if it is known.
+    pub fn key_refused(&self, key: &AuthenticatedKey, request: Option<&Request>, reason: RefusalReason) {
+        self.refused(key.matched(), request, reason, DenialClass::NotAllowed, self.now());
     }
 
     /// Reports to the sink a refused caller without a look-up: the credential is missing, or stands where it does not
@@ -481,7 +491,8 @@ pub enum AuthenticateError<S: Error + 'static, D: Error + 'static> {
     /// A look-up failed: 503.
     #[error("a look-up failed")]
     Unavailable(#[source] Unavailable<S, D>),
-    /// The secret matched, and the key is revoked, disabled or outside its time, or its user is deprovisioned: 401.
+    /// The secret matched, and the key is revoked, disabled, expired or not yet valid, or its user is deprovisioned:
+    /// 401.
     #[error("the key is not usable: {0}")]
     Unusable(Reason),
 }

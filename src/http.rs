@@ -16,8 +16,8 @@
 //! | the transport is not encrypted | 403 | no challenge | `plaintext` | |
 //! | there is no such resource, or it is hidden | 404 | no challenge | `not_found` | |
 //! | the route has no such method | 405, with `Allow` | no challenge | `method_not_allowed` | |
-//! | the requested key breaks a rule of minting | 400 | no challenge | `invalid_change` | a [`RefusalReason`](crate::audit::RefusalReason) |
-//! | the stored record does not allow the change | 409 | no challenge | `conflict` | a [`RefusalReason`](crate::audit::RefusalReason) |
+//! | the requested key, or overlap, breaks a rule of the service | 400 | no challenge | `invalid_change` | a [`RefusalReason`](crate::audit::RefusalReason) |
+//! | the stored keys do not allow the change | 409 | no challenge | `conflict` | a [`RefusalReason`](crate::audit::RefusalReason) |
 //! | a look-up failed | 503 | no challenge | `unavailable` | |
 //!
 //! A challenge always comes as two lines: `Bearer` (RFC 6750), and then `Api-Key`.
@@ -59,7 +59,7 @@ pub use credential::{CredentialError, MAX_FIELD_LENGTH, bearer_header, extract_c
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub use introspection::Introspection;
 pub use refusal::Refusal;
+pub use removal::{Credential, misplaced_id, take_credential};
 #[cfg(feature = "tower")]
 pub(crate) use removal::{find, holds, remove};
-pub use removal::{misplaced_id, take_credential};
 pub use sources::{CredentialSources, InvalidSource};

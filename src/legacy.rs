@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use keygate::{
-//!     EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, Permission, System, UnixTime,
+//!     EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, Permission, System, UnixTime, Validity,
 //!     legacy::{LegacyFormat, LegacyHash},
 //!     manage::Import,
 //! };
@@ -28,7 +28,7 @@
 //!     6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d");
 //! let key = FORMATS[0].stored(Some(prefix), hashed_key.parse()?)?;
 //! let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
-//! let import = Import::new(key, grant, "laptop".parse()?, UnixTime::from_secs(1_600_000_000));
+//! let import = Import::new(key, grant, "laptop".parse()?, Validity::NEVER_EXPIRES, UnixTime::from_secs(1_600_000_000));
 //! keys.import(&System::new("import of the old keys")?, import).await?;
 //!
 //! // The key that its holder has been sending all along.

@@ -118,8 +118,8 @@
 //!   [`Event`](audit::Event)).
 //! - No error holds any part of a secret.
 //! - There is no `unsafe` code here, and no panic on the way to a decision: both are lints.
-//! - [`Gate`] and [`KeyManager`] take time and randomness from the system unless they are given others. Everything else
-//!   takes them as arguments.
+//! - [`Gate`], [`KeyManager`] and `CachedStore` read the system's clock, and the manager its generator, unless they are
+//!   given others. The core takes time and randomness as arguments.
 //! - Proofs age. A request that runs long is decided again ([`Gate::check_again`]), a [`Permit`](manage::Permit) is
 //!   refused after a minute, and a cache serves nothing beyond the staleness that you set.
 //! - A store can make any record, and code that makes a record and a token for it gets any [`Authorization`]. The types

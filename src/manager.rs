@@ -20,7 +20,7 @@ use crate::{
     name::{Issuer, KeyName},
     own_action::OwnActions,
     randomness::Randomness,
-    reason::Reason,
+    reason::{DenialClass, Reason},
     record::{KeyRecord, RevocationCause},
     sink::{AuditSink, Message, NoSink},
     stages::AcceptedKeys,
@@ -160,11 +160,11 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// - [`ManageError::Denied`] if the actor may not.
-    /// - [`ManageError::Mint`] if the key breaks a rule about keys.
+    /// - [`ManageError::ActorInvalid`] and [`ManageError::Denied`] if the actor is not allowed to.
+    /// - [`ManageError::Mint`] if the key breaks a rule about keys, or the generator failed.
     /// - [`ManageError::Conflict`] with [`Conflict::NameTaken`] if another key of the owner has the name.
-    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The key may exist
-    ///   then, but nobody has its token.
+    /// - [`ManageError::Directory`] if a look-up of a user failed; nothing was changed.
+    /// - [`ManageError::Store`] if the store failed. The key may exist then, but nobody has its token.
     pub async fn create(&self, actor: &Actor, spec: NewKeySpec) -> Result<Issued, Failure<S, D>> {
         let owner = spec.grant.owner();
         let result = self.try_create(actor, spec).await;
@@ -175,7 +175,9 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     async fn try_create(&self, actor: &Actor, spec: NewKeySpec) -> Result<Issued, Failure<S, D>> {
         let NewKeySpec { grant, name, validity, labels } = spec;
         // Before anything is looked up: the rules hold for every actor.
-        self.rules.check(&grant, validity, self.now())?;
+        if let Err(error) = self.rules.check(&grant, validity, self.now()) {
+            return Err(self.of_actor_first(actor, OperationKind::Create, error.into()).await);
+        }
         let permit = self.permit(actor, Create { grant, validity }).await?;
         let minting = permit.minting(self.issuer(), (name, labels), &self.rules, self.now())?;
         for _ in 0..MAX_ATTEMPTS {
@@ -193,13 +195,13 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         Err(ManageError::Conflict(Conflict::IdTaken))
     }
 
-    /// Gives the key another name.
+    /// Renames the key.
     ///
     /// # Errors
     ///
-    /// As for every change: [`ManageError::Denied`] if the actor may not, [`ManageError::Conflict`] with the store's
-    /// answer, [`Conflict::NameTaken`] among them, and [`ManageError::Directory`] or [`ManageError::Store`] if a
-    /// look-up or the store failed.
+    /// As for every change: [`ManageError::ActorInvalid`] and [`ManageError::Denied`] if the actor is not allowed to,
+    /// [`ManageError::Conflict`] with the store's answer, [`Conflict::NameTaken`] among them, [`ManageError::Permit`] if
+    /// the generator failed, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
     pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Rename, |permit: Permit<Rename>, issuer, randomness, now| {
             permit.rename(issuer, name, randomness, now)
@@ -207,7 +209,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         .await
     }
 
-    /// Gives the key other labels in the place of those that it has.
+    /// Replaces the key's labels.
     ///
     /// # Errors
     ///
@@ -268,15 +270,16 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         .await
     }
 
-    /// Gives the key another secret.
+    /// Replaces the key's secret.
     ///
     /// # Errors
     ///
-    /// - [`ManageError::Denied`] if the actor may not.
+    /// - [`ManageError::ActorInvalid`] and [`ManageError::Denied`] if the actor is not allowed to.
     /// - [`ManageError::Rotate`] if the key cannot be rotated, or not in that way.
     /// - [`ManageError::Conflict`] with [`Conflict::Changed`] if somebody else rotated it in the meantime.
-    /// - [`ManageError::Directory`] and [`ManageError::Store`] if a look-up or the store failed. The new secret may be
-    ///   the current one then, and nobody has its token: ask for [`Rotation::Retry`].
+    /// - [`ManageError::Directory`] if a look-up of a user failed; nothing was changed.
+    /// - [`ManageError::Store`] if the store failed. The new secret may be the current one then, and nobody has its
+    ///   token: ask for [`Rotation::Retry`].
     pub async fn rotate(&self, actor: &Actor, id: KeyId, rotation: Rotation) -> Result<RotatedKey, Failure<S, D>> {
         let mut owner = None;
         let result = self.try_rotate(actor, id, rotation, &mut owner).await;
@@ -291,7 +294,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         rotation: Rotation,
         owner: &mut Option<Owner>,
     ) -> Result<RotatedKey, Failure<S, D>> {
-        let target = self.target(id, owner).await?;
+        let target = self.target(actor, (OperationKind::Rotate, id), owner).await?;
         let issuer = target.issuer();
         let permit = self.permit(actor, Rotate(target)).await?;
         let minted = permit.rotate(issuer, rotation, &self.rules, &*self.randomness, self.now())?;
@@ -307,11 +310,12 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Conflict`] with [`Conflict::Absent`] if there is no such key, [`ManageError::Denied`] if the
-    /// actor may not see it, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
+    /// [`ManageError::Conflict`] with [`Conflict::Absent`] if there is no such key, [`ManageError::ActorInvalid`] or
+    /// [`ManageError::Denied`] if the actor is not allowed to see it, and [`ManageError::Directory`] or
+    /// [`ManageError::Store`] if a look-up or the store failed.
     pub async fn find(&self, actor: &Actor, id: KeyId) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let mut owner = None;
-        let result = match self.target(id, &mut owner).await {
+        let result = match self.target(actor, (OperationKind::List, id), &mut owner).await {
             Ok(record) => self.permit(actor, List(record.grant().owner())).await.map(|_| record),
             Err(error) => Err(error),
         };
@@ -345,8 +349,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Denied`] if the actor may not, and [`ManageError::Directory`] or [`ManageError::Store`] if a
-    /// look-up or the store failed.
+    /// [`ManageError::ActorInvalid`] or [`ManageError::Denied`] if the actor is not allowed to, and
+    /// [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
     pub async fn list(&self, actor: &Actor, owner: Owner, query: ListQuery) -> Result<Page, Failure<S, D>> {
         let result = match self.permit(actor, List(owner.clone())).await {
             Ok(_) => self.store.list(KeysOf::Owner(owner.clone()), query).await.map_err(ManageError::Store),
@@ -455,7 +459,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         change: impl FnOnce(Permit<O>, Issuer, &dyn Randomness, UnixTime) -> Result<KeyChange, PermitError>,
         owner: &mut Option<Owner>,
     ) -> Result<Done, Failure<S, D>> {
-        let target = self.target(id, owner).await?;
+        let target = self.target(actor, (O::KIND, id), owner).await?;
         let issuer = target.issuer();
         let permit = self.permit(actor, operation(target)).await?;
         let change = change(permit, issuer, &*self.randomness, self.now())?;
@@ -463,14 +467,34 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     }
 
     /// Finds the record to change, and its owner.
-    async fn target(&self, id: KeyId, owner: &mut Option<Owner>) -> Result<Arc<KeyRecord>, Failure<S, D>> {
+    async fn target(
+        &self,
+        actor: &Actor,
+        (kind, id): (OperationKind, KeyId),
+        owner: &mut Option<Owner>,
+    ) -> Result<Arc<KeyRecord>, Failure<S, D>> {
         let found = self.store.find(id).await.map_err(ManageError::Store)?;
         // A store that answers with another record than was asked for has none; keys of another issuer are not managed
         // here.
         let is_asked_for = |record: &Arc<KeyRecord>| record.id() == id && self.keys.accepts(record.issuer());
-        let record = found.filter(is_asked_for).ok_or(ManageError::Conflict(Conflict::Absent))?;
+        let Some(record) = found.filter(is_asked_for) else {
+            return Err(self.of_actor_first(actor, kind, ManageError::Conflict(Conflict::Absent)).await);
+        };
         *owner = Some(record.grant().owner());
         Ok(record)
+    }
+
+    /// Returns the error of a call that ended before the actor was looked at. If the acting key is of no use, that is
+    /// the error: nothing else is for its holder.
+    async fn of_actor_first(&self, actor: &Actor, kind: OperationKind, error: Failure<S, D>) -> Failure<S, D> {
+        let Actor::Key(acting) = actor else { return error };
+        match self.permit(actor, List(acting.as_presented().owner())).await {
+            Err(ManageError::Denied(denial)) if denial.class() == DenialClass::NotAuthenticated => {
+                ManageDenial::new(denial.reason(), kind).into()
+            }
+            Err(ManageError::ActorInvalid) => ManageError::ActorInvalid,
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Decides whether the actor may, by the present state of directory and store. The acting key comes last, so that

@@ -1,19 +1,41 @@
 //! Removes credentials from a request, wherever they stand in its fields, so that no handler sees one.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
-
-use ::http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
-    uri::{Authority, PathAndQuery},
-};
-use zeroize::Zeroizing;
+use alloc::{borrow::ToOwned, vec::Vec};
+use core::fmt;
 
 use super::{
     credential::{CredentialError, credential_values, extract_credential},
     sources::{CredentialSources, is_framing},
 };
-use crate::{id::KeyId, stages::AcceptedKeys};
+use crate::{id::KeyId, secret::SecretText, stages::AcceptedKeys};
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
+    uri::{Authority, PathAndQuery},
+};
+
+/// A credential that [`take_credential`] took out of a request: the only copy that is left of it.
+///
+/// # Security
+///
+/// The text leaves by [`Credential::expose_secret`] only, `Debug` hides it, and it is wiped on drop.
+#[must_use = "the request does not have it any more"]
+pub struct Credential(SecretText);
+
+impl Credential {
+    /// Returns a reference to the text, for [`Gate::authenticate`](crate::Gate::authenticate) or
+    /// [`Gate::check`](crate::Gate::check).
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").finish_non_exhaustive()
+    }
+}
 
 /// Takes the one credential out of a request, as the first of the `tower` layers does, so that nothing that comes after
 /// sees a secret.
@@ -44,10 +66,11 @@ use crate::{id::KeyId, stages::AcceptedKeys};
 /// headers.append("cookie", HeaderValue::from_str(&format!("a=1; key={TOKEN}"))?);
 ///
 /// let in_target = format!("/v1/models?key={TOKEN}").parse::<Uri>()?;
-/// assert_eq!(take_credential(&in_target, &mut headers, &sources, keys), Err(CredentialError::Misplaced));
+/// let refused = take_credential(&in_target, &mut headers, &sources, keys).unwrap_err();
+/// assert_eq!(refused, CredentialError::Misplaced);
 ///
 /// let target = Uri::from_static("/v1/models");
-/// assert_eq!(take_credential(&target, &mut headers, &sources, keys)?.as_str(), TOKEN);
+/// assert_eq!(take_credential(&target, &mut headers, &sources, keys)?.expose_secret(), TOKEN);
 /// assert!(!headers.contains_key("authorization"));
 /// assert_eq!(headers["cookie"], "a=1");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -57,10 +80,12 @@ pub fn take_credential(
     headers: &mut HeaderMap,
     sources: &CredentialSources,
     keys: AcceptedKeys,
-) -> Result<Zeroizing<String>, CredentialError> {
-    let credential = extract_credential(headers, sources, keys).map(|text| Zeroizing::new(text.to_owned()));
+) -> Result<Credential, CredentialError> {
+    let credential =
+        extract_credential(headers, sources, keys).map(|text| Credential(SecretText::new(text.to_owned())));
     // A token is found by its shape; a legacy key has none.
-    let legacy = credential.as_ref().ok().filter(|text| keys.parse(text).is_ok_and(|presented| presented.is_legacy()));
+    let text = credential.as_ref().ok().map(Credential::expose_secret);
+    let legacy = text.filter(|text| keys.parse(text).is_ok_and(|presented| presented.is_legacy()));
     let is_secret = |value: &[u8]| keys.have_token_in(value) || legacy.is_some_and(|legacy| holds(value, legacy));
     let found = find(target, headers, is_secret)?;
     if credential.is_ok() {
@@ -100,9 +125,9 @@ fn parts(target: &Uri) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Returns `true` if a field's value holds the credential, which is visible ASCII.
-pub(crate) fn holds(value: &[u8], credential: &Zeroizing<String>) -> bool {
+pub(crate) fn holds(value: &[u8], credential: &str) -> bool {
     // The search for a text takes time in proportion, whatever both are; one for bytes would not.
-    value.utf8_chunks().any(|chunk| chunk.valid().contains(credential.as_str()))
+    value.utf8_chunks().any(|chunk| chunk.valid().contains(credential))
 }
 
 /// The fields that hold a secret and can be removed.

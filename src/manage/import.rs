@@ -22,8 +22,9 @@ use crate::{
 ///
 /// const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
 /// let key = OLD.stored(None, "5c".repeat(32).parse()?)?;
-/// let import = Import::new(key, Grant::personal("ada".parse()?), "laptop".parse()?, UnixTime::from_secs(100));
-/// assert_eq!(import.validity, Validity::NEVER_EXPIRES);
+/// let (ada, validity) = (Grant::personal("ada".parse()?), Validity::until(UnixTime::from_secs(2_000_000_000)));
+/// let import = Import::new(key, ada, "laptop".parse()?, validity, UnixTime::from_secs(1_600_000_000));
+/// assert_eq!(import.validity, validity);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -45,16 +46,10 @@ pub struct Import {
 }
 
 impl Import {
-    /// A legacy key without expiry and labels.
+    /// A legacy key without labels.
     #[must_use]
-    pub const fn new(key: LegacyKey, grant: Grant, name: KeyName, created_at: UnixTime) -> Self {
-        Self { key, grant, name, validity: Validity::NEVER_EXPIRES, created_at, labels: Labels::NONE }
-    }
-
-    /// Sets when the key is valid.
-    #[must_use]
-    pub fn with_validity(self, validity: Validity) -> Self {
-        Self { validity, ..self }
+    pub const fn new(key: LegacyKey, grant: Grant, name: KeyName, validity: Validity, created_at: UnixTime) -> Self {
+        Self { key, grant, name, validity, created_at, labels: Labels::NONE }
     }
 
     /// Adds labels.

@@ -1,9 +1,10 @@
-//! What a request would be answered, without the request.
+//! Decides a request without carrying it out.
 
 use super::{Failure, KeyManager, ManageError};
 use crate::{
     action::Request,
     actor::Actor,
+    audit::OperationKind,
     decision::{Decision, Denial, Requirement},
     id::KeyId,
     policy::decide,
@@ -63,7 +64,9 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         let membership = match record.grant().user() {
             Some(user) => {
                 let membership = self.directory.membership(user, &request.team).await;
-                Some(membership.map_err(ManageError::Directory)?)
+                let membership = membership.map_err(ManageError::Directory);
+                self.report(|| actor.principal(), OperationKind::List, Some(id), None, &membership);
+                Some(membership?)
             }
             None => None,
         };

@@ -1,4 +1,4 @@
-//! Whether they may: decided at the matched route.
+//! Authorizes the request at its matched route.
 
 use alloc::{boxed::Box, sync::Arc};
 use core::{
@@ -210,16 +210,16 @@ impl<S: KeyLookup<M>, D: Directory, M, R: Resolve, A> Config<S, D, M, R, A> {
                 Refusal::Unavailable
             }
             Unresolved::MethodNotAllowed(methods) => {
-                self.gate.key_refused(key, RefusalReason::CLOSED);
+                self.gate.key_refused(key, None, RefusalReason::CLOSED);
                 Refusal::MethodNotAllowed(methods)
             }
             Unresolved::NoRule => {
-                self.gate.key_refused(key, RefusalReason::CLOSED);
+                self.gate.key_refused(key, None, RefusalReason::CLOSED);
                 Refusal::Closed
             }
             Unresolved::NotFound => {
                 // Told as well: one who asks for many that are not there is looking for some that are.
-                self.gate.key_refused(key, RefusalReason::NOT_FOUND);
+                self.gate.key_refused(key, None, RefusalReason::NOT_FOUND);
                 Refusal::NotFound
             }
         }

@@ -74,7 +74,7 @@ fn events() -> Vec<Event> {
     let old = "Xj6zVG9w.4dUQ1mRkTz0bYcN8sWvLx2HfPgJe7AoK";
     let hash = StoredHash::from_bytes(&Sha512::digest(old)).unwrap();
     let legacy = FORMATS[0].stored(Some("Xj6zVG9w"), hash).unwrap();
-    let import = Import::new(legacy, team("core", full("all")), text("old"), at(-5));
+    let import = Import::new(legacy, team("core", full("all")), text("old"), Validity::NEVER_EXPIRES, at(-5));
     block_on(world.keys.import(&root(), import)).unwrap();
     let gate = world.gate.clone().with_legacy(&FORMATS);
     let key = block_on(gate.authenticate(old)).unwrap();

@@ -8,10 +8,10 @@ use core::{
 use std::sync::{Arc, Mutex};
 
 use keygate::{
-    Action, ActionKind, AuthenticateError, DenialClass, Gate, Incarnation, Issuer, KeyId, KeyKind, KeyManager,
+    Action, ActionKind, Actor, AuthenticateError, DenialClass, Gate, Incarnation, Issuer, KeyId, KeyKind, KeyManager,
     KeyRecord, Membership, MemoryDirectory, MemoryStore, NewKeySpec, Owner, Reason, RevocationCause, Rotation, Status,
     TeamId, TeamRole, Token, Unauthenticated, Unavailable, UserId, UserStatus, Validity, Verdict,
-    audit::{Attempt, Event, EventKind, Principal},
+    audit::{Attempt, Event, EventKind, Principal, RefusalReason},
     manage::RotateError,
     policy::decide,
     sink::UsageCounter,
@@ -495,6 +495,48 @@ fn an_allowed_request_is_decided_again_by_the_record_and_the_membership_of_now()
     assert_eq!(again(with(|_| ())), "owner_deprovisioned");
     found.set(Err(fmt::Error));
     assert_eq!(block_on(gate.check_again(&authorization)).unwrap_err(), Unavailable::Store(fmt::Error));
+}
+
+/// Each refusal is told with what was asked, and where a key was known before, with who it was.
+#[test]
+fn a_refusal_is_told_with_what_was_asked_and_who_it_was() {
+    let world = World::new();
+    world.set_member("ada", "core", TeamRole::Member);
+    let issued = world.create("laptop", personal("ada"), Validity::NEVER_EXPIRES);
+    let (token, deploy) = (issued.token.expose_secret(), request("core", Action::Deploy));
+    let key = block_on(world.gate.authenticate(token)).unwrap();
+    let Verdict::Allowed(authorization) = world.check(&issued.token, &deploy) else { panic!("it is allowed") };
+    let told = |is_known: bool, asked: Option<&keygate::Request>| {
+        let told = world.told.take();
+        let [.., Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
+        let target = is_known.then(|| (key.id(), key.owner()));
+        assert_eq!((event.by == Actor::from(&key).principal(), event.key.zip(event.owner.clone())), (is_known, target));
+        let EventKind::Refused { attempt, .. } = &event.kind else { panic!("{event:?}") };
+        assert_eq!(*attempt, asked.map(Attempt::request));
+    };
+
+    let _ = block_on(world.keys.rotate(&Actor::User(text("ada")), key.id(), Rotation::CutOver)).unwrap();
+    let verdict = |verdict: Result<Verdict, _>| word(&verdict.unwrap());
+    assert_eq!(verdict(block_on(world.gate.check(token, &deploy))), "invalid_key");
+    told(false, Some(&deploy));
+    assert_eq!(verdict(block_on(world.gate.check("no token", &deploy))), "foreign_issuer");
+    told(false, Some(&deploy));
+    assert!(block_on(world.gate.authenticate(token)).is_err());
+    told(false, None);
+    assert_eq!(verdict(block_on(world.gate.check_again(&authorization))), "invalid_key");
+    told(true, Some(&deploy));
+    world.clock.advance(61);
+    assert_eq!(verdict(block_on(world.gate.authorize(&key, &deploy))), "invalid_key");
+    told(true, Some(&deploy));
+    assert!(block_on(world.gate.allowed(&key, &text("core"), [Action::Deploy])).unwrap().is_empty());
+    told(true, None);
+
+    // A rule of the service's own.
+    world.gate.key_refused(&key, Some(&deploy), RefusalReason::SERVICE_RULE);
+    let told = world.told.take();
+    let [Told::Event(event)] = &told[..] else { panic!("{told:?}") };
+    let EventKind::Refused { attempt, reason, .. } = &event.kind else { panic!("{event:?}") };
+    assert_eq!((*attempt == Some(Attempt::request(&deploy)), reason.as_str()), (true, "service_rule"));
 }
 
 /// The same with a real manager: a revocation and a cut-over end what goes on, an overlap ends it when it ends.

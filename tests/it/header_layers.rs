@@ -157,7 +157,8 @@ fn a_credential_is_taken_out_without_layers_as_with_them() {
         let told = setup.world.told.take();
         match take_credential(&uri, &mut headers, &sources, setup.gate.accepted_keys()) {
             Ok(credential) => {
-                assert_eq!(credential.as_str(), own);
+                assert_eq!(credential.expose_secret(), own);
+                assert_eq!(format!("{credential:?}"), "Credential { .. }");
                 assert_eq!(Some(headers), seen.map(|(_, headers)| headers), "{lines:?}");
             }
             Err(error) => {
@@ -336,7 +337,8 @@ fn a_legacy_key_is_found_in_its_field_and_removed_everywhere() {
         let keys = KeyManager::with_parts(KG, setup.world.store.clone(), || UnixTime::from_secs(100), rng(3));
         let stored = FORMATS[0].parse(&old).unwrap().legacy_key();
         let name = format!("old-{}", secret.len()).parse().unwrap();
-        let import = Import::new(stored, team("core", full("all")), name, UnixTime::from_secs(1));
+        let import =
+            Import::new(stored, team("core", full("all")), name, Validity::NEVER_EXPIRES, UnixTime::from_secs(1));
         block_on(keys.import(&keygate::System::new("import").unwrap(), import)).unwrap();
         let layer = || setup.layer().sources(CredentialSources::authorization().with_legacy_field("x-old").unwrap());
         let lines = [
@@ -360,7 +362,7 @@ fn a_legacy_key_is_found_in_its_field_and_removed_everywhere() {
             (request(&lines).into_parts().0.headers, CredentialSources::authorization().with_legacy_field("x-old"));
         let keys = setup.gate.accepted_keys();
         let taken = take_credential(&Uri::from_static("/"), &mut headers, &sources.unwrap(), keys);
-        assert_eq!((taken.unwrap().as_str(), &headers), (old.as_str(), &seen.as_ref().unwrap().1));
+        assert_eq!((taken.unwrap().expose_secret(), &headers), (old.as_str(), &seen.as_ref().unwrap().1));
         // Where it cannot be removed it is misplaced.
         assert_eq!(send(layer(), request(&[("x-old", &old), ("content-type", &format!("a/b; k={old}"))])).0, 400);
         assert_eq!(send(setup.layer(), request(&[("x-old", &old)])).0, 401);

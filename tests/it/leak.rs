@@ -380,7 +380,8 @@ fn imports_and_upgrades_say_nothing() {
     let search = &mut Search::new(&[&minted]);
     let presented = FORMATS[0].parse(&old).unwrap();
     search.debug(&presented);
-    let import = Import::new(presented.legacy_key(), team("core", full("all")), text("old"), at(1));
+    let import =
+        Import::new(presented.legacy_key(), team("core", full("all")), text("old"), Validity::NEVER_EXPIRES, at(1));
     search.debug(&import);
     let id = block_on(service.keys.import(&root(), import)).unwrap();
     let key = AcceptedKeys::new(KG).with_legacy(&FORMATS).parse(&old).unwrap();

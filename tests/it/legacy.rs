@@ -69,7 +69,9 @@ impl World {
     }
 
     fn import_valid(&self, key: &str, name: &str, grant: Grant, validity: Validity) -> KeyId {
-        self.try_import(row(key, name, grant).with_validity(validity)).unwrap()
+        let mut import = row(key, name, grant);
+        import.validity = validity;
+        self.try_import(import).unwrap()
     }
 
     fn try_import(&self, import: Import) -> Result<KeyId, Failed> {
@@ -124,7 +126,7 @@ fn row(key: &str, name: &str, grant: Grant) -> Import {
     let (prefix, _) = key.split_once('.').unwrap();
     let hash = format!("sha512$${}", hex(&Sha512::digest(key)));
     let key = PREFIX_512.stored(Some(prefix), text(&hash)).unwrap();
-    Import::new(key, grant, text(name), at(50))
+    Import::new(key, grant, text(name), Validity::NEVER_EXPIRES, at(50))
 }
 
 fn batch() -> Grant {
@@ -329,7 +331,8 @@ fn an_import_is_what_its_row_and_the_directory_say() {
     let old = prefix_secret(1);
     let labels = Labels::new([(text("from"), text("old table"))]).unwrap();
     let validity = Validity::until(at(900));
-    let import = row(&old, "laptop", personal("ada")).with_validity(validity).with_labels(labels.clone());
+    let mut import = row(&old, "laptop", personal("ada")).with_labels(labels.clone());
+    import.validity = validity;
     let id = world.try_import(import.clone()).unwrap();
     let record = world.find(id);
     assert_eq!((record.id(), record.current()), (import.key.id(), import.key.digest()));
@@ -395,7 +398,9 @@ fn dates_that_cannot_be_meant_are_refused() {
     let world = World::new();
     let import = |place: u8, validity: Validity| {
         let name = format!("key-{place}");
-        world.try_import(row(&prefix_secret(place), &name, batch()).with_validity(validity))
+        let mut import = row(&prefix_secret(place), &name, batch());
+        import.validity = validity;
+        world.try_import(import)
     };
     for past in [0, -1, i64::MIN, 100 - 86_400, 99, 100] {
         let error = import(1, Validity::until(at(past))).unwrap_err();
@@ -435,7 +440,7 @@ fn importing_again_changes_nothing() {
         }
         // Of the text, it is the same key.
         let of_text = PREFIX_512.parse(key).unwrap().legacy_key();
-        let import = Import::new(of_text, batch(), text("another"), at(50));
+        let import = Import::new(of_text, batch(), text("another"), Validity::NEVER_EXPIRES, at(50));
         assert_eq!(world.try_import(import).unwrap_err(), ManageError::Conflict(Conflict::IdTaken));
     }
     assert_eq!(ids.map(|id| world.find(id)), before);

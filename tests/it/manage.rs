@@ -38,7 +38,7 @@ fn lasting(grant: Grant, seed: u8) -> Arc<KeyRecord> {
 fn import(grant: Grant, validity: Validity) -> Import {
     const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
     let key = OLD.stored(None, text(&"5c".repeat(32))).unwrap();
-    Import::new(key, grant, text("laptop"), at(0)).with_validity(validity)
+    Import::new(key, grant, text("laptop"), validity, at(0))
 }
 
 /// Asks for any operation; where it makes a key or lists, the target is as `target` is, or its owner.

@@ -82,7 +82,7 @@ fn may(
         OperationKind::EndOverlap => ask(acting, EndOverlap(record), membership, now),
         OperationKind::Import => {
             let key = OLD.stored(None, text(&"5c".repeat(32))).unwrap_or_else(|error| panic!("{error}"));
-            let import = Import::new(key, grant, text("laptop"), at(0)).with_validity(validity);
+            let import = Import::new(key, grant, text("laptop"), validity, at(0));
             ask(acting, import, membership, now)
         }
         OperationKind::List => ask(acting, List(grant.owner()), membership, now),

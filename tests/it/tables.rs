@@ -307,7 +307,7 @@ fn manage(
         OperationKind::Create => may(who, Create { grant, validity }, membership, now),
         OperationKind::Import => {
             let key = OLD.stored(None, text(&"5c".repeat(32))).unwrap();
-            let import = Import::new(key, grant, text("laptop"), at(0)).with_validity(validity);
+            let import = Import::new(key, grant, text("laptop"), validity, at(0));
             may(who, import, membership, now)
         }
         OperationKind::List => may(who, List(owner), membership, now),

@@ -9,6 +9,7 @@ use keygate::{
     Randomness, RandomnessError, Reason, Request, RevocationCause, RotatedKey, Rotation, Scope, Status, System,
     SystemRandomness, TeamRole, Token, Unauthenticated, Unavailable, UnixTime, UserStatus, Validity, Verdict,
     audit::{Event, EventDraft, EventId, Principal, RefusalReason},
+    http::Credential,
     legacy::{InvalidHash, InvalidLegacyKey, LegacyFormat, LegacyKey, StoredHash, UnverifiedLegacyKey},
     manage::{Create, Import, ManageDenial, MintRules, Minted, MintedSecret, Permit, Revoke, Upgrade},
     policy::{Allow, Decision},
@@ -90,20 +91,20 @@ fn all_types_are_send_and_sync() {
 #[test]
 fn what_secrets_and_proofs_are_not() {
     // A secret has one door out.
-    assert_has_not!(Clone: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
-    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
+    assert_has_not!(Clone: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey, Credential);
+    assert_has_not!(core::fmt::Display: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey, Credential);
     assert_has_not!(core::fmt::Display: MatchedKey, AuthenticatedKey, KeyRecord, TokenMatch<'static>);
-    assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey);
+    assert_has_not!(serde::Serialize: Token, UnverifiedToken, Issued, Minted, MintedSecret, RotatedKey, Credential);
     assert_has_not!(serde::Serialize: NewKey, KeyChange, RevokeAll, SecretChange);
     // A hash of another system has no way out but into a record.
     assert_has_not!(Clone: UnverifiedLegacyKey);
     assert_has_not!(core::fmt::Display: UnverifiedLegacyKey, LegacyKey, StoredHash);
     assert_has_not!(serde::Serialize: UnverifiedLegacyKey, LegacyKey, StoredHash);
-    assert_has_not!(PartialEq: UnverifiedLegacyKey, LegacyKey, StoredHash);
-    assert_has_not!(AsRef<str>: Token);
-    assert_has_not!(core::ops::Deref: Token);
-    assert_has_not!(core::borrow::Borrow<str>: Token);
-    assert_has_not!(Hash: Token, SecretDigest);
+    assert_has_not!(PartialEq: UnverifiedLegacyKey, LegacyKey, StoredHash, Credential);
+    assert_has_not!(AsRef<str>: Token, Credential);
+    assert_has_not!(core::ops::Deref: Token, Credential);
+    assert_has_not!(core::borrow::Borrow<str>: Token, Credential);
+    assert_has_not!(Hash: Token, SecretDigest, Credential);
     // No order: comparing byte by byte would tell where two differ.
     assert_has_not!(PartialOrd: Token, SecretDigest, KeyRecord);
     // A proof is made by the check and read from nowhere; a permit is used by one.
@@ -222,7 +223,7 @@ fn futures_may_move_between_threads() {
     assert!(!elsewhere(keys.upgrade(key.matched())).unwrap());
 
     let stored = LegacyFormat::custom("old", |_| None).stored(None, text(&"5c".repeat(32))).unwrap();
-    let import = Import::new(stored, personal("ada"), text("old"), clock.now());
+    let import = Import::new(stored, personal("ada"), text("old"), Validity::NEVER_EXPIRES, clock.now());
     elsewhere(keys.import(&root(), import)).unwrap();
 
     let rotated = elsewhere(keys.rotate(&system(), id, Rotation::CutOver)).unwrap();

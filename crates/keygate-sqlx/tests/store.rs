@@ -323,7 +323,7 @@ async fn keeps_the_algorithms_of_digests<P: Place>(place: &P) {
                 6b8bdfccd5b221dea785c203e676829f092306afe1c9cd7fa8d0ffe785e3761d";
     let legacy_key = OLD.stored(Some("Xj6zVG9w"), hash.parse().unwrap()).unwrap();
     let import = || {
-        let import = Import::new(legacy_key, personal("ada"), "old".parse().unwrap(), NOW);
+        let import = Import::new(legacy_key, personal("ada"), "old".parse().unwrap(), Validity::NEVER_EXPIRES, NOW);
         permit(import).import(ISSUER, &MintRules::new(), &SystemRandomness, NOW).unwrap()
     };
     let imported = import();

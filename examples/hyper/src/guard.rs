@@ -60,19 +60,19 @@ impl Guard {
         })?;
 
         // The key: one look-up, two comparisons also where nothing was found. Absent and wrong get the same answer; one
-        // that is revoked, disabled or out of its time gets its 401 on every route.
+        // that is revoked, disabled or expired gets its 401 on every route.
         // A store that fails is neither an allow nor a wrong key.
-        let key = gate.authenticate(&credential).await?;
+        let key = gate.authenticate(credential.expose_secret()).await?;
 
         // The request, as the router resolved it. Without a rule, nothing is allowed.
         let request = match route {
             Route::Ask(request) => request,
             Route::Closed => {
-                gate.key_refused(&key, RefusalReason::CLOSED);
+                gate.key_refused(&key, None, RefusalReason::CLOSED);
                 return Err(Refusal::Closed);
             }
             _ => {
-                gate.key_refused(&key, RefusalReason::NOT_FOUND);
+                gate.key_refused(&key, None, RefusalReason::NOT_FOUND);
                 return Err(Refusal::NotFound);
             }
         };

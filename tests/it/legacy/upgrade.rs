@@ -48,7 +48,7 @@ fn formats_without_handle_are_upgraded_too() {
     let old = "old_live_4dUQ1mRkTz0bYcN8sWvLx2Hf";
     let hash = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), old));
     let stored = formats::OPAQUE.stored(None, text(&hex(&hash))).unwrap();
-    world.try_import(Import::new(stored, batch(), text("old"), at(0))).unwrap();
+    world.try_import(Import::new(stored, batch(), text("old"), Validity::NEVER_EXPIRES, at(0))).unwrap();
     let key = world.open(old, at(200)).unwrap();
     assert_eq!(key.algorithm(), DigestAlgorithm::LegacySha256);
     assert!(upgrade(&world, &key).unwrap());
@@ -82,7 +82,7 @@ fn where_no_upgrade_is_due() {
     // Imported by its text.
     let by_text = prefix_secret(1);
     let of_text = PREFIX_512.parse(&by_text).unwrap().legacy_key();
-    world.try_import(Import::new(of_text, batch(), text("text"), at(50))).unwrap();
+    world.try_import(Import::new(of_text, batch(), text("text"), Validity::NEVER_EXPIRES, at(50))).unwrap();
     assert!(!due(&by_text, at(200)));
     // Rotated: it is about to end anyway.
     let rotated = prefix_secret(2);

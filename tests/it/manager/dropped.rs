@@ -47,7 +47,7 @@ impl Service {
         let target = create(&world, "target", team("core", full("all"))).unwrap().token;
         let hash = StoredHash::from_bytes(&sha2::Sha256::digest(OLD)).unwrap();
         let stored = FORMATS[0].stored(None, hash).unwrap();
-        let import = Import::new(stored, team("core", full("all")), text("old"), at(1));
+        let import = Import::new(stored, team("core", full("all")), text("old"), Validity::NEVER_EXPIRES, at(1));
         let imported = block_on(world.keys.import(&root(), import)).unwrap();
         world.told.take();
         Self { world, keys, actor, target, imported }
@@ -85,7 +85,7 @@ fn a_change_and_its_event_are_one_wherever_the_caller_stops() {
         }),
         ("import", |service| {
             let key = FORMATS[0].parse(&OLD.replace('4', "5")).unwrap().legacy_key();
-            let import = Import::new(key, team("core", full("all")), text("older"), at(1));
+            let import = Import::new(key, team("core", full("all")), text("older"), Validity::NEVER_EXPIRES, at(1));
             Box::pin(async { service.keys.import(&root(), import).await.is_ok() })
         }),
         ("rename", |service| {

@@ -92,6 +92,52 @@ fn every_refusal_of_every_operation_is_told_once() {
     assert_eq!(find(&world, target).status(), Status::Active);
 }
 
+/// The holder of a key of no use learns nothing else, and pushes out nothing that is told of valid keys.
+#[test]
+fn a_key_of_no_use_is_refused_before_anything_else() {
+    let world = world();
+    let absent: KeyId = text("wk59pfKL0jFi2YYv");
+    let grants = [team("core", full("all")), personal("ada"), personal("bob")];
+    let ends: [(&str, &dyn Fn(KeyId)); 4] = [
+        ("revoked", &|id| drop(block_on(world.keys.revoke(&system(), id, REQUESTED)).unwrap())),
+        ("disabled", &|id| drop(block_on(world.keys.disable(&system(), id)).unwrap())),
+        ("invalid_key", &|id| drop(rotate(&world, id, Rotation::CutOver))),
+        ("owner_deprovisioned", &|_| world.directory.deprovision(&text("bob"))),
+    ];
+    for ((reason, end), grant) in ends.into_iter().zip(grants.iter().cycle().cloned().chain([personal("bob")])) {
+        let grant = if reason == "owner_deprovisioned" { personal("bob") } else { grant };
+        let key = create(&world, &reason.replace('_', "-"), grant).unwrap().token;
+        let actor = Actor::from(&block_on(world.gate.authenticate(key.expose_secret())).unwrap());
+        let ask = |reason: &str, queue: fn(&Told) -> bool| {
+            let late = NewKeySpec::new(team("core", full("all")), text("made"), Validity::until(at(1)));
+            let answers = [
+                (OperationKind::Create, refusal(block_on(world.keys.create(&actor, late)))),
+                (OperationKind::Rename, refusal(block_on(world.keys.rename(&actor, absent, text("renamed"))))),
+                (OperationKind::Rotate, refusal(block_on(world.keys.rotate(&actor, absent, START)))),
+                (OperationKind::List, refusal(block_on(world.keys.find(&actor, absent)))),
+            ];
+            let told = world.told.take();
+            let refused = told.iter().filter(|told| !matches!(told, Told::Touch(_)));
+            assert!(refused.clone().all(queue), "{told:?}");
+            assert_eq!(refused.count(), answers.len());
+            for (operation, answer) in answers {
+                let expected = if reason.is_empty() && operation == OperationKind::Create {
+                    "expires_in_past"
+                } else if reason.is_empty() {
+                    "absent"
+                } else {
+                    reason
+                };
+                assert_eq!(answer.unwrap().as_str(), expected, "{operation:?}");
+            }
+        };
+        ask("", |told| matches!(told, Told::Event(_)));
+        end(key.id());
+        world.told.take();
+        ask(reason, |told| matches!(told, Told::Stranger(_)));
+    }
+}
+
 const OLD: LegacyFormat = LegacyFormat::opaque("old_", Symbols::Hex, 32, 32);
 
 /// Each reason for which an operation can be refused, and one example of it.
@@ -191,7 +237,7 @@ fn every_reason_is_told() {
     // Importing.
     let stored = OLD.stored(None, text(&"5c".repeat(32))).unwrap();
     let import = |name: &str, created_at, validity: Validity| {
-        Import::new(stored, team("core", full("all")), text(name), at(created_at)).with_validity(validity)
+        Import::new(stored, team("core", full("all")), text(name), validity, at(created_at))
     };
     block_on(keys.import(&root(), import("old", 1, never))).unwrap();
     let place = || (OperationKind::Import, Some(stored.id()), core());
@@ -245,6 +291,7 @@ fn every_failure_is_told_as_one() {
     for down in ["find", "insert", "change", "list", "revoke_all", "user", "membership"] {
         let world = world();
         let target = create(&world, "target", team("core", full("all"))).unwrap().token;
+        let mine = key(&world, "mine", personal("ada"));
         let (id, told) = (target.id(), &world.told);
         let hook = || Hook(move |operation: &'static str| if operation == down { Err(Down) } else { Ok(()) });
         let keys = KeyManager::with_parts(KG, Wrapped(world.store.clone(), hook()), world.clock.reader(), rng(5))
@@ -277,6 +324,8 @@ fn every_failure_is_told_as_one() {
             &["membership", "list"],
             block_on(keys.list(&ada, Owner::Team(text("core")), ListQuery::new())).map(drop),
         );
+        let dry_run = keys.dry_run(&ada, mine, keygate::Request::new(text("other"), Action::Deploy));
+        is_down(&["find", "user", "membership"], block_on(dry_run).map(drop));
         is_down(&["list"], block_on(keys.list_all(&root(), KeysOf::All, ListQuery::new())).map(drop));
         is_down(&["revoke_all"], block_on(keys.revoke_all(&root(), Owner::Team(text("core")), REQUESTED)).map(drop));
         world.directory.deprovision(&text("bob"));
@@ -313,7 +362,13 @@ fn events_of_a_store_without_a_log_go_to_the_sink() {
     block_on(keys.revoke(&actor, issued.record.id(), REQUESTED)).unwrap();
     told(&[]);
     let stored = OLD.stored(None, text(&"5c".repeat(32))).unwrap();
-    block_on(keys.import(&root(), Import::new(stored, team("core", full("all")), text("old"), at(1)))).unwrap();
+    block_on(
+        keys.import(
+            &root(),
+            Import::new(stored, team("core", full("all")), text("old"), Validity::NEVER_EXPIRES, at(1)),
+        ),
+    )
+    .unwrap();
     told(&["imported"]);
     for name in ["a", "b"] {
         block_on(keys.create(&actor, spec(name))).map(drop).unwrap();
