@@ -74,12 +74,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Not `println!`, which ends the server where nobody reads it.
     drop(writeln!(io::stdout(), "listening on http://{address}\n{shown_once}\n{curl}"));
     listener.set_nonblocking(true)?;
-    let (listener, service) = (tokio::net::TcpListener::from_std(listener)?, TowerToHyperService::new(router(app)));
+    let (mut listener, service) = (tokio::net::TcpListener::from_std(listener)?, TowerToHyperService::new(router(app)));
     // A head that does not come is not waited for; what a request takes as a whole is bounded in `router`.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(LIMIT);
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (stream, _) = axum::serve::Listener::accept(&mut listener).await; // It waits if file handles run out.
         tokio::spawn(http.serve_connection(TokioIo::new(stream), service.clone()));
     }
 }

@@ -357,7 +357,8 @@ pub enum EventKind {
     /// A request or an operation was refused.
     #[non_exhaustive]
     Refused {
-        /// The attempted request or operation; `None` if the credential itself was refused.
+        /// The attempted request or operation; `None` if none was known: the credential or the key itself was refused,
+        /// or the route.
         attempt: Option<Attempt>,
         /// Why.
         reason: RefusalReason,

@@ -18,8 +18,8 @@ use crate::{
     verify::MatchedKey,
 };
 
-/// A key that was usable when it was checked: its secret matched, it was neither revoked nor disabled, it was in its
-/// time, and the user of a personal key was a user.
+/// A key that was usable when it was checked: its secret matched, it was neither revoked nor disabled, it was valid at
+/// that time, and a personal key's user was not deprovisioned.
 ///
 /// A handler gets this type. It is a proof of that moment ([`AuthenticatedKey::judged_at`]) and not of any later one:
 /// a handler that runs long asks again.

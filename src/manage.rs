@@ -4,8 +4,9 @@
 //!
 //! | # | rule | reason |
 //! |---|---|---|
+//! | | the target, and an acting key, are of the issuer that is asked | `OtherIssuer` |
 //! | M1 | the system may do everything; the reason goes into the event | |
-//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy); and its issuer and the target's are the one that is asked | as there; `OtherIssuer` |
+//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy) | as there |
 //! | M3 | a user, or the user of a personal key: the membership is known; they are deprovisioned, or another incarnation | `MembershipRequired`, `OwnerDeprovisioned` |
 //! | M4 | any key may revoke itself | |
 //! | M5 | a team key may do nothing else | `LevelInsufficient` |
@@ -15,7 +16,8 @@
 //!
 //! The result is a [`Permit`] for one operation on one target. It carries the target, so it cannot be used on another
 //! one; using it consumes it, it is bound to its issuer, and it is refused after a minute.
-//! [`KeyManager`](crate::KeyManager) does all of this in one call.
+//! [`KeyManager`](crate::KeyManager) does all of this in one call, and refuses the system, too, a new key for a user who
+//! is deprovisioned.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -49,8 +51,8 @@ pub use rotation::RotateError;
 /// Decides whether the actor may carry out `operation`.
 ///
 /// `membership` is the acting user's in the target's team (for a target owned by a user: of any team, or none), read
-/// now. The system needs it only to create a personal key: then it is that of the owner, whose incarnation the key
-/// gets. Team keys need none.
+/// now. The system needs it only to create or import a personal key: then it is that of the owner, whose incarnation the
+/// key gets. Team keys need none.
 ///
 /// # Errors
 ///

@@ -54,10 +54,10 @@ pub enum Message<'a> {
     Allowed(&'a Authorization),
     /// A valid key or a user was refused something, or a store that keeps no log committed a change.
     Event(Event),
-    /// A look-up failed, and the request was answered with 503.
+    /// A look-up, the store or the generator failed, and the request was answered with 503.
     Failed(&'a (dyn Error + 'static)),
-    /// A caller without a valid key was refused: the credential is not a valid key, or the key is revoked, disabled or
-    /// outside its time, or its user is deprovisioned. There may be very many of these.
+    /// A caller without a valid key was refused: the credential is not a valid key, or the key is revoked, disabled,
+    /// expired or not yet valid, or its user is deprovisioned. There may be very many of these.
     Stranger(Event),
     /// A touch of a key's stored last use is due.
     Touch(Touch),

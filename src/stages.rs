@@ -296,6 +296,9 @@ impl<'a> MembershipQuery<'a> {
     }
 
     /// Decides, given the answer; `now` is read after it.
+    ///
+    /// If the directory was slow, the key may have changed: check [`MatchedKey::is_fresh`] first, and look the key up
+    /// again unless it is.
     pub fn decide(&self, membership: Membership, now: UnixTime) -> Decision<'a> {
         decide(self.key, Some(membership), self.request, now)
     }

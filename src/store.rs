@@ -48,7 +48,7 @@ pub use crate::{
     },
 };
 
-/// Finds keys: all that a service that verifies needs of a store.
+/// Finds keys: the only trait that a verifying service needs of its store.
 ///
 /// # Contract
 ///
@@ -114,6 +114,8 @@ pub trait KeyStore: Send + Sync {
 /// | revoke | `Absent` | changed | changed | unchanged: keeps the first time and cause |
 /// | rotate | `Absent` | changed, or `Changed` | `Disabled` | `Revoked` |
 /// | end overlap | `Absent` | changed, unchanged, or `Changed` | changed, unchanged, or `Changed` | `Revoked` |
+/// | upgrade a legacy key | `Absent` | changed, or `Changed` | `Disabled` | `Revoked` |
+/// | revoke a leaked key | `Absent` | changed, or `Changed` | changed, or `Changed` | unchanged |
 /// | touch | nothing changes | changed | changed | nothing changes |
 ///
 /// - **A change and its event are one.** A store that keeps a log writes both in one transaction: wherever the caller

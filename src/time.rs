@@ -1,4 +1,4 @@
-//! Points in time, as values: nothing in this crate reads a clock on its own.
+//! Points in time, as values; the core never reads a clock.
 
 use core::{fmt, str::FromStr, time::Duration};
 
@@ -37,7 +37,7 @@ impl UnixTime {
 
     /// Reads the system clock, and drops the fraction of a second.
     ///
-    /// A convenience for the caller's edge: no function of this crate calls it.
+    /// It is the clock of `Gate::new` and `KeyManager::new`; everything else takes the time as an argument.
     ///
     /// ```
     /// use keygate::UnixTime;

@@ -34,8 +34,8 @@ use crate::http::{Refusal, Responses};
 /// use keygate::http::{Refusal, Responses};
 ///
 /// let responses = Responses::new("models")?;
-/// let answer = move |refusal: &Refusal, parts: &Parts| match refusal {
-///     Refusal::NotFound => Response::builder().status(404).body(format!("nothing to {}", parts.method)).unwrap(),
+/// let answer = move |refusal: &Refusal, _: &Parts| match refusal {
+///     Refusal::NotFound => Response::builder().status(404).body("nothing here".to_owned()).unwrap(),
 ///     other => responses.answer(other),
 /// };
 /// # fn is_answer(_: impl keygate::tower::Answer<String>) {}

@@ -60,7 +60,7 @@ impl Verdict {
     }
 }
 
-/// A key that was denied a request, of either class: its identity, and no more.
+/// A key that was denied a request: what a service may show or log of it.
 #[derive(Clone, Debug)]
 pub struct DeniedKey {
     key: MatchedKey,

@@ -154,7 +154,7 @@ fn match_secrets(
 
 /// A key whose secret matched: a snapshot of its record, without the secret.
 ///
-/// Only [`verify`] and [`verify_legacy`] make one. It identifies the caller but grants nothing: a revoked key still
+/// Only a comparison with the secrets of a record makes one, as in [`verify`]. It identifies the caller but grants nothing: a revoked key still
 /// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an
 /// [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///

@@ -34,13 +34,13 @@ impl CacheSettings {
         Self { max_staleness, max_records: 10_000, max_absent: 1_000, clock: Arc::new(Instant::now) }
     }
 
-    /// Remembers at most so many records.
+    /// Remembers at most `max` records.
     #[must_use]
     pub fn with_max_records(self, max: usize) -> Self {
         Self { max_records: max, ..self }
     }
 
-    /// Remembers at most so many ids that do not exist.
+    /// Remembers at most `max` ids that do not exist.
     #[must_use]
     pub fn with_max_absent(self, max: usize) -> Self {
         Self { max_absent: max, ..self }

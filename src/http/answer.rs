@@ -99,7 +99,7 @@ impl Responses {
 
     /// Builds the answer to a verdict, unless it is an allow.
     ///
-    /// A service that hides its resources answers [`Refusal::unless_allowed`] and [`Refusal::hiding`] instead.
+    /// A service that hides its resources uses [`Refusal::unless_allowed`] and [`Refusal::hiding`] instead.
     #[must_use]
     pub fn verdict(&self, verdict: &Verdict) -> Option<Response<String>> {
         match verdict {
@@ -147,11 +147,11 @@ impl Responses {
 const fn title(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Closed => "No key may do this",
-        Refusal::Conflict(_) => "The key cannot be changed so",
+        Refusal::Conflict(_) => "The change conflicts with the stored keys",
         Refusal::Credential(CredentialError::Missing) => "A credential is required",
         Refusal::Credential(_) => "One well-formed credential is required, in a place that counts",
         Refusal::Denied(_) | Refusal::OperationDenied(_) => "The key may not do this",
-        Refusal::InvalidChange(_) => "Such a key cannot be made",
+        Refusal::InvalidChange(_) => "The change breaks a rule for keys",
         Refusal::InvalidKey | Refusal::Unusable(_) => "The key is not valid",
         Refusal::MethodNotAllowed(_) => "The method is not allowed",
         Refusal::NotFound => "There is no such resource",
@@ -175,7 +175,7 @@ fn is_quotable(text: &str) -> bool {
     (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_symbol)
 }
 
-/// Why answers cannot be made so.
+/// Why [`Responses`] cannot be built.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidResponses {
@@ -183,7 +183,7 @@ pub enum InvalidResponses {
     #[error("a realm has 1 to 128 printable ASCII symbols, no quotation mark and no backslash")]
     Realm,
     /// The text cannot begin a URI.
-    #[error("the types of problems begin with 1 to 128 symbols of a URI")]
+    #[error("the types of problems begin with 1 to 128 characters of a URI")]
     Types,
 }
 

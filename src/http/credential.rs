@@ -29,7 +29,8 @@ pub const MAX_FIELD_LENGTH: usize = 8192;
 ///
 /// The first that applies:
 ///
-/// - [`CredentialError::Multiple`] if a field that counts has more than one line, even if they are equal.
+/// - [`CredentialError::Multiple`] if a field that counts has more than one line, or `Sec-WebSocket-Protocol` more than
+///   one member that counts, even if they are equal.
 /// - [`CredentialError::Malformed`] if a field does not fit its grammar (such as a scheme, spaces and one token68), or
 ///   has more than [`MAX_FIELD_LENGTH`] bytes.
 /// - [`CredentialError::Multiple`] if two fields hold different credentials.
@@ -206,7 +207,7 @@ fn beyond_token68(byte: u8) -> u8 {
 
 /// Why a request has no single credential; it holds no part of the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(clippy::exhaustive_enums, reason = "each is answered differently, and no other is possible")]
+#[expect(clippy::exhaustive_enums, reason = "a service that answers itself must handle each")]
 pub enum CredentialError {
     /// A field is there and does not fit the grammar.
     #[error("the credential field is malformed")]

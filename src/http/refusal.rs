@@ -43,18 +43,18 @@ use crate::{
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "who was refused waits for an answer"]
+#[must_use = "a refusal must be answered"]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no rule for the route, so no key may use it: 403.
     Closed,
-    /// The stored record does not allow the change: 409.
+    /// The stored keys do not allow the change: 409.
     Conflict(RefusalReason),
     /// The request does not hold exactly one credential: 401 without any, or else 400.
     Credential(CredentialError),
     /// The key may not do it: 403.
     Denied(Denial),
-    /// The requested key breaks a rule of minting: 400.
+    /// The requested key, or overlap, breaks a rule of the service: 400.
     InvalidChange(RefusalReason),
     /// The credential opens no key: 401, the same for every cause.
     InvalidKey,
@@ -62,13 +62,13 @@ pub enum Refusal {
     MethodNotAllowed(HeaderValue),
     /// There is no such resource, or it is hidden: 404.
     NotFound,
-    /// The actor may not change keys so: 403.
+    /// The actor is not allowed to make this change: 403.
     OperationDenied(ManageDenial),
     /// The connection is not encrypted: 403.
     Plaintext,
     /// A look-up failed: 503, never an allow, and never "the key is not valid".
     Unavailable,
-    /// The key is revoked, disabled or outside its time, or its user is deprovisioned: 401.
+    /// The key is revoked, disabled, expired or not yet valid, or its user is deprovisioned: 401.
     Unusable(Reason),
 }
 

@@ -15,8 +15,8 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The header fields that may hold a credential. The query never does.
 ///
-/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service names what else counts, because it
-/// has clients that exist; [`docs::clients`](crate::docs::clients) lists the needs of each client.
+/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service adds other places for clients that it
+/// cannot change; [`docs::clients`](crate::docs::clients) lists the needs of each client.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -176,18 +176,18 @@ pub(super) fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Why a credential cannot stand somewhere.
+/// Why a place for credentials is invalid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSource {
     /// The name is not a field name, or the field frames the message or has a grammar of its own.
-    #[error("no field of this name can be a credential")]
+    #[error("this header field cannot hold a credential")]
     Field,
     /// The scheme is not a valid scheme.
-    #[error("a scheme has 1 to 64 symbols of a token")]
+    #[error("a scheme has 1 to 64 characters of a token (RFC 9110)")]
     Scheme,
     /// The prefix is not a valid prefix.
-    #[error("the prefix of a subprotocol has 1 to 64 symbols of a token")]
+    #[error("the prefix of a subprotocol has 1 to 64 characters of a token (RFC 9110)")]
     Subprotocol,
 }
 

@@ -119,7 +119,7 @@ pub enum InvalidHash {
     /// hash, since each has a salt. See [what to do instead](crate::docs::migration#slow-hashes).
     #[error("a slow hash would be computed for each request: import the key when it is presented, or replace it")]
     Slow,
-    /// The algorithm tag is not recognized.
+    /// The algorithm tag is not recognised.
     #[error("a stored hash is bare hexadecimal digits, or they follow `sha256$$` or `sha512$$`")]
     Tag,
 }

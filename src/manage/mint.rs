@@ -85,7 +85,7 @@ impl MintRules {
         self.with(kind, rules)
     }
 
-    /// Requires an expiry of keys of this kind, at most so far ahead.
+    /// Requires keys of this kind to expire, at most `max` after they are made.
     #[must_use]
     pub const fn with_max_lifetime(self, kind: KeyKind, max: Duration) -> Self {
         let rules = KindRules { is_expiry_required: true, max_lifetime: Some(max), ..*self.of(kind) };

@@ -20,7 +20,7 @@ pub enum ManageError<S: Error + 'static, D: Error + 'static> {
     /// The store refused the change.
     #[error("the store refused the change")]
     Conflict(#[source] Conflict),
-    /// The actor may not.
+    /// The actor is not allowed to.
     #[error("the actor may not do this")]
     Denied(#[from] ManageDenial),
     /// The directory failed, and nothing was changed.

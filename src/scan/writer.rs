@@ -45,7 +45,7 @@ use crate::name::Issuer;
 ///
 /// The kept text may hold a part of a secret, and is wiped on drop. `std::io::Write::write` takes less than it is given
 /// if the inner writer fails on the way; if it fails in the middle of `[redacted]`, a retry writes that again. A
-/// failed write may be repeated or given up, so after a failure the rest of the word that goes on is left out.
+/// failed write may be repeated or given up, so after a failure the rest of the current word is redacted.
 pub struct RedactingWriter<W> {
     scanner: Scanner,
     inner: W,

@@ -40,7 +40,9 @@ impl NewKey {
     }
 }
 
-/// A change of one key that exists: an operation, and the draft of its audit event, made under a permit.
+/// A change of one key that exists: an operation, and the draft of its audit event.
+///
+/// Only the library makes one: from a permit, or from a key whose leaked or legacy secret matched.
 ///
 /// A store looks the record up, calls [`KeyChange::apply`], and carries out what that answers, all in one atomic step:
 ///
@@ -266,7 +268,8 @@ impl SecretChange {
 pub enum PreviousChange {
     /// The record has none any more.
     Clear,
-    /// It stays as it is in the store, with its end. Not as a caller read it: it may have been ended since.
+    /// It stays as it is in the store, with its end. Not as a caller read it: if it was ended since, the rotation is
+    /// refused with [`Conflict::Changed`].
     Keep,
     /// It becomes this.
     Set(PreviousSecret),

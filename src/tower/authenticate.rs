@@ -26,8 +26,8 @@ use crate::{
 
 /// Authenticates each request, and puts the [`AuthenticatedKey`] into its extensions.
 ///
-/// A key that is revoked, disabled or outside its time, and one whose user is deprovisioned, is refused here already;
-/// [`AuthorizeLayer`](super::AuthorizeLayer) decides what a usable key may do.
+/// A key that is revoked, disabled, expired or not yet valid, and one whose user is deprovisioned, is refused here
+/// already; [`AuthorizeLayer`](super::AuthorizeLayer) decides what a usable key may do.
 ///
 /// No handler, log or upstream after it sees a secret: a field that holds the credential, or anywhere a text in the
 /// shape of a token of the gate's issuers, is removed, whether or not a credential counts there. Of `Cookie` and

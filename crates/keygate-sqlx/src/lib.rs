@@ -60,7 +60,7 @@
 //! // `PostgresStore::migrate` is a step of each deploy, by a role that may create tables.
 //! let pool = PgPoolOptions::new()
 //!     .max_connections(20)
-//!     // The server must not work for ever on what nobody waits for.
+//!     // The server must not keep working on a statement that nobody waits for.
 //!     .after_connect(|connection, _| {
 //!         Box::pin(async move { connection.execute("SET statement_timeout = '3s'").await.map(drop) })
 //!     })

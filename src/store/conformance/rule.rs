@@ -70,11 +70,11 @@ rules! {
     IdTaken = "id_taken":
         "Inserting an id that exists answers `IdTaken` and replaces nothing.";
     NameTaken = "name_taken":
-        "A name that a key of the same owner has which is not revoked answers `NameTaken` and changes nothing.";
+        "A name that another key of the owner has, unless that is revoked, answers `NameTaken` and changes nothing.";
     NameFree = "name_free":
         "A name is free if only keys of other owners, revoked keys or the renamed key itself have it.";
     ChangeAbsent = "change_absent":
-        "A change of a key that is not stored answers `Absent`, a touch of one nothing, and none stores anything.";
+        "A change of a key that is not stored answers `Absent`, and neither it nor a touch stores anything.";
     AnswerByStatus = "answer_by_status":
         "The answer to a change follows from the status of the key, as the table of `KeyManagementStore` says.";
     UnchangedAnswersStored = "unchanged_answers_stored":
@@ -82,7 +82,7 @@ rules! {
     NothingElseChanges = "nothing_else_changes":
         "A change alters what it is named for and nothing else, and a refused one nothing at all.";
     RevokedIsFinal = "revoked_is_final":
-        "A change of a revoked key answers `Revoked`, a touch of one nothing, and none changes anything.";
+        "A change of a revoked key answers `Revoked`, and neither it nor a touch changes anything.";
     FirstRevocationKept = "first_revocation_kept":
         "Revoking again keeps and answers the time and the cause of the first revocation.";
     TouchForward = "touch_forward":
@@ -98,7 +98,7 @@ rules! {
     RotatePrevious = "rotate_previous":
         "A rotation clears or sets the previous secret as it is asked to.";
     RotateKeepsStored = "rotate_keeps_stored":
-        "A rotation that is to keep the previous secret leaves what the store holds, be it nothing.";
+        "A rotation that keeps the previous secret leaves it as stored, and answers `Changed` if there is none.";
     ListMembers = "list_members":
         "`list` gives the keys asked for, of all, of an owner or of a creator, revoked ones included, and no others.";
     ListFilter = "list_filter":
@@ -110,7 +110,7 @@ rules! {
     PageLimit = "page_limit":
         "A page holds no more records than its limit.";
     PageNext = "page_next":
-        "A page says the place after its last record if more follow, and nothing if it is the last.";
+        "A page names the place after its last record if more follow, and none if it is the last.";
     RevokeAllExact = "revoke_all_exact":
         "`revoke_all` revokes keys of one owner that are not revoked, and no others, and answers their ids in order.";
     RevokeAllLimit = "revoke_all_limit":
@@ -132,9 +132,9 @@ rules! {
     NoLostChange = "no_lost_change":
         "Changes of different parts of a key at the same time all last.";
     ChangeWithoutEvent = "change_without_event":
-        "A change that took place has its event, also where its caller stopped waiting.";
+        "A change that took place has its event, even if its caller stopped waiting.";
     EventWithoutChange = "event_without_change":
-        "An event is there only if its change took place, also where its caller stopped waiting.";
+        "An event is there only if its change took place, even if its caller stopped waiting.";
     EventForNothing = "event_for_nothing":
         "What is refused, changes nothing, or is a touch has no event.";
     EventAsCompleted = "event_as_completed":
@@ -142,9 +142,9 @@ rules! {
     EventOnce = "event_once":
         "No event is there twice, nor both in the log and handed back.";
     FeedUnknownRevision = "feed_unknown_revision":
-        "To no revision, and to one of another life or of the future, a feed answers everything, and the revision now.";
+        "Asked without a revision, or with one of another life or of the future, a feed answers `Everything`.";
     FeedTooOld = "feed_too_old":
-        "To a revision that is too old for its list, a feed answers everything.";
+        "Asked with a revision that is too old for its list, a feed answers `Everything`.";
     FeedListsChanges = "feed_lists_changes":
         "A feed lists each change that was acknowledged since the revision, and gives a later revision.";
     FeedListsNothingElse = "feed_lists_nothing_else":
@@ -154,7 +154,7 @@ rules! {
     TouchMovesNoRevision = "touch_moves_no_revision":
         "A touch does not move the revision, and is not in the feed.";
     LateCommitListed = "late_commit_listed":
-        "No change is passed by: one that commits late is listed to a revision from before its commit.";
+        "No change is missed: one that commits late is listed after a revision from before its commit.";
 }
 
 impl fmt::Display for Rule {
