@@ -164,6 +164,10 @@ fn what_is_no_question_is_a_bad_line() {
         (KEY.into(), CALL.replace("call", "deploy").replace(",\"environment\":\"production\"", ""), "null", "1"),
         (KEY.into(), CALL.into(), "\"king\"", "1"),
         (KEY.into(), CALL.into(), "null", "9223372036854775808"),
+        (KEY.into(), CALL.into(), "null", "-9223372036854775809"),
+        (KEY.into(), CALL.into(), "null", "1.0"),
+        (KEY.into(), CALL.into(), "null", "1e2"),
+        (KEY.into(), CALL.into(), "null", "1E0"),
         (KEY.into(), CALL.into(), "null", "\"1\""),
         // A bad line comes before an invalid grant.
         (KEY.replace("[\"production\"]", "[]"), CALL.replace("\"m1\"", "null"), "null", "1"),
@@ -174,6 +178,21 @@ fn what_is_no_question_is_a_bad_line() {
     assert_eq!(responses.len(), questions.len());
     for (question, answer) in questions.iter().zip(responses) {
         assert_eq!(answer, r#"{"result":"bad_line"}"#, "{}", String::from_utf8_lossy(question));
+    }
+}
+
+/// The whole range of times is read.
+#[test]
+fn times_are_integers() {
+    let key = KEY.replace("200", "9223372036854775807");
+    for (now, expected) in [
+        ("-9223372036854775808", "allow"),
+        ("0", "allow"),
+        ("9223372036854775806", "allow"),
+        ("9223372036854775807", "expired"),
+    ] {
+        let answer = ask(decide(&key, CALL, "null", now).as_bytes()).concat();
+        assert!(answer.starts_with(&format!("{{\"result\":\"{expected}\"")), "{now}: {answer}");
     }
 }
 
@@ -378,6 +397,9 @@ fn headers_and_names_follow_the_page() {
             "\"multiple\"",
         ),
         (r#"{"op":"header","issuer":"sk","headers":[],"x_api_key":false}"#, "\"invalid_issuer\""),
+        (r#"{"op":"parse","issuer":"sk","token":"x"}"#, "\"invalid_issuer\""),
+        (r#"{"op":"parse","issuer":"Kg","token":"x"}"#, "\"invalid_issuer\""),
+        (r#"{"op":"parse","issuer":"","token":"x"}"#, "\"invalid_issuer\""),
         (r#"{"op":"header","issuer":"sk","headers":[["a b","x"]],"x_api_key":false}"#, "\"bad_line\""),
         (r#"{"op":"name","kind":"issuer","text":"sk"}"#, "\"invalid\""),
         (r#"{"op":"name","kind":"environment","text":"development"}"#, "\"ok\""),
