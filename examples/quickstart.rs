@@ -1,4 +1,4 @@
-//! The main job: makes one key of every sort, replays requests of a platform that serves models, and prints each
+//! The main job: makes one key of every kind, replays requests of a platform that serves models, and prints each
 //! decision with its reason. Then it rotates a key, ends the overlap and revokes it, and shows the difference.
 //!
 //! ```text

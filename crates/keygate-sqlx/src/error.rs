@@ -218,8 +218,8 @@ pub enum OpenError {
     /// The URL has a `#`, or an `@` that is not before the host: most often that of a password, which has characters of
     /// its own there.
     #[error(
-        "the URL of the database is ambiguous: write the user, the password and all else percent-encoded, `/` as `%2F`, or \
-         use `Postgres::connect_with`"
+        "the URL of the database is ambiguous: write the user, the password and everything else percent-encoded, `/` \
+         as `%2F`, or use `Postgres::connect_with`"
     )]
     UrlAmbiguous,
     /// The URL is of another kind of database.

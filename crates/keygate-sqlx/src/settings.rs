@@ -72,8 +72,8 @@ impl fmt::Display for TablePrefix {
 /// The error for a text that is not a [`TablePrefix`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, of which the first is a letter, \
-     neither `pg_` nor `sqlite_` at the beginning, and not `current_`"
+    "not the prefix of tables: 1 to 30 lower-case letters, digits and underscores, starting with a letter, but not with \
+     `pg_` or `sqlite_`, and not `current_`"
 )]
 #[non_exhaustive]
 pub struct InvalidTablePrefix;

@@ -20,11 +20,11 @@ struct Arguments {
     /// Prints a link that signs this user in to the console, and ends; a server may run meanwhile
     #[arg(long, value_name = "USER")]
     sign_in: Option<UserId>,
-    /// Appends to this file what the log of changes has behind its last line, and ends; a server may run meanwhile
+    /// Appends to this file the events after its last line, and ends; a server may run meanwhile
     #[arg(long, value_name = "FILE", conflicts_with = "sign_in")]
     export_log: Option<PathBuf>,
-    /// After a backup was restored, with no server running: lets every cache forget what it has, revokes again what
-    /// this exported log says was revoked, and ends
+    /// After a backup was restored, with no server running: empties every cache, repeats the revocations of this
+    /// exported log, and ends
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sign_in", "export_log"])]
     restored: Option<PathBuf>,
     #[command(flatten)]

@@ -81,8 +81,12 @@ impl Collector for Numbers {
 
         let Lost { events, failures, strangers, touches, .. } = self.sink.lost();
         let lines = u64::try_from(self.lost_lines.dropped_lines()).unwrap_or(u64::MAX);
-        let mut lost =
-            encoder.encode_descriptor("lost", "What found no room in its queue", None, MetricType::Counter)?;
+        let mut lost = encoder.encode_descriptor(
+            "lost",
+            "Messages dropped because a queue was full",
+            None,
+            MetricType::Counter,
+        )?;
         for (queue, count) in [
             ("events", events),
             ("failures", failures),

@@ -1,4 +1,4 @@
-//! One key of every sort, made by the service itself.
+//! One key of every kind, made by the service itself.
 
 use core::error::Error;
 

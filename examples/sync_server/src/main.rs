@@ -7,7 +7,7 @@
 //! cargo run -p keygate-example-sync-server
 //! ```
 //!
-//! prints the address, and one key of every sort (the end of each token is left out here); `--listen` takes another
+//! prints the address, and one key of every kind (the end of each token is left out here); `--listen` takes another
 //! address, and port 0 is any free one:
 //!
 //! ```text

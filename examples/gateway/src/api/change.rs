@@ -124,7 +124,7 @@ pub(super) async fn revoke(
     post, path = "/v1/api_keys/{prefix}/rotate", tag = "keys", operation_id = "rotate_api_key",
     params(
         ("prefix" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "Sent again, nothing is made: the answer is 409"),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "A repeated request creates nothing and gets 409"),
     ),
     request_body = RotateKey,
     responses(

@@ -42,7 +42,7 @@ pub(super) struct CreatedKey {
 /// A personal key is created by its signed-in user on the page for keys; a key cannot do so.
 #[utoipa::path(
     post, path = "/v1/api_keys", tag = "keys", operation_id = "create_api_key",
-    params(("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "Sent again, nothing is made: the answer is 409")),
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "A repeated request creates nothing and gets 409")),
     request_body = CreateKey,
     responses(
         (status = 200, body = CreatedKey),
@@ -64,7 +64,7 @@ pub(super) async fn create(
     post, path = "/v1/teams/{team_id}/api_keys", tag = "keys", operation_id = "create_team_api_key",
     params(
         ("team_id" = String, Path),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "Sent again, nothing is made: the answer is 409"),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 128, description = "A repeated request creates nothing and gets 409"),
     ),
     request_body = CreateKey,
     responses(

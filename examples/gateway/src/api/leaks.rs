@@ -25,13 +25,13 @@ pub(super) struct Found {
 
 /// Ends the keys of tokens that leaked
 ///
-/// Open to everybody, for a token is all the leave that is needed. The answer is the same for known and unknown tokens.
-/// It comes when all are ended: after a 204 none of them opens anything here, nor elsewhere once the caches there are
-/// out of date. After a 503 some may still do, so that the report has to be made again.
+/// Open to everybody: the token itself is the authorization. The answer is the same for known and unknown tokens, and
+/// comes when all are revoked: after a 204 none of them opens anything here, nor elsewhere once the caches there have
+/// expired. After a 503 some may still open something, so repeat the report.
 #[utoipa::path(
     post, path = "/v1/leaks", tag = "leaks", operation_id = "report_leak", request_body = Found, security(()),
     responses(
-        (status = 204, description = "None of them opens anything any more"),
+        (status = 204, description = "All reported keys are revoked"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
