@@ -815,6 +815,28 @@ fn a_second_look_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     assert!(is_revoked(&cached, issued.record.id()), "nor did it fill the cache");
 }
 
+/// A look that was slow remembers nothing in the place of what was read after it began.
+#[test]
+fn a_second_look_does_not_replace_what_is_younger() {
+    let World { cached, store, clock, issued } = setup();
+    let id = issued.record.id();
+    let seen = block_on(cached.look_up(id)).unwrap().unwrap();
+    clock.advance(BOUND - Duration::from_millis(500));
+    let (reads, release) = store.hold();
+    let other = cached.clone();
+    let look = thread::spawn(move || block_on(other.look_again(&seen)).unwrap());
+    reads.recv().unwrap();
+    store.flow();
+    revoke_elsewhere(&store, id);
+    clock.advance(Duration::from_millis(500));
+    assert!(is_revoked(&cached, id), "the lease has ended, so the record is loaded again");
+    release.send(()).unwrap();
+    let SecondLook::Found(Some(found)) = look.join().unwrap() else { panic!("it was found") };
+    assert!(!found.is_revoked(), "it was read before");
+    assert!(is_revoked(&cached, id));
+    assert_eq!(store.finds(), 3);
+}
+
 #[test]
 fn a_second_look_that_fails_is_neither_an_allow_nor_a_wrong_key() {
     let World { cached, store, clock, issued } = setup();
