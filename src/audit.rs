@@ -357,8 +357,8 @@ pub enum EventKind {
     /// A request or an operation was refused.
     #[non_exhaustive]
     Refused {
-        /// The attempted request or operation; `None` if none was known: the credential or the key itself was refused,
-        /// or the route.
+        /// The attempted request or operation; `None` if none was known yet, as when a caller is authenticated, or if a
+        /// route has no rule.
         attempt: Option<Attempt>,
         /// Why.
         reason: RefusalReason,

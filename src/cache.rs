@@ -49,6 +49,7 @@ pub use settings::CacheSettings;
 ///   waiting.
 /// - **New secrets.** A secret that does not match a remembered record is compared once more with the record itself, at
 ///   most once a second for an id, and callers at the same time share that look. So a new secret works within a second.
+///   A look that fails, or whose caller stops waiting, is not shared.
 /// - Ids that do not exist are remembered too, within a bound of their own, so that guesses push out no record.
 /// - Many requests for one id wait for one look-up. One that fails is not remembered: the waiting requests then query
 ///   the store themselves, concurrently.

@@ -151,12 +151,9 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         &self,
         presented: &PresentedKey,
     ) -> Result<AuthenticatedKey, AuthenticateError<S::Error, D::Error>> {
-        let matched = || async {
-            let matched = self.match_presented(presented, None).await;
-            let matched = matched.map_err(|error| self.failed(Unavailable::Store(error)));
-            matched.map_err(AuthenticateError::Unavailable)?.map_err(AuthenticateError::Unauthenticated)
-        };
-        let mut key = matched().await?;
+        let matched = self.match_presented(presented, None).await;
+        let matched = matched.map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))));
+        let mut key = matched?.map_err(AuthenticateError::Unauthenticated)?;
         // Before the directory is asked, so that a revoked key is refused even if the directory fails.
         let now = self.now();
         if let Err(reason) = policy::check_usable(&key, now) {
@@ -172,7 +169,8 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         };
         // The directory may have been slow.
         if !key.is_fresh(self.now()) {
-            key = matched().await?;
+            let matched = self.look_up_again(&key, None).await.map_err(AuthenticateError::Unavailable)?;
+            key = matched.map_err(AuthenticateError::Unauthenticated)?;
         }
         let now = self.now();
         policy::try_authenticate(key, user, now).map_err(|(key, reason)| self.unusable(&key, reason, now))
@@ -196,7 +194,7 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         key: &AuthenticatedKey,
         request: &Request,
     ) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
-        if let Some(refused) = self.of_other_issuer(key.matched()) {
+        if let Some(refused) = self.of_other_issuer(key.matched(), request) {
             return Ok(refused);
         }
         if !key.matched().is_fresh(self.now()) {
@@ -282,19 +280,19 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
     ///
     /// [`Unavailable`] if a look-up failed.
     pub async fn check_again(&self, authorization: &Authorization) -> Result<Verdict, Unavailable<S::Error, D::Error>> {
-        if let Some(refused) = self.of_other_issuer(authorization.key().matched()) {
+        if let Some(refused) = self.of_other_issuer(authorization.key().matched(), authorization.request()) {
             return Ok(refused);
         }
         self.look_up_and_decide(authorization.key().matched(), authorization.request(), Asked::Again).await
     }
 
     /// Refuses a proof that a gate of another issuer made.
-    fn of_other_issuer(&self, key: &MatchedKey) -> Option<Verdict> {
+    fn of_other_issuer(&self, key: &MatchedKey, request: &Request) -> Option<Verdict> {
         if self.keys.accepts(key.issuer()) {
             return None;
         }
         let unauthenticated = Unauthenticated::InvalidKey { claimed: key.id() };
-        self.stranger(&unauthenticated, None);
+        self.stranger(&unauthenticated, Some(request));
         Some(Verdict::Unauthenticated(unauthenticated))
     }
 

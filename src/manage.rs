@@ -4,9 +4,9 @@
 //!
 //! | # | rule | reason |
 //! |---|---|---|
-//! | | the target, and an acting key, are of the issuer that is asked | `OtherIssuer` |
+//! | | the target is of the issuer that is asked | `OtherIssuer` |
 //! | M1 | the system may do everything; the reason goes into the event | |
-//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy) | as there |
+//! | M2 | a key: rules 1 and 2 of the [policy](crate::policy); and it is of the issuer that is asked | as there; `OtherIssuer` |
 //! | M3 | a user, or the user of a personal key: the membership is known; they are deprovisioned, or another incarnation | `MembershipRequired`, `OwnerDeprovisioned` |
 //! | M4 | any key may revoke itself | |
 //! | M5 | a team key may do nothing else | `LevelInsufficient` |

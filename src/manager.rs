@@ -8,33 +8,31 @@ use crate::{
     audit::{Attempt, Event, OperationKind, Principal},
     gate::Clock,
     grant::Owner,
-    id::{KeyId, UserId},
+    id::KeyId,
     issue::{Issued, NewKeySpec, RotatedKey, Rotation},
     labels::Labels,
     legacy::LegacyFormat,
     manage::{
-        Acting, Create, Disable, Enable, EndOverlap, Import, List, ManageDenial, MintRules, Minted, MintedSecret,
-        Operation, Permit, PermitError, Rename, Revoke, Rotate, SetLabels, Upgrade, authorize_among,
+        Create, Disable, Enable, EndOverlap, Import, List, MintRules, Minted, MintedSecret, Operation, Permit,
+        PermitError, Rename, Revoke, Rotate, SetLabels, Upgrade,
     },
-    membership::{Membership, TeamRole},
     name::{Issuer, KeyName},
     own_action::OwnActions,
     randomness::Randomness,
-    reason::{DenialClass, Reason},
     record::{KeyRecord, RevocationCause},
     sink::{AuditSink, Message, NoSink},
     stages::AcceptedKeys,
     store::{
         Answer, Conflict, Directory, KeyChange, KeyManagementStore, KeysOf, ListQuery, NoDirectory, Page, Receipt,
-        Touch,
     },
     time::UnixTime,
-    verify::{DEFAULT_TOUCH_INTERVAL, MatchedKey},
+    verify::MatchedKey,
 };
 
 mod dry_run;
 mod ends;
 mod error;
+mod permit;
 
 pub use dry_run::DryRun;
 pub use error::ManageError;
@@ -201,7 +199,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// As for every change: [`ManageError::ActorInvalid`] and [`ManageError::Denied`] if the actor is not allowed to,
     /// [`ManageError::Conflict`] with the store's answer, [`Conflict::NameTaken`] among them, [`ManageError::Permit`] if
-    /// the generator failed, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
+    /// the generator failed or the clock jumped, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
     pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Rename, |permit: Permit<Rename>, issuer, randomness, now| {
             permit.rename(issuer, name, randomness, now)
@@ -379,6 +377,7 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// - [`ManageError::Denied`] if it is a personal key and its user is deprovisioned.
     /// - [`ManageError::Conflict`] with [`Conflict::IdTaken`] if it was imported before, whatever happened to it since,
     ///   or with [`Conflict::NameTaken`] if another key of the owner has the name.
+    /// - [`ManageError::Directory`] if a look-up of a user failed; nothing was changed.
     /// - [`ManageError::Store`] if the store failed. Import it again to learn whether the key exists.
     pub async fn import(&self, system: &System, import: Import) -> Result<KeyId, Failure<S, D>> {
         let (owner, id, actor) = (import.grant.owner(), import.key.id(), Actor::System(system.clone()));
@@ -482,85 +481,6 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
         };
         *owner = Some(record.grant().owner());
         Ok(record)
-    }
-
-    /// Returns the error of a call that ended before the actor was looked at. If the acting key is of no use, that is
-    /// the error: nothing else is for its holder.
-    async fn of_actor_first(&self, actor: &Actor, kind: OperationKind, error: Failure<S, D>) -> Failure<S, D> {
-        let Actor::Key(acting) = actor else { return error };
-        match self.permit(actor, List(acting.as_presented().owner())).await {
-            Err(ManageError::Denied(denial)) if denial.class() == DenialClass::NotAuthenticated => {
-                ManageDenial::new(denial.reason(), kind).into()
-            }
-            Err(ManageError::ActorInvalid) => ManageError::ActorInvalid,
-            Ok(_) | Err(_) => error,
-        }
-    }
-
-    /// Decides whether the actor may, by the present state of directory and store. The acting key comes last, so that
-    /// nothing but the change itself lies between its look-up and the commit.
-    async fn permit<O: Operation>(&self, actor: &Actor, operation: O) -> Result<Permit<O>, Failure<S, D>> {
-        let owner = operation.owner();
-        let denied = |reason| ManageError::Denied(ManageDenial::new(reason, O::KIND));
-        match actor {
-            Actor::System(system) => {
-                let mints = matches!(O::KIND, OperationKind::Create | OperationKind::Import);
-                let membership = match &owner {
-                    Owner::Personal(user) if mints => Some(self.user(user).await?),
-                    _ => None,
-                };
-                if membership.is_some_and(|membership| membership.role() == TeamRole::Deprovisioned) {
-                    return Err(denied(Reason::OwnerDeprovisioned));
-                }
-                self.authorize(Acting::System(system), operation, membership, self.now())
-            }
-            Actor::User(user) => {
-                let membership = self.membership(user, &owner).await?;
-                self.authorize(Acting::User(user), operation, Some(membership), self.now())
-            }
-            Actor::Key(acting) => {
-                let presented = acting.as_presented();
-                if !self.keys.accepts(presented.issuer()) {
-                    return Err(ManageError::ActorInvalid);
-                }
-                let membership = match presented.user() {
-                    Some(user) => Some(self.membership(user, &owner).await?),
-                    None => None,
-                };
-                let record = self.store.find(acting.id()).await.map_err(ManageError::Store)?;
-                let now = self.now();
-                let key = presented.match_again(record, now).map_err(|_| ManageError::ActorInvalid)?;
-                let permit = self.authorize(Acting::Key(&key), operation, membership, now)?;
-                // Managing is use, too.
-                if key.touch_due(now, DEFAULT_TOUCH_INTERVAL) {
-                    self.sink.tell(Message::Touch(Touch::new(key.id(), key.slot(), now)));
-                }
-                Ok(permit)
-            }
-        }
-    }
-
-    fn authorize<O: Operation>(
-        &self,
-        acting: Acting<'_>,
-        operation: O,
-        membership: Option<Membership>,
-        now: UnixTime,
-    ) -> Result<Permit<O>, Failure<S, D>> {
-        // A key of a former issuer stays one of that issuer.
-        let issuer = operation.record().map_or(self.issuer(), KeyRecord::issuer);
-        Ok(authorize_among(&|accepted| self.keys.accepts(accepted), issuer, acting, operation, membership, now)?)
-    }
-
-    async fn user(&self, user: &UserId) -> Result<Membership, Failure<S, D>> {
-        self.directory.user(user).await.map(Membership::from).map_err(ManageError::Directory)
-    }
-
-    async fn membership(&self, user: &UserId, owner: &Owner) -> Result<Membership, Failure<S, D>> {
-        match owner {
-            Owner::Team(team) => self.directory.membership(user, team).await.map_err(ManageError::Directory),
-            Owner::Personal(_) => self.user(user).await,
-        }
     }
 
     async fn carry_out(&self, change: KeyChange) -> Result<Done, Failure<S, D>> {

@@ -37,7 +37,7 @@ impl UnixTime {
 
     /// Reads the system clock, and drops the fraction of a second.
     ///
-    /// It is the clock of `Gate::new` and `KeyManager::new`; everything else takes the time as an argument.
+    /// It is the clock of `Gate::new`, of `KeyManager::new` and of `testing`; the core takes the time as an argument.
     ///
     /// ```
     /// use keygate::UnixTime;

@@ -14,7 +14,7 @@ use ::http::{
     uri::{Authority, PathAndQuery},
 };
 
-/// A credential that [`take_credential`] took out of a request: the only copy that is left of it.
+/// A credential that [`take_credential`] took out of a request: no field of it holds the credential any more.
 ///
 /// # Security
 ///

@@ -118,7 +118,7 @@ pub enum ImportError {
     Date(#[source] MintError),
     /// The key has expired, or a number that means "never" was read as a time.
     #[error(
-        "`expires_at` is not after now: if the old table means \"never\" by 0 or -1, import the key without an expiry"
+        "`expires_at` is not after now: if the old table means \"never\" by 0 or -1, import it with `Validity::NEVER_EXPIRES`"
     )]
     ExpiresInPast,
     /// The permit cannot be used.

@@ -87,8 +87,9 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::UserNotDeprovisioned`] if the user is active in the directory, and [`ManageError::Directory`] or
-    /// [`ManageError::Store`] if a look-up or the store failed: keys may be left then.
+    /// [`ManageError::UserNotDeprovisioned`] if the user is active in the directory, and [`ManageError::Directory`],
+    /// [`ManageError::Store`] or [`ManageError::Permit`] if a look-up, the store or the generator failed: keys may be left
+    /// then.
     pub async fn deprovision(&self, system: &System, user: &UserId) -> Result<Vec<KeyId>, Failure<S, D>> {
         let owner = Owner::Personal(user.clone());
         let result = self.try_deprovision(system, user, &owner).await;
@@ -115,8 +116,9 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     ///
     /// # Errors
     ///
-    /// [`ManageError::Store`] if the store failed, and [`ManageError::Conflict`] with [`Conflict::Changed`] if it says
-    /// that keys are left and revokes none: keys may be left then.
+    /// [`ManageError::Store`] or [`ManageError::Permit`] if the store or the generator failed, and
+    /// [`ManageError::Conflict`] with [`Conflict::Changed`] if the store says that keys are left and revokes none: keys
+    /// may be left then.
     pub async fn revoke_all(
         &self,
         system: &System,

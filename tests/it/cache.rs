@@ -788,7 +788,7 @@ fn looks_at_a_slow_store_are_one_a_second() {
     looks.extend((0..4).map(|_| look()));
     release.send(()).unwrap();
     reads.recv().unwrap();
-    clock.advance(Duration::from_millis(1_500));
+    clock.advance(Duration::from_millis(400));
     store.flow();
     release.send(()).unwrap();
     for look in looks {

@@ -508,7 +508,7 @@ fn a_refusal_is_told_with_what_was_asked_and_who_it_was() {
     let Verdict::Allowed(authorization) = world.check(&issued.token, &deploy) else { panic!("it is allowed") };
     let told = |is_known: bool, asked: Option<&keygate::Request>| {
         let told = world.told.take();
-        let [.., Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
+        let [Told::Stranger(event)] = &told[..] else { panic!("{told:?}") };
         let target = is_known.then(|| (key.id(), key.owner()));
         assert_eq!((event.by == Actor::from(&key).principal(), event.key.zip(event.owner.clone())), (is_known, target));
         let EventKind::Refused { attempt, .. } = &event.kind else { panic!("{event:?}") };
@@ -516,6 +516,7 @@ fn a_refusal_is_told_with_what_was_asked_and_who_it_was() {
     };
 
     let _ = block_on(world.keys.rotate(&Actor::User(text("ada")), key.id(), Rotation::CutOver)).unwrap();
+    world.told.take();
     let verdict = |verdict: Result<Verdict, _>| word(&verdict.unwrap());
     assert_eq!(verdict(block_on(world.gate.check(token, &deploy))), "invalid_key");
     told(false, Some(&deploy));
@@ -530,6 +531,12 @@ fn a_refusal_is_told_with_what_was_asked_and_who_it_was() {
     told(true, Some(&deploy));
     assert!(block_on(world.gate.allowed(&key, &text("core"), [Action::Deploy])).unwrap().is_empty());
     told(true, None);
+
+    // A proof of another issuer's gate: this one knows no such key.
+    let elsewhere = Gate::with_clock(Issuer::from_static("other"), world.store.clone(), world.clock.reader())
+        .with_sink(world.told.clone());
+    assert_eq!(verdict(block_on(elsewhere.authorize(&key, &deploy))), "invalid_key");
+    told(false, Some(&deploy));
 
     // A rule of the service's own.
     world.gate.key_refused(&key, Some(&deploy), RefusalReason::SERVICE_RULE);
@@ -675,18 +682,32 @@ fn a_previous_secret_that_ended_since_it_matched_is_a_wrong_one() {
     }
 }
 
-/// A directory that takes its time, in which a key may be revoked.
+/// A directory that takes its time, in which something may happen to a key.
 struct Slow {
     directory: MemoryDirectory,
     clock: TestClock,
     takes: i64,
-    revokes: Option<(KeyManager<MemoryStore, MemoryDirectory>, KeyId)>,
+    keys: KeyManager<MemoryStore, MemoryDirectory>,
+    id: KeyId,
+    meanwhile: Meanwhile,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    CutOver,
+    Nothing,
+    Revoke,
 }
 
 impl Slow {
     async fn wait(&self) {
-        if let Some((keys, id)) = &self.revokes {
-            let _ = keys.revoke(&system(), *id, RevocationCause::Leaked).await;
+        match self.meanwhile {
+            Meanwhile::CutOver => {
+                let ada = Actor::User(text("ada"));
+                let _ = self.keys.rotate(&ada, self.id, Rotation::CutOver).await.unwrap();
+            }
+            Meanwhile::Nothing => {}
+            Meanwhile::Revoke => drop(self.keys.revoke(&system(), self.id, RevocationCause::Leaked).await.unwrap()),
         }
         self.clock.advance(self.takes);
     }
@@ -710,23 +731,31 @@ impl Directory for Slow {
 #[test]
 fn a_slow_directory_makes_no_record_valid_for_longer() {
     let deploy = request("core", Action::Deploy);
-    for (takes, is_revoked, expected) in [
-        (0, false, ["allowed", "authenticated", "allowed"]),
-        (300, false, ["allowed", "authenticated", "allowed"]),
+    for (takes, meanwhile, expected) in [
+        (0, Meanwhile::Nothing, ["allowed", "authenticated", "allowed"]),
+        (300, Meanwhile::Nothing, ["allowed", "authenticated", "allowed"]),
         // Within the minute that a match can be relied on, and beyond it.
-        (59, true, ["allowed", "authenticated", "allowed"]),
-        (60, true, ["revoked", "revoked", "revoked"]),
+        (59, Meanwhile::Revoke, ["allowed", "authenticated", "allowed"]),
+        (60, Meanwhile::Revoke, ["revoked", "revoked", "revoked"]),
+        (59, Meanwhile::CutOver, ["allowed", "authenticated", "allowed"]),
+        (60, Meanwhile::CutOver, ["invalid_key", "invalid_key", "invalid_key"]),
     ] {
         let of_new_world = |ask: &dyn Fn(World, Slow, Token) -> String| {
             let world = World::new();
             world.set_member("ada", "core", TeamRole::Member);
             let issued = world.create("laptop", personal("ada"), Validity::NEVER_EXPIRES);
-            let revokes = is_revoked.then(|| (world.keys.clone(), issued.record.id()));
-            let (directory, clock) = (world.directory.clone(), world.clock.clone());
-            ask(world, Slow { directory, clock, takes, revokes }, issued.token)
+            let (directory, clock, keys) = (world.directory.clone(), world.clock.clone(), world.keys.clone());
+            let (id, told) = (issued.record.id(), world.told.clone());
+            let answer = ask(world, Slow { directory, clock, takes, keys, id, meanwhile }, issued.token);
+            // It is known whose key it was, though its secret opens nothing any more.
+            let is_known = |told: &Told| !matches!(told, Told::Stranger(event) if event.key != Some(id));
+            assert!(told.take().iter().all(is_known), "{takes} {meanwhile:?}");
+            answer
         };
-        let gate =
-            |world: &World, slow| Gate::with_clock(KG, world.store.clone(), world.clock.reader()).with_directory(slow);
+        let gate = |world: &World, slow| {
+            let gate = Gate::with_clock(KG, world.store.clone(), world.clock.reader());
+            gate.with_directory(slow).with_sink(world.told.clone())
+        };
         let check = of_new_world(&|world, slow, token| {
             word(&block_on(gate(&world, slow).check(token.expose_secret(), &deploy)).unwrap()).to_owned()
         });
@@ -739,7 +768,7 @@ fn a_slow_directory_makes_no_record_valid_for_longer() {
             let clock = || world.clock.now();
             word(&KEYS.check_blocking(find, member, token.expose_secret(), &deploy, clock).unwrap()).to_owned()
         });
-        assert_eq!([check, authenticate, blocking], expected, "{takes} {is_revoked}");
+        assert_eq!([check, authenticate, blocking], expected, "{takes} {meanwhile:?}");
     }
 }
 
