@@ -96,7 +96,8 @@ pub enum Rotation {
     ///
     /// For a `Start` whose answer was lost: the undelivered secret is replaced, and the deployed one keeps working.
     Retry {
-        /// As in `Start`, if no previous secret is live; a live one keeps its own end. To end both, ask for a `CutOver`.
+        /// As in `Start`, if no previous secret is live; a live one keeps its own end. To end both, ask for a
+        /// `CutOver`.
         overlap: Duration,
     },
     /// The current secret lives on beside the new one; refused while a previous one is live.

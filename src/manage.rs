@@ -16,8 +16,8 @@
 //!
 //! The result is a [`Permit`] for one operation on one target. It carries the target, so it cannot be used on another
 //! one; using it consumes it, it is bound to its issuer, and it is refused after a minute.
-//! [`KeyManager`](crate::KeyManager) does all of this in one call, and refuses the system, too, a new key for a user who
-//! is deprovisioned.
+//! [`KeyManager`](crate::KeyManager) does all of this in one call, and refuses the system, too, a new key for a user
+//! who is deprovisioned.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -51,8 +51,8 @@ pub use rotation::RotateError;
 /// Decides whether the actor may carry out `operation`.
 ///
 /// `membership` is the acting user's in the target's team (for a target owned by a user: of any team, or none), read
-/// now. The system needs it only to create or import a personal key: then it is that of the owner, whose incarnation the
-/// key gets. Team keys need none.
+/// now. The system needs it only to create or import a personal key: then it is that of the owner, whose incarnation
+/// the key gets. Team keys need none.
 ///
 /// # Errors
 ///

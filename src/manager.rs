@@ -198,8 +198,9 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// # Errors
     ///
     /// As for every change: [`ManageError::ActorInvalid`] and [`ManageError::Denied`] if the actor is not allowed to,
-    /// [`ManageError::Conflict`] with the store's answer, [`Conflict::NameTaken`] among them, [`ManageError::Permit`] if
-    /// the generator failed or the clock jumped, and [`ManageError::Directory`] or [`ManageError::Store`] if a look-up or the store failed.
+    /// [`ManageError::Conflict`] with the store's answer, [`Conflict::NameTaken`] among them, [`ManageError::Permit`]
+    /// if the generator failed or the clock jumped, and [`ManageError::Directory`] or [`ManageError::Store`] if a
+    /// look-up or the store failed.
     pub async fn rename(&self, actor: &Actor, id: KeyId, name: KeyName) -> Result<Done, Failure<S, D>> {
         self.change(actor, id, Rename, |permit: Permit<Rename>, issuer, randomness, now| {
             permit.rename(issuer, name, randomness, now)

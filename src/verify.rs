@@ -154,8 +154,8 @@ fn match_secrets(
 
 /// A key whose secret matched: a snapshot of its record, without the secret.
 ///
-/// Only a comparison with the secrets of a record makes one, as in [`verify`]. It identifies the caller but grants nothing: a revoked key still
-/// matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an
+/// Only a comparison with the secrets of a record makes one, as in [`verify`]. It identifies the caller but grants
+/// nothing: a revoked key still matches, and [`decide`](crate::policy::decide) refuses it. A handler gets an
 /// [`AuthenticatedKey`](crate::AuthenticatedKey).
 ///
 /// ```compile_fail

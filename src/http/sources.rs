@@ -15,8 +15,8 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The header fields that may hold a credential. The query never does.
 ///
-/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service adds other places for clients that it
-/// cannot change; [`docs::clients`](crate::docs::clients) lists the needs of each client.
+/// `Authorization` with the schemes `Bearer` and `Api-Key` always counts. A service adds other places for clients that
+/// it cannot change; [`docs::clients`](crate::docs::clients) lists the needs of each client.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};

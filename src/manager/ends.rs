@@ -88,8 +88,8 @@ impl<S: KeyManagementStore, D: Directory> KeyManager<S, D> {
     /// # Errors
     ///
     /// [`ManageError::UserNotDeprovisioned`] if the user is active in the directory, and [`ManageError::Directory`],
-    /// [`ManageError::Store`] or [`ManageError::Permit`] if a look-up, the store or the generator failed: keys may be left
-    /// then.
+    /// [`ManageError::Store`] or [`ManageError::Permit`] if a look-up, the store or the generator failed: keys may be
+    /// left then.
     pub async fn deprovision(&self, system: &System, user: &UserId) -> Result<Vec<KeyId>, Failure<S, D>> {
         let owner = Owner::Personal(user.clone());
         let result = self.try_deprovision(system, user, &owner).await;

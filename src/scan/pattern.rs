@@ -11,8 +11,9 @@ use crate::{
 
 /// The tokens of an issuer as a regular expression, without anything around it.
 ///
-/// It has no look-around, no group and no escape, so it means the same in every dialect. A rule for a scanner must match
-/// case-sensitively, and put no boundary around it: the letter of an escape may be beside a token, or another token. The checksum tells nearly all chance hits apart.
+/// It has no look-around, no group and no escape, so it means the same in every dialect. A rule for a scanner must
+/// match case-sensitively, and put no boundary around it: the letter of an escape may be beside a token, or another
+/// token. The checksum tells nearly all chance hits apart.
 ///
 /// ```
 /// use keygate::{Issuer, scan::Pattern};
