@@ -58,7 +58,12 @@ impl Issuer {
         match Self::new(text) {
             Ok(issuer) => issuer,
             #[expect(clippy::panic, reason = "meant for literals, where it is an error of compilation")]
-            Err(_) => panic!("not a legal issuer"),
+            Err(error) => match error.rule() {
+                TextRule::Edge => panic!("an issuer starts with a letter"),
+                TextRule::Length => panic!("an issuer has 2 to 10 symbols"),
+                TextRule::Reserved => panic!("an issuer must not be one that others use"),
+                TextRule::Symbol => panic!("an issuer has only lower-case letters and digits"),
+            },
         }
     }
 

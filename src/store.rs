@@ -34,7 +34,7 @@ pub use change::{
     Answer, Batch, BoxedReceipt, Conflict, KeyChange, Logged, NewKey, NotLogged, PreviousChange, Receipt, RecordUpdate,
     RevokeAll, SecretChange, Step, Touch,
 };
-pub use dynamic::{BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore};
+pub use dynamic::{BoxedDirectory, BoxedError, BoxedKeyManagementStore, BoxedKeyStore};
 pub use feed::{ChangeFeed, Changes, Revision};
 pub use list::{Cursor, InvalidCursor, KeyFilter, KeysOf, ListQuery, Page, StatusFilter};
 pub use lookup::{Current, KeyLookup, Remembered, SecondLook};

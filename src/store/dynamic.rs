@@ -14,15 +14,15 @@ use crate::{
     time::UnixTime,
 };
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxedError>> + Send + 'a>>;
 type Found = Option<Arc<KeyRecord>>;
 
-/// The failure of a boxed store; [`BoxError::source`](Error::source) returns the store's own.
+/// The failure of a boxed store or directory; [`BoxedError::source`](Error::source) returns the store's own.
 #[derive(Debug, thiserror::Error)]
-#[error("the store failed")]
-pub struct BoxError(#[source] Box<dyn Error + Send + Sync>);
+#[error("the store or directory failed")]
+pub struct BoxedError(#[source] Box<dyn Error + Send + Sync>);
 
-impl BoxError {
+impl BoxedError {
     fn new(source: impl Error + Send + Sync + 'static) -> Self {
         Self(Box::new(source))
     }
@@ -70,14 +70,14 @@ trait ObjectKeyStore: Send + Sync {
 
 impl<S: KeyStore> ObjectKeyStore for S {
     fn find_boxed(&self, id: KeyId) -> BoxFuture<'_, Found> {
-        Box::pin(async move { self.find(id).await.map_err(BoxError::new) })
+        Box::pin(async move { self.find(id).await.map_err(BoxedError::new) })
     }
 }
 
 impl KeyStore for BoxedKeyStore {
-    type Error = BoxError;
+    type Error = BoxedError;
 
-    async fn find(&self, id: KeyId) -> Result<Found, BoxError> {
+    async fn find(&self, id: KeyId) -> Result<Found, BoxedError> {
         self.0.find_boxed(id).await
     }
 }
@@ -91,7 +91,7 @@ boxed! {
     /// let store = BoxedKeyManagementStore::new(MemoryStore::new());
     /// let page = pollster::block_on(store.list(KeysOf::All, ListQuery::new()))?;
     /// assert_eq!(page.records, []);
-    /// # Ok::<(), keygate::store::BoxError>(())
+    /// # Ok::<(), keygate::store::BoxedError>(())
     /// ```
     BoxedKeyManagementStore, ObjectKeyManagementStore, KeyManagementStore
 }
@@ -107,14 +107,14 @@ trait ObjectKeyManagementStore: ObjectKeyStore {
 impl<S: KeyManagementStore> ObjectKeyManagementStore for S {
     fn insert_boxed(&self, new: NewKey) -> BoxFuture<'_, Result<BoxedReceipt, Conflict>> {
         Box::pin(async move {
-            let answer = self.insert(new).await.map_err(BoxError::new)?;
+            let answer = self.insert(new).await.map_err(BoxedError::new)?;
             Ok(answer.map(BoxedReceipt::of))
         })
     }
 
     fn change_boxed(&self, change: KeyChange) -> BoxFuture<'_, Answer<BoxedReceipt>> {
         Box::pin(async move {
-            Ok(match self.change(change).await.map_err(BoxError::new)? {
+            Ok(match self.change(change).await.map_err(BoxedError::new)? {
                 Answer::Changed(receipt) => Answer::Changed(BoxedReceipt::of(receipt)),
                 Answer::Refused(conflict) => Answer::Refused(conflict),
                 Answer::Unchanged(record) => Answer::Unchanged(record),
@@ -123,25 +123,25 @@ impl<S: KeyManagementStore> ObjectKeyManagementStore for S {
     }
 
     fn touch_boxed(&self, touches: Vec<Touch>, now: UnixTime) -> BoxFuture<'_, ()> {
-        Box::pin(async move { self.touch(touches, now).await.map_err(BoxError::new) })
+        Box::pin(async move { self.touch(touches, now).await.map_err(BoxedError::new) })
     }
 
     fn list_boxed(&self, keys_of: KeysOf, query: ListQuery) -> BoxFuture<'_, Page> {
-        Box::pin(async move { self.list(keys_of, query).await.map_err(BoxError::new) })
+        Box::pin(async move { self.list(keys_of, query).await.map_err(BoxedError::new) })
     }
 
     fn revoke_all_boxed(&self, revoke: RevokeAll) -> BoxFuture<'_, Batch<BoxedReceipt>> {
         Box::pin(async move {
-            let Batch { ids, has_more, receipt } = self.revoke_all(revoke).await.map_err(BoxError::new)?;
+            let Batch { ids, has_more, receipt } = self.revoke_all(revoke).await.map_err(BoxedError::new)?;
             Ok(Batch { ids, has_more, receipt: BoxedReceipt::of(receipt) })
         })
     }
 }
 
 impl KeyStore for BoxedKeyManagementStore {
-    type Error = BoxError;
+    type Error = BoxedError;
 
-    async fn find(&self, id: KeyId) -> Result<Found, BoxError> {
+    async fn find(&self, id: KeyId) -> Result<Found, BoxedError> {
         self.0.find_boxed(id).await
     }
 }
@@ -149,23 +149,23 @@ impl KeyStore for BoxedKeyManagementStore {
 impl KeyManagementStore for BoxedKeyManagementStore {
     type Receipt = BoxedReceipt;
 
-    async fn insert(&self, new: NewKey) -> Result<Result<BoxedReceipt, Conflict>, BoxError> {
+    async fn insert(&self, new: NewKey) -> Result<Result<BoxedReceipt, Conflict>, BoxedError> {
         self.0.insert_boxed(new).await
     }
 
-    async fn change(&self, change: KeyChange) -> Result<Answer<BoxedReceipt>, BoxError> {
+    async fn change(&self, change: KeyChange) -> Result<Answer<BoxedReceipt>, BoxedError> {
         self.0.change_boxed(change).await
     }
 
-    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), BoxError> {
+    async fn touch(&self, touches: Vec<Touch>, now: UnixTime) -> Result<(), BoxedError> {
         self.0.touch_boxed(touches, now).await
     }
 
-    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, BoxError> {
+    async fn list(&self, keys_of: KeysOf, query: ListQuery) -> Result<Page, BoxedError> {
         self.0.list_boxed(keys_of, query).await
     }
 
-    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<BoxedReceipt>, BoxError> {
+    async fn revoke_all(&self, revoke: RevokeAll) -> Result<Batch<BoxedReceipt>, BoxedError> {
         self.0.revoke_all_boxed(revoke).await
     }
 }
@@ -191,22 +191,22 @@ trait ObjectDirectory: Send + Sync {
 
 impl<D: Directory> ObjectDirectory for D {
     fn user_boxed<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, UserStatus> {
-        Box::pin(async move { self.user(user).await.map_err(BoxError::new) })
+        Box::pin(async move { self.user(user).await.map_err(BoxedError::new) })
     }
 
     fn membership_boxed<'a>(&'a self, user: &'a UserId, team: &'a TeamId) -> BoxFuture<'a, Membership> {
-        Box::pin(async move { self.membership(user, team).await.map_err(BoxError::new) })
+        Box::pin(async move { self.membership(user, team).await.map_err(BoxedError::new) })
     }
 }
 
 impl Directory for BoxedDirectory {
-    type Error = BoxError;
+    type Error = BoxedError;
 
-    async fn user(&self, user: &UserId) -> Result<UserStatus, BoxError> {
+    async fn user(&self, user: &UserId) -> Result<UserStatus, BoxedError> {
         self.0.user_boxed(user).await
     }
 
-    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, BoxError> {
+    async fn membership(&self, user: &UserId, team: &TeamId) -> Result<Membership, BoxedError> {
         self.0.membership_boxed(user, team).await
     }
 }

@@ -2,6 +2,7 @@
 //! and serde are one grammar, and no refusal quotes what was refused.
 
 use core::{error::Error, fmt, str::FromStr};
+use std::panic;
 
 use keygate::{
     ActionName, EnvironmentName, Incarnation, InvalidLabels, Issuer, KeyId, KeyKind, KeyName, LabelName, LabelValue,
@@ -914,4 +915,14 @@ fn texts_are_shown() {
     assert_eq!(format!("{:?}", text::<KeyName>("a")), "KeyName(a)");
     assert_eq!(format!("{:?}", PermissionLevel::Full), "PermissionLevel(full)");
     assert_eq!(serde_json::to_value(text::<Issuer>("kg")).unwrap(), Value::String("kg".into()));
+}
+
+/// A literal that is no issuer does not compile, and the compiler says the rule.
+#[test]
+fn a_literal_that_is_no_issuer_names_the_rule() {
+    for text in ["1a", "a", "abcdefghijk", "sk", "a_b"] {
+        let said = panic::catch_unwind(|| Issuer::from_static(text)).unwrap_err();
+        let error = text.parse::<Issuer>().unwrap_err().to_string();
+        assert_eq!(said.downcast_ref::<&str>(), Some(&error.as_str()));
+    }
 }

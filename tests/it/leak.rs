@@ -16,7 +16,7 @@ use keygate::{
     sink::{AuditSink as _, ChannelSink, Message, SinkCapacity, UsageCounter},
     stages::AcceptedKeys,
     store::{
-        BoxError, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed as _, Conflict, Creator, Cursor,
+        BoxedError, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed as _, Conflict, Creator, Cursor,
         KeyManagementStore as _, KeyStore, KeysOf, ListQuery, NotLogged, PreviousSecret, RecordParts, SecretDigest,
         SecretSlot, Touch,
     },
@@ -546,7 +546,7 @@ fn errors_say_nothing() {
         search.error(error);
     }
     let store = BoxedKeyStore::new(Failing);
-    let error: BoxError = block_on(store.find(token.id())).unwrap_err();
+    let error: BoxedError = block_on(store.find(token.id())).unwrap_err();
     search.error(&error);
     let (bob, create) = (common::text("bob"), Create { grant: personal("ada"), validity: Validity::NEVER_EXPIRES });
     let member = Some(TeamRole::Member.into());

@@ -17,9 +17,9 @@ use keygate::{
     sink::{AuditSink, ChannelSink, NoSink, SinkCapacity, SinkReceivers, UsageCounter},
     stages::{AcceptedKeys, MembershipQuery, PresentedKey},
     store::{
-        Answer, Batch, BoxError, BoxedDirectory, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed, Changes, Conflict,
-        KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, NewKey, RecordParts, Revision, RevokeAll,
-        SecretChange, SecretDigest, SecretSlot, Step, Touch,
+        Answer, Batch, BoxedDirectory, BoxedError, BoxedKeyManagementStore, BoxedKeyStore, ChangeFeed, Changes,
+        Conflict, KeyChange, KeyManagementStore, KeyStore, KeysOf, ListQuery, Logged, NewKey, RecordParts, Revision,
+        RevokeAll, SecretChange, SecretDigest, SecretSlot, Step, Touch,
     },
     verify::{DisplayToken, GenerateError, InvalidKey, MatchedKey, ParseTokenError, UnverifiedToken},
 };
@@ -77,7 +77,7 @@ fn all_types_are_send_and_sync() {
     assert_send_and_sync!(Permit<Revoke>, Permit<Create>, Permit<Import>, Actor, ActingKey, System, Issued, Minted);
     assert_send_and_sync!(Gate<MemoryStore, MemoryDirectory>, AcceptedKeys, PresentedKey, MembershipQuery<'static>);
     assert_send_and_sync!(Verdict, UsageCounter, Event, EventDraft, KeyChange, RevokeAll, Step, MintedSecret);
-    assert_send_and_sync!(BoxedKeyStore, BoxedKeyManagementStore, BoxedDirectory, BoxError);
+    assert_send_and_sync!(BoxedKeyStore, BoxedKeyManagementStore, BoxedDirectory, BoxedError);
     assert_send_and_sync!(MemoryStore, MemoryDirectory, KeyManager<MemoryStore>, RotatedKey, Scope<KeyName>);
     assert_send_and_sync!(Scanner, TokenMatch<'static>, RedactingWriter<String>, MintRules, OwnActions, Labels);
     assert_send_and_sync!(LegacyFormat, UnverifiedLegacyKey, LegacyKey, StoredHash, Upgrade, Import);
@@ -151,14 +151,14 @@ fn errors_are_errors_that_may_go_anywhere() {
         keygate::UnknownKind,
         keygate::UnknownLevel,
         keygate::InvalidScope,
-        BoxError
+        BoxedError
     );
     errors!(InvalidLegacyKey, InvalidHash, keygate::manage::ImportError);
     errors!(keygate::InvalidValidity, keygate::InvalidLabels, keygate::store::InvalidRecord, RandomnessError);
     errors!(keygate::manage::RotateError, keygate::manage::MintError, keygate::manage::PermitError);
     errors!(keygate::audit::InvalidEventId, keygate::audit::UnknownRefusal, keygate::audit::UnknownOperation);
-    errors!(ManageError<BoxError, core::convert::Infallible>, Unavailable<BoxError, core::convert::Infallible>);
-    errors!(keygate::AuthenticateError<BoxError, core::convert::Infallible>);
+    errors!(ManageError<BoxedError, core::convert::Infallible>, Unavailable<BoxedError, core::convert::Infallible>);
+    errors!(keygate::AuthenticateError<BoxedError, core::convert::Infallible>);
 }
 
 /// What each request makes or passes on stays small, and so does what stores keep by the million.
@@ -181,7 +181,7 @@ fn sizes() {
         ("a rule and the grammar's words", size_of::<InvalidText>(), 2 * word),
         ("one shared text", size_of::<KeyName>(), 2 * word),
         ("everything, or one shared set", size_of::<keygate::ModelScope>(), word),
-        ("one shared error costs a failing look-up only", size_of::<BoxError>(), 2 * word),
+        ("one shared error costs a failing look-up only", size_of::<BoxedError>(), 2 * word),
     ];
     for (why, size, expected) in table {
         assert_eq!(size, expected, "{why}");
