@@ -174,6 +174,9 @@ fn fields_are_as_documented() {
     assert_eq!(rotated, [Some(json!(160)), None]);
     let used = &written("used")[0];
     assert_eq!((&used["count"], &used["first_at"], &used["last_at"]), (&json!(2), &json!(100), &json!(130)));
+    let mut many = used.clone();
+    many["count"] = json!(u64::MAX);
+    assert_eq!(serde_json::to_value(serde_json::from_value::<Event>(many.clone()).unwrap()).unwrap(), many);
 
     // A refusal has what was asked, and no id: it belongs to no change.
     let refused = written("refused");
@@ -513,7 +516,7 @@ fn a_value_that_cannot_be_kept_is_refused() {
             assert!(!error.contains(quoted), "{name:?} {value:?}: {error}");
         }
     }
-    for number in ["18446744073709551616", "-9223372036854775809", "1e300"] {
+    for number in ["18446744073709551616", "-9223372036854775809", "9e18", "1e300"] {
         let event = disabled(2).to_string().replacen('{', &format!("{{\"other\":{number},"), 1);
         let error = serde_json::from_str::<Event>(&event).unwrap_err().to_string();
         assert!(error.starts_with("a number is too large"), "{error}");
@@ -521,7 +524,9 @@ fn a_value_that_cannot_be_kept_is_refused() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 9.3e18] {
         assert!(read(other(), ciborium::Value::Float(number)).is_err(), "{number}");
     }
-    assert!(read(other(), ciborium::Value::Float(1.5)).is_ok());
+    for number in [1.5, -8.9e18, 8.9e18] {
+        assert!(read(other(), ciborium::Value::Float(number)).is_ok(), "{number}");
+    }
     let toml = |value: &str| {
         let event = toml::to_string(&disabled(2)).unwrap();
         toml::from_str::<Event>(&format!("other = {value}\n{event}")).map_err(|error| error.message().to_owned())

@@ -5,6 +5,8 @@ use axum_core::{
     response::IntoResponse as _,
 };
 use keygate::{AuthenticatedKey, Authorization, Validity, Verdict, axum::MissingLayer};
+#[cfg(feature = "testing")]
+use keygate::{Reason, testing};
 use pollster::block_on;
 
 use crate::common::{call, full, request, team, world::World};
@@ -41,4 +43,17 @@ fn where_a_layer_was_forgotten_the_handler_is_not_reached() {
         assert_eq!(missing.to_string(), format!("`{layer}` is not in front of this route"));
         assert_eq!(missing.into_response().status(), 500);
     }
+}
+
+/// Proofs for the tests of a handler are those that the policy gives.
+#[cfg(feature = "testing")]
+#[test]
+fn proofs_for_tests_are_decided() {
+    let (grant, may) = (team("core", full("all")), request("core", call("m1", None)));
+    let key = testing::authenticated_key(grant.clone());
+    let extracted: AuthenticatedKey = extract(|request| drop(request.extensions_mut().insert(key))).unwrap();
+    assert_eq!(*extracted.grant(), grant);
+    assert_eq!(testing::authorization(grant.clone(), &may).unwrap().request(), &may);
+    let denial = testing::authorization(grant, &request("labs", call("m1", None))).unwrap_err();
+    assert_eq!(denial.reason(), Reason::OtherTeam);
 }

@@ -17,7 +17,8 @@ use keygate::{
     sink::UsageCounter,
     stages::{AcceptedKeys, Step},
     store::{
-        Conflict, Directory, InvalidRecord, KeyStore, PreviousSecret, RecordParts, SecretDigest, SecretSlot, Touch,
+        Conflict, Directory, InvalidRecord, KeyLookup as _, KeyStore, PreviousSecret, RecordParts, SecretDigest,
+        SecretSlot, Touch,
     },
     verify::{GenerateError, MatchedKey, ParseTokenError, UnverifiedToken, verify},
 };
@@ -244,6 +245,9 @@ fn what_is_no_token_is_not_looked_up() {
     assert_eq!(found.asked(), 0);
     assert_eq!(word(&block_on(gate.check(token, &deploy)).unwrap()), "allowed");
     assert_eq!(found.asked(), 1, "a plain store is looked at once");
+    // What it finds is current.
+    let current = block_on(gate.store().look_up_current(minted.token.id())).unwrap();
+    assert_eq!((current.map(|record| record.id()), found.asked()), (Some(minted.token.id()), 2));
 }
 
 /// A key that ends while it is looked up is not used: each time is read after the look-up that it judges.

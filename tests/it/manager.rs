@@ -19,8 +19,8 @@ use keygate::{
     audit::{Event, EventKind, Principal},
     manage::{Acting, Operation, Permit, PermitError, Rotate, RotateError, authorize_operation},
     store::{
-        Answer, Conflict, Creator, KeyManagementStore, KeyStore, KeysOf, ListQuery, Page, PreviousSecret, SecretSlot,
-        StatusFilter, Touch,
+        Answer, ChangeFeed as _, Changes, Conflict, Creator, KeyManagementStore, KeyStore, KeysOf, ListQuery, Page,
+        PreviousSecret, SecretSlot, StatusFilter, Touch,
     },
     verify::{InvalidKey, MatchedKey, UnverifiedToken, verify},
 };
@@ -52,6 +52,23 @@ fn user(name: &str) -> Actor {
 
 fn create(world: &World, name: &str, grant: Grant) -> Result<Issued, Failed> {
     block_on(world.keys.create(&system(), NewKeySpec::new(grant, text(name), Validity::NEVER_EXPIRES)))
+}
+
+/// The log in memory forgets the oldest, and counts it; so does its feed.
+#[test]
+fn a_log_in_memory_has_a_limit() {
+    let world = World::new();
+    let (store, keys) = (&world.store, &world.keys);
+    let since = block_on(store.changes_since(None)).unwrap().revision();
+    let id = key(&world, "n0", team("core", full("all")));
+    let rename = |number: usize| drop(block_on(keys.rename(&system(), id, text(&format!("n{number}")))).unwrap());
+    (1..MemoryStore::LOG_LENGTH).for_each(rename);
+    assert_eq!((store.events().len(), store.dropped_events()), (MemoryStore::LOG_LENGTH, 0));
+    assert!(matches!(block_on(store.changes_since(Some(since))).unwrap(), Changes::Keys { ids, .. } if ids == [id]));
+    (MemoryStore::LOG_LENGTH..).take(2).for_each(rename);
+    assert_eq!((store.events().len(), store.dropped_events()), (MemoryStore::LOG_LENGTH, 2));
+    assert!(matches!(store.events()[0].kind, EventKind::Renamed { .. }), "the oldest went");
+    assert!(matches!(block_on(store.changes_since(Some(since))).unwrap(), Changes::Everything { .. }));
 }
 
 /// Creates a key whose token is not needed.

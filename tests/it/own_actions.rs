@@ -170,6 +170,16 @@ fn only_actions_that_mean_something_are_minted() {
     for (place, (rules, permission, expected)) in table.into_iter().enumerate() {
         assert_eq!(mint(rules, permission, &format!("key-{place}")), expected, "row {place}");
     }
+
+    // Declared beside the other rules.
+    let keys = world.keys.clone().with_rules(MintRules::new().with_max_scope_members(2)).with_own_actions(ACTIONS);
+    let create = |actions: &str| {
+        let spec =
+            NewKeySpec::new(team("core", custom(actions, "all", "all")), text("declared"), Validity::NEVER_EXPIRES);
+        block_on(keys.create(&system(), spec)).map(drop)
+    };
+    assert_eq!(create("projects:read"), Ok(()));
+    assert_eq!(create("projects:read projects:purge call"), Err(ManageError::Mint(MintError::ScopeTooLarge)));
 }
 
 /// An action that is declared after keys were made: the ordinary one comes with them, the explicit one does not.

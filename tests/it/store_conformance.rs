@@ -197,7 +197,9 @@ fn a_race_that_runs_one_task_after_the_other_is_served() {
 fn a_failure_names_the_operation_and_its_cause_and_ends_nothing_else() {
     let violations = run(|| PlainStore::new(Some(Fault::FailsToRename)), PlainStore::events).unwrap_err();
     assert!(violations.iter().all(|violation| violation.rule() == Rule::NoFailure));
-    assert!(violations.iter().all(|violation| violation.detail() == "rename: the store or directory failed: out of order"));
+    assert!(
+        violations.iter().all(|violation| violation.detail() == "rename: the store or directory failed: out of order")
+    );
 }
 
 #[test]
