@@ -768,6 +768,27 @@ fn looks_at_the_same_time_are_one() {
     assert_eq!(store.finds(), 2);
 }
 
+/// The settings are those that were set.
+#[test]
+fn at_most_so_many_records_are_remembered() {
+    let settings = || CacheSettings::new(BOUND).with_max_absent(3);
+    for (settings, finds) in [(settings(), 1), (settings().with_max_records(0), 2)] {
+        let store = SlowStore::new();
+        let id = create(&store.elsewhere(), "first").record.id();
+        let cached = CachedStore::new(store.clone(), settings);
+        assert!(is_active(&cached, id) && is_active(&cached, id));
+        assert_eq!(store.finds(), finds);
+    }
+    let shown = "CacheSettings { max_staleness: 10s, max_records: 7, max_absent: 3, .. }";
+    assert_eq!(format!("{:?}", settings().with_max_records(7)), shown);
+}
+
+/// A revision is shown as the life of its store and its number.
+#[test]
+fn a_revision_has_a_text() {
+    assert_eq!(Revision::new([0xa5; 16], 7).to_string(), format!("{}:7", "a5".repeat(16)));
+}
+
 /// However slow the store is: a request waits for the look that is under way, or for the one after it.
 #[test]
 fn looks_at_a_slow_store_are_one_a_second() {
