@@ -76,6 +76,8 @@ fn one_authorization_line_is_read_by_its_grammar() {
         (b"Bearer x\t", Err(Malformed)),
         (b"Bearer \tx", Err(Malformed)),
         (b"Bearer x y", Err(Malformed)),
+        // The same symbol twice, in a credential that is longer than what is looked at in one step.
+        (b"Bearer aaaaaaaa,,aaaaaaaa", Err(Malformed)),
         (b"Bearer x, Bearer y", Err(Malformed)),
         (b"Bearer aZ09-._~+/==", Ok("aZ09-._~+/==")),
         (b"Bearer =", Err(Malformed)),
@@ -196,6 +198,8 @@ fn a_token_where_it_does_not_count_is_misplaced() {
 #[test]
 fn a_service_says_what_else_counts() {
     let of = |sources: Result<CredentialSources, InvalidSource>| sources.unwrap();
+    let longest = format!("key.{}", "x".repeat(8188));
+    let longest_found = longest.replace("key.", "ok ");
     let cases: &[(CredentialSources, &str, &str, &str)] = &[
         (of(OFF.with_field("API-Key")), "api-key", "x", "ok x"),
         (of(OFF.with_field("api-key")), "api-key", "x:y", "malformed"),
@@ -230,7 +234,8 @@ fn a_service_says_what_else_counts() {
         (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", "key.", "malformed"),
         (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", "key.x y", "malformed"),
         (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", "key.x, key.x", "multiple"),
-        (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", &format!("key.{}", "x".repeat(8189)), "malformed"),
+        (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", &longest, &longest_found),
+        (of(OFF.with_subprotocol("key.")), "sec-websocket-protocol", &format!("{longest}x"), "malformed"),
     ];
     for (sources, name, value, expected) in cases {
         assert_eq!(found(&[(name, value)], sources), *expected, "{name}: {value}");

@@ -596,7 +596,11 @@ fn a_dry_run_is_what_would_be_decided() {
     }
     let core = issued[1].as_ref().unwrap().record.id();
     let dry_run = |actor: &Actor, action| block_on(world.keys.dry_run(actor, core, request("core", action)));
-    assert!(dry_run(&user("ada"), Action::Deploy).unwrap().denial().is_none());
+    let allowed = dry_run(&user("ada"), Action::Deploy).unwrap();
+    assert!(allowed.denial().is_none() && allowed.requirement().is_none());
+    let of_metrics = issued[2].as_ref().unwrap().record.id();
+    let denied = block_on(world.keys.dry_run(&system(), of_metrics, request("core", Action::Deploy))).unwrap();
+    assert_eq!(denied.requirement().unwrap().to_string(), "a key with level `full`");
     assert_eq!(
         dry_run(&user("eve"), Action::Deploy).unwrap_err().refusal().unwrap(),
         Reason::OwnerDeprovisioned.into()
