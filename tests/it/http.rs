@@ -169,6 +169,13 @@ fn a_verdict_is_answered_in_one_call() {
     assert!(matches!(deploy, Verdict::Denied { .. }));
     let Err(refusal) = Refusal::unless_allowed(deploy) else { panic!("it is denied") };
     assert_eq!(refusal.hiding().status(), 403);
+
+    // Of keys: that another one has some is hidden, and not what a member may not do with those of the team.
+    let other_user: Refusal = operation_denied(Some(TeamRole::Admin.into())).into();
+    assert_eq!((other_user.status().as_u16(), other_user.hiding().status().as_u16()), (403, 404));
+    let create = Create { grant: team("core", full("all")), validity: Validity::NEVER_EXPIRES };
+    let member = authorize_operation(KG, Acting::User(&text("ada")), create, Some(TeamRole::Member.into()), at(100));
+    assert_eq!(Refusal::from(member.expect_err("a member may not")).hiding().status(), 403);
 }
 
 /// The crate's name is in no answer, and a service says where its problems are described.

@@ -22,7 +22,7 @@ use keygate::{
     tower::{AuthenticateLayer, AuthorizeLayer, Resolve, Unresolved},
 };
 use pollster::block_on;
-use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use crate::common::{
     KG, RULES, TestClock, at, full, inference, key, personal, request as wanted, rng, system, team, text,
@@ -338,6 +338,16 @@ fn what_is_hidden_and_what_is_absent_look_the_same() {
     let service = ServiceBuilder::new().layer(setup.authenticate()).layer(open).service_fn(handle);
     let response = block_on(service.oneshot(bearer(&token, Route::Call("m2")))).unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}
+
+/// Neither a layer nor its service shows what it holds.
+#[test]
+fn layers_are_shown_by_their_names() {
+    let setup = Setup::new();
+    let (authenticate, authorize) = (setup.authenticate(), setup.authorize());
+    assert_eq!(format!("{authenticate:?} {authorize:?}"), "AuthenticateLayer { .. } AuthorizeLayer { .. }");
+    let services = (authenticate.layer(service_fn(handle)), authorize.layer(service_fn(handle)));
+    assert_eq!(format!("{services:?}"), "(Authenticate { .. }, Authorize { .. })");
 }
 
 #[test]
