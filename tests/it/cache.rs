@@ -32,6 +32,8 @@ use pollster::block_on;
 const KG: Issuer = Issuer::from_static("kg");
 const BOUND: Duration = Duration::from_secs(10);
 const NANO: Duration = Duration::from_nanos(1);
+/// A test that waits for what does not come fails, and does not hang.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A clock that only a test moves.
 #[derive(Clone)]
@@ -107,7 +109,7 @@ impl SlowStore {
         let (has_read, gate) = (Mutex::new(has_read), Mutex::new(gate));
         self.on_answer(move || {
             has_read.lock().unwrap().send(()).unwrap();
-            gate.lock().unwrap().recv().map_err(|_| Down)
+            gate.lock().unwrap().recv_timeout(PATIENCE).map_err(|_| Down)
         });
         (reads, release)
     }
@@ -299,7 +301,7 @@ fn nothing_stale_is_served_while_it_reloads() {
     revoke_elsewhere(&store, issued.record.id());
     let (reads, release) = store.hold();
     let finds: Vec<_> = (0..4).map(|_| spawn_status(&cached, issued.record.id())).collect();
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     assert!(finds.iter().all(|find| !find.is_finished()), "an answer before the look-up ended is a stale one");
     release.send(()).unwrap();
     for find in finds {
@@ -312,7 +314,7 @@ fn many_requests_wait_for_one_look_up() {
     let World { cached, store, issued, .. } = setup();
     let (reads, release) = store.hold();
     let finds: Vec<_> = (0..8).map(|_| spawn_status(&cached, issued.record.id())).collect();
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     release.send(()).unwrap();
     for find in finds {
         assert_eq!(find.join().unwrap(), Some(Status::Active));
@@ -372,7 +374,7 @@ fn a_look_up_under_way_answers_nothing_that_was_forgotten_meanwhile() {
         let World { cached, store, issued, .. } = setup();
         let (reads, release) = store.hold();
         let find = spawn_status(&cached, issued.record.id());
-        reads.recv().unwrap();
+        reads.recv_timeout(PATIENCE).unwrap();
         revoke_elsewhere(&store, issued.record.id());
         forget(&cached, issued.record.id());
         store.flow();
@@ -388,7 +390,7 @@ fn a_look_up_after_forgetting_does_not_wait_for_the_one_before_it() {
     let World { cached, store, issued, .. } = setup();
     let (reads, release) = store.hold();
     let old = spawn_status(&cached, issued.record.id());
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     revoke_elsewhere(&store, issued.record.id());
     cached.forget(issued.record.id());
     store.flow();
@@ -441,12 +443,12 @@ fn those_who_waited_for_a_failure_ask_all_at_once() {
     store.on_answer(move || {
         let is_first = is_first.swap(false, Ordering::SeqCst);
         entered.lock().unwrap().send(()).unwrap();
-        gate.lock().unwrap().recv().unwrap();
+        gate.lock().unwrap().recv_timeout(PATIENCE).unwrap();
         if is_first { Err(Down) } else { Ok(()) }
     });
     let other = cached.clone();
     let first = thread::spawn(move || block_on(other.look_up(id)).is_err());
-    entries.recv().unwrap();
+    entries.recv_timeout(PATIENCE).unwrap();
     let waiters: Vec<_> = (0..WAITERS).map(|_| spawn_status(&cached, id)).collect();
     thread::sleep(Duration::from_millis(50));
     release.send(()).unwrap();
@@ -470,7 +472,7 @@ fn a_waiter_does_not_take_a_record_that_became_stale_while_it_loaded() {
     let (reads, release) = store.hold();
     let other = cached.clone();
     let first = thread::spawn(move || block_on(other.look_up(id)));
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     let waiter = spawn_status(&cached, id);
     thread::sleep(Duration::from_millis(20));
     revoke_elsewhere(&store, id);
@@ -640,7 +642,7 @@ fn a_look_up_under_way_does_not_answer_what_a_tick_said_is_changed() {
     tick(&cached);
     let (reads, release) = store.hold();
     let find = spawn_status(&cached, issued.record.id());
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     revoke_elsewhere(&store, issued.record.id());
     tick(&cached);
     store.flow();
@@ -656,12 +658,12 @@ fn one_tick_runs_at_a_time_and_a_dropped_one_lets_the_next_run() {
     let (entered, gate) = (Mutex::new(entered), Mutex::new(gate));
     store.on_feed(move |changes| {
         entered.lock().unwrap().send(()).unwrap();
-        gate.lock().unwrap().recv().map_err(|_| Down)?;
+        gate.lock().unwrap().recv_timeout(PATIENCE).map_err(|_| Down)?;
         Ok(changes)
     });
     let other = cached.clone();
     let first = thread::spawn(move || block_on(other.tick()));
-    entries.recv().unwrap();
+    entries.recv_timeout(PATIENCE).unwrap();
     tick(&cached);
     assert_eq!(cached.revision(), None, "the second one left it to the first");
     release.send(()).unwrap();
@@ -757,7 +759,7 @@ fn looks_at_the_same_time_are_one() {
             thread::spawn(move || block_on(cached.look_again(&seen)).unwrap())
         })
         .collect();
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     // Those that match what is known do not wait for it.
     assert!(is_active(&cached, issued.record.id()));
     thread::sleep(Duration::from_millis(20));
@@ -803,12 +805,12 @@ fn looks_at_a_slow_store_are_one_a_second() {
     clock.advance(Duration::from_secs(2));
     let (reads, release) = store.hold();
     let mut looks: Vec<_> = (0..4).map(|_| look()).collect();
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     clock.advance(Duration::from_millis(1_500));
     // These are too late for the first look, and share the second one.
     looks.extend((0..4).map(|_| look()));
     release.send(()).unwrap();
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     clock.advance(Duration::from_millis(400));
     store.flow();
     release.send(()).unwrap();
@@ -826,7 +828,7 @@ fn a_second_look_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     let (reads, release) = store.hold();
     let (other, old) = (cached.clone(), Arc::clone(&seen));
     let look = thread::spawn(move || block_on(other.look_again(&old)).unwrap());
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     revoke_elsewhere(&store, issued.record.id());
     cached.forget(issued.record.id());
     store.flow();
@@ -834,6 +836,21 @@ fn a_second_look_under_way_answers_nothing_that_was_forgotten_meanwhile() {
     let SecondLook::Found(Some(found)) = look.join().unwrap() else { panic!("there is something newer") };
     assert!(found.is_revoked());
     assert!(is_revoked(&cached, issued.record.id()), "nor did it fill the cache");
+}
+
+/// So the next requests of a new secret need no look.
+#[test]
+fn a_second_look_is_remembered() {
+    let World { cached, store, clock, issued } = setup();
+    let id = issued.record.id();
+    let seen = block_on(cached.look_up(id)).unwrap().unwrap();
+    clock.advance(Duration::from_secs(2));
+    revoke_elsewhere(&store, id);
+    assert!(is_active(&cached, id));
+    assert!(matches!(block_on(cached.look_again(&seen)).unwrap(), SecondLook::Found(Some(_))));
+    clock.advance(Duration::from_secs(2));
+    assert!(is_revoked(&cached, id));
+    assert_eq!(store.finds(), 2);
 }
 
 /// A look that was slow remembers nothing in the place of what was read after it began.
@@ -846,7 +863,7 @@ fn a_second_look_does_not_replace_what_is_younger() {
     let (reads, release) = store.hold();
     let other = cached.clone();
     let look = thread::spawn(move || block_on(other.look_again(&seen)).unwrap());
-    reads.recv().unwrap();
+    reads.recv_timeout(PATIENCE).unwrap();
     store.flow();
     revoke_elsewhere(&store, id);
     clock.advance(Duration::from_millis(500));
