@@ -78,6 +78,9 @@ fn one_authorization_line_is_read_by_its_grammar() {
         (b"Bearer x y", Err(Malformed)),
         // The same symbol twice, in a credential that is longer than what is looked at in one step.
         (b"Bearer aaaaaaaa,,aaaaaaaa", Err(Malformed)),
+        // A bad symbol in the first step only, and in the last one only.
+        (b"Bearer ,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Err(Malformed)),
+        (b"Bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,", Err(Malformed)),
         (b"Bearer x, Bearer y", Err(Malformed)),
         (b"Bearer aZ09-._~+/==", Ok("aZ09-._~+/==")),
         (b"Bearer =", Err(Malformed)),
