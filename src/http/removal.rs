@@ -3,16 +3,17 @@
 use alloc::{borrow::ToOwned, vec::Vec};
 use core::fmt;
 
-use super::{
-    credential::{CredentialError, credential_values, extract_credential},
-    sources::{CredentialSources, is_framing},
-};
-use crate::{id::KeyId, secret::SecretText, stages::AcceptedKeys};
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL},
     uri::{Authority, PathAndQuery},
 };
+
+use super::{
+    credential::{CredentialError, credential_values, extract_credential},
+    sources::{CredentialSources, is_framing},
+};
+use crate::{id::KeyId, secret::SecretText, stages::AcceptedKeys};
 
 /// A credential that [`take_credential`] took out of a request: no field of it holds the credential any more.
 ///
