@@ -15,6 +15,8 @@ use crate::text::{Grammar, InvalidText, SymbolTest, text_conversions, text_fmt, 
 /// # Ok::<(), keygate::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+// Whole words: copies of odd parts took a tenth of the time of the `tower` layers.
+#[repr(align(8))]
 pub struct KeyId([u8; Self::LENGTH]);
 
 impl KeyId {
