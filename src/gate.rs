@@ -155,25 +155,23 @@ impl<M, S: KeyLookup<M>, D: Directory> Gate<S, D, M> {
         let matched = matched.map_err(|error| AuthenticateError::Unavailable(self.failed(Unavailable::Store(error))));
         let mut key = matched?.map_err(AuthenticateError::Unauthenticated)?;
         // Before the directory is asked, so that a revoked key is refused even if the directory fails.
-        let now = self.now();
+        let mut now = self.now();
         if let Err(reason) = policy::check_usable(&key, now) {
             return Err(self.unusable(&key, reason, now));
         }
-        let user = match key.user() {
-            Some(user) => {
-                let status = self.directory.user(user).await;
-                let failed = |error| AuthenticateError::Unavailable(self.failed(Unavailable::Directory(error)));
-                Some(status.map_err(failed)?)
+        let mut status = None;
+        if let Some(user) = key.user() {
+            let found = self.directory.user(user).await;
+            let failed = |error| AuthenticateError::Unavailable(self.failed(Unavailable::Directory(error)));
+            status = Some(found.map_err(failed)?);
+            // The directory may have been slow.
+            if !key.is_fresh(self.now()) {
+                let matched = self.look_up_again(&key, None).await.map_err(AuthenticateError::Unavailable)?;
+                key = matched.map_err(AuthenticateError::Unauthenticated)?;
             }
-            None => None,
-        };
-        // The directory may have been slow.
-        if !key.is_fresh(self.now()) {
-            let matched = self.look_up_again(&key, None).await.map_err(AuthenticateError::Unavailable)?;
-            key = matched.map_err(AuthenticateError::Unauthenticated)?;
+            now = self.now();
         }
-        let now = self.now();
-        policy::try_authenticate(key, user, now).map_err(|(key, reason)| self.unusable(&key, reason, now))
+        policy::try_authenticate(key, status, now).map_err(|(key, reason)| self.unusable(&key, reason, now))
     }
 
     fn unusable(&self, key: &MatchedKey, reason: Reason, at: UnixTime) -> AuthenticateError<S::Error, D::Error> {
