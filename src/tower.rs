@@ -15,15 +15,14 @@
 
 mod authenticate;
 mod authorize;
-mod response_future;
 
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
+use core::{future::Future, mem, pin::Pin};
 
 use ::http::{Response, request::Parts};
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{Authorize, AuthorizeLayer, Resolve, Unresolved};
-pub use response_future::ResponseFuture;
 
 use crate::http::{Refusal, Responses};
 
@@ -65,4 +64,14 @@ where
     fn answer(&self, refusal: &Refusal, parts: &Parts) -> Response<B> {
         self(refusal, parts)
     }
+}
+
+/// The response future of both layers' services.
+pub type ResponseFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+
+/// Takes the service that was polled ready: it goes with the request, and is called, or dropped with the place that it
+/// holds. A clone stays with the caller.
+fn take_ready<I: Clone>(service: &mut I) -> I {
+    let clone = service.clone();
+    mem::replace(service, clone)
 }

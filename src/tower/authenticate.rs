@@ -1,6 +1,6 @@
 //! Authenticates the caller: from the header to an authenticated key, before the body is read.
 
-use alloc::{borrow::ToOwned, sync::Arc};
+use alloc::{borrow::ToOwned, boxed::Box, sync::Arc};
 use core::{
     fmt,
     task::{Context, Poll},
@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use super::{Answer, response_future::ResponseFuture};
+use super::{Answer, ResponseFuture, take_ready};
 use crate::{
     audit::RefusalReason,
     decision::{AuthenticatedKey, Authorization},
@@ -159,7 +159,8 @@ impl<I, S, D, M, A> fmt::Debug for Authenticate<I, S, D, M, A> {
 
 impl<I, S, D, M, A, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<I, S, D, M, A>
 where
-    I: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
+    I: Service<Request<RequestBody>, Response = Response<ResponseBody>, Future: Send> + Clone + Send + 'static,
+    RequestBody: Send + 'static,
     S: KeyLookup<M> + 'static,
     D: Directory + 'static,
     M: 'static,
@@ -167,7 +168,7 @@ where
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = ResponseFuture<I, RequestBody>;
+    type Future = ResponseFuture<I::Response, I::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
@@ -175,14 +176,13 @@ where
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let config = Arc::clone(&self.config);
-        let check = async move {
+        let (config, mut inner) = (Arc::clone(&self.config), take_ready(&mut self.inner));
+        Box::pin(async move {
             match config.admit(&mut parts).await {
-                Ok(()) => Ok(parts),
-                Err(refusal) => Err(config.answers.answer(&refusal, &parts)),
+                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Err(refusal) => Ok(config.answers.answer(&refusal, &parts)),
             }
-        };
-        ResponseFuture::new(check, body, &mut self.inner)
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use ::http::{HeaderValue, Response, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Answer, response_future::ResponseFuture};
+use super::{Answer, ResponseFuture, take_ready};
 use crate::{
     action::Request,
     audit::RefusalReason,
@@ -154,7 +154,8 @@ impl<I, S, D, M, R, A> fmt::Debug for Authorize<I, S, D, M, R, A> {
 
 impl<I, S, D, M, R, A, RequestBody, ResponseBody> Service<::http::Request<RequestBody>> for Authorize<I, S, D, M, R, A>
 where
-    I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>> + Clone,
+    I: Service<::http::Request<RequestBody>, Response = Response<ResponseBody>, Future: Send> + Clone + Send + 'static,
+    RequestBody: Send + 'static,
     S: KeyLookup<M> + 'static,
     D: Directory + 'static,
     M: 'static,
@@ -163,7 +164,7 @@ where
 {
     type Response = I::Response;
     type Error = I::Error;
-    type Future = ResponseFuture<I, RequestBody>;
+    type Future = ResponseFuture<I::Response, I::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
         self.inner.poll_ready(context)
@@ -171,17 +172,16 @@ where
 
     fn call(&mut self, request: ::http::Request<RequestBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        let (config, hides) = (Arc::clone(&self.config), self.hides);
-        let check = async move {
+        let (config, hides, mut inner) = (Arc::clone(&self.config), self.hides, take_ready(&mut self.inner));
+        Box::pin(async move {
             match config.admit(&mut parts).await {
-                Ok(()) => Ok(parts),
+                Ok(()) => inner.call(::http::Request::from_parts(parts, body)).await,
                 Err(refusal) => {
                     let refusal = if hides { refusal.hiding() } else { refusal };
-                    Err(config.answers.answer(&refusal, &parts))
+                    Ok(config.answers.answer(&refusal, &parts))
                 }
             }
-        };
-        ResponseFuture::new(check, body, &mut self.inner)
+        })
     }
 }
 
