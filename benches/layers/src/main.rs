@@ -1,7 +1,8 @@
-//! What both layers add to a bare axum handler, on the allow path and with an in-memory store of 1,000 keys.
+//! What both layers add to a bare axum handler, on the allow path.
 //!
 //! ```text
 //! cargo run --release -p keygate-bench-layers
+//! taskset -c 0 cargo run --release -p keygate-bench-layers
 //! ```
 //!
 //! Bare and layered requests take turns in one run, so that a noisy machine disturbs both alike; what is printed is the
@@ -9,41 +10,21 @@
 //! request is made, served by a clone of the service as servers do it, and its answer read to the end. The processor
 //! time is that of client and server together, as the kernel counts it (`/proc/self/task`).
 //!
-//! The layers are measured around one handler (`Handler::layer`), and with the second one on all routes of a router
-//! (`Router::route_layer`), for which axum boxes each route once more: two layers that do nothing but put a value into
-//! the extensions show what that costs.
+//! `taskset` keeps client and server on one processor, which so never sleeps. With two, most of what is compared may be
+//! the time that it takes to wake them, and beside that everything looks cheap.
 
 use std::{
-    convert::Infallible,
     error::Error,
     fs,
-    hint::black_box,
     io::{Read, Write},
     net::TcpStream,
-    sync::Arc,
     time::Instant,
 };
 
-use axum::{
-    Extension, Router,
-    body::Body,
-    extract::MatchedPath,
-    handler::Handler as _,
-    http::{Request, Response, StatusCode, request::Parts},
-    routing::get,
-};
-use keygate::{
-    Action, Actor, Authorization, EnvironmentScope, Gate, Grant, Issuer, KeyManager, MemoryStore, NewKeySpec,
-    Permission, Token, UnixTime, Validity,
-    http::Responses,
-    store::{Current, NoDirectory},
-    tower::{AuthenticateLayer, AuthorizeLayer, Resolve, Unresolved},
-};
+use keygate_bench_layers::{Serve, around_handler, bare, idle, keys, on_routes, send};
 use tokio::runtime::{Builder, Runtime};
-use tower::{Layer as _, Service, ServiceExt as _, make::Shared, util::MapRequestLayer};
+use tower::make::Shared;
 
-const ISSUER: Issuer = Issuer::from_static("kg");
-const KEYS: usize = 1000;
 const ROUNDS: usize = 401;
 const REQUESTS: usize = 500;
 const WIRE_REQUESTS: usize = 50;
@@ -52,20 +33,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (store, token) = runtime.block_on(keys())?;
     let header = format!("Bearer {}", token.expose_secret());
+    let (bare, handler, routes, idle) = (bare(), around_handler(store.clone())?, on_routes(store)?, idle());
 
-    let bare = Router::new().route("/hello", get(hello));
-    let (authenticate, authorize) = layers(store)?;
-    let handler = authenticate.layer(Router::new().route("/hello", get(proven.layer(authorize.clone()))));
-    let routes = authenticate.layer(Router::new().route("/hello", get(proven)).route_layer(authorize));
-    let idle = idle();
-
-    let mut in_process = [Subject::default(), Subject::default(), Subject::default(), Subject::default()];
+    let mut in_process = [vec![], vec![], vec![], vec![]];
     for _ in 0..ROUNDS {
         let [of_bare, of_handler, of_routes, of_idle] = &mut in_process;
-        of_bare.add(&runtime, &bare, &header);
-        of_handler.add(&runtime, &handler, &header);
-        of_routes.add(&runtime, &routes, &header);
-        of_idle.add(&runtime, &idle, &header);
+        of_bare.push(time(&runtime, &bare, &header));
+        of_handler.push(time(&runtime, &handler, &header));
+        of_routes.push(time(&runtime, &routes, &header));
+        of_idle.push(time(&runtime, &idle, &header));
     }
 
     let mut wires = [Wire::to(&runtime, bare, &header)?, Wire::to(&runtime, handler, &header)?];
@@ -86,34 +62,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("                    layered     {wire_ratio:6.3} times, {is_met}: at most {WIRE_BAR}");
     println!("                    layered     {:6.0} ns of processor time more", median(processor_more) * 1e9);
     let [bare, layered @ ..] = in_process;
-    println!("in process          bare        {:6.0} ns, {} allocations", median(bare.times.clone()) * 1e9, bare.count);
-    for (name, subject) in ["handler", "route_layer", "idle layers"].into_iter().zip(layered) {
-        let ratios = subject.times.iter().zip(&bare.times).map(|(layered, bare)| layered / bare).collect();
-        let more = subject.count.saturating_sub(bare.count);
-        let ratio = median(ratios);
-        println!("                    {name:12}{ratio:5.3} times, {more} allocations more");
+    println!("in process          bare        {:6.0} ns", median(bare.clone()) * 1e9);
+    for (name, times) in ["handler", "route_layer", "idle layers"].into_iter().zip(layered) {
+        let ratio = median(times.iter().zip(&bare).map(|(layered, bare)| layered / bare).collect());
+        println!("                    {name:12}{ratio:5.3} times");
     }
     Ok(())
 }
 
-/// Seconds for one request in each round, and the allocations of one.
-#[derive(Default)]
-struct Subject {
-    times: Vec<f64>,
-    count: u64,
-}
-
-impl Subject {
-    fn add<S: Serve>(&mut self, runtime: &Runtime, service: &S, header: &str) {
-        self.times.push(runtime.block_on(async {
-            let start = Instant::now();
-            for _ in 0..REQUESTS {
-                send(service, header).await;
-            }
-            start.elapsed().as_secs_f64() / REQUESTS as f64
-        }));
-        self.count = allocation_counter::measure(|| runtime.block_on(send(service, header))).count_total;
-    }
+/// Seconds for one request in process.
+fn time<S: Serve>(runtime: &Runtime, service: &S, header: &str) -> f64 {
+    runtime.block_on(async {
+        let start = Instant::now();
+        for _ in 0..REQUESTS {
+            send(service, header).await;
+        }
+        start.elapsed().as_secs_f64() / REQUESTS as f64
+    })
 }
 
 /// A connection that is kept, to a server of its own.
@@ -158,96 +123,10 @@ fn processor_time() -> std::io::Result<f64> {
     Ok(nanoseconds / 1e9)
 }
 
-async fn hello() -> &'static str {
-    "hello"
-}
-
-/// The handler that demands the proof of what was decided.
-async fn proven(Extension(authorization): Extension<Authorization>) -> &'static str {
-    black_box(&authorization);
-    "hello"
-}
-
-type Layers<R> =
-    (AuthenticateLayer<MemoryStore, NoDirectory, Current>, AuthorizeLayer<MemoryStore, NoDirectory, Current, R>);
-
-fn layers(store: MemoryStore) -> Result<Layers<impl Resolve>, Box<dyn Error>> {
-    let request = keygate::Request::new("core".parse()?, Action::Deploy);
-    let resolve = move |parts: &mut Parts| match parts.extensions.get::<MatchedPath>() {
-        Some(path) if path.as_str() == "/hello" => Ok(request.clone()),
-        _ => Err(Unresolved::NoRule),
-    };
-    let (gate, responses) = (Arc::new(Gate::with_clock(ISSUER, store, || NOW)), Responses::new("bench")?);
-    let authorize = AuthorizeLayer::new(Arc::clone(&gate), responses.clone(), resolve);
-    Ok((AuthenticateLayer::new(gate, responses), authorize))
-}
-
-/// Two layers where the others stand, which do nothing but put a value into the extensions.
-fn idle() -> impl Serve {
-    #[derive(Clone)]
-    struct Key(Arc<()>);
-    #[derive(Clone)]
-    struct Proof(Arc<()>);
-    async fn hello(Extension(proof): Extension<Option<Proof>>) -> &'static str {
-        black_box(proof.map(|proof| proof.0));
-        "hello"
-    }
-    let shared = Arc::new(());
-    let key = MapRequestLayer::new(move |mut request: Request<Body>| {
-        request.extensions_mut().insert(Key(Arc::clone(&shared)));
-        request
-    });
-    let proof = MapRequestLayer::new(|mut request: Request<Body>| {
-        let proof = request.extensions().get::<Key>().map(|key| Proof(Arc::clone(&key.0)));
-        request.extensions_mut().insert(proof);
-        request
-    });
-    key.layer(Router::new().route("/hello", get(hello)).route_layer(proof))
-}
-
-async fn keys() -> Result<(MemoryStore, Token), Box<dyn Error>> {
-    let store = MemoryStore::new();
-    let keys = KeyManager::new(ISSUER, store.clone());
-    let system = Actor::system("bench")?;
-    let mut last = None;
-    for number in 0..KEYS {
-        let grant = Grant::team("core".parse()?, Permission::full(EnvironmentScope::All));
-        let spec = NewKeySpec::new(grant, format!("key-{number}").parse()?, Validity::NEVER_EXPIRES);
-        last = Some(keys.create(&system, spec).await?.token);
-    }
-    Ok((store, last.ok_or("at least one key")?))
-}
-
-/// What a server serves: it clones the service for each request.
-trait Serve:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-impl<S> Serve for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
-
-/// One request from its making to the end of its answer.
-async fn send<S: Serve>(service: &S, header: &str) {
-    let builder = Request::builder().uri("/hello").header("host", "bench").header("authorization", header);
-    let Ok(request) = builder.body(Body::empty()) else { return };
-    let Ok(response) = service.clone().oneshot(request).await;
-    assert_eq!(response.status(), StatusCode::OK);
-    let body = axum::body::to_bytes(response.into_body(), 64).await;
-    assert!(body.is_ok_and(|body| body == "hello"));
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
 /// What both layers may take at most over a connection, beside the bare handler.
 const WIRE_BAR: f64 = 1.05;
