@@ -12,6 +12,9 @@
 //! closed.
 //!
 //! Both share one [`Gate`](crate::Gate), which reports refusals and uses to its sink.
+//!
+//! The service behind them, its future and the body of the request may move between threads (`Send`), as axum's do, and
+//! service and body borrow nothing.
 
 mod authenticate;
 mod authorize;
@@ -66,7 +69,7 @@ where
     }
 }
 
-/// The response future of both layers' services.
+/// The response future of both layers' services. Like other futures it is not to be polled again after it is ready.
 pub type ResponseFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 /// Takes the service that was polled ready: it goes with the request, and is called, or dropped with the place that it

@@ -179,7 +179,12 @@ where
         let (config, mut inner) = (Arc::clone(&self.config), take_ready(&mut self.inner));
         Box::pin(async move {
             match config.admit(&mut parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Ok(()) => {
+                    let response = inner.call(Request::from_parts(parts, body));
+                    // It may release something when it is dropped, and the answer may take long.
+                    drop(inner);
+                    response.await
+                }
                 Err(refusal) => Ok(config.answers.answer(&refusal, &parts)),
             }
         })

@@ -175,7 +175,12 @@ where
         let (config, hides, mut inner) = (Arc::clone(&self.config), self.hides, take_ready(&mut self.inner));
         Box::pin(async move {
             match config.admit(&mut parts).await {
-                Ok(()) => inner.call(::http::Request::from_parts(parts, body)).await,
+                Ok(()) => {
+                    let response = inner.call(::http::Request::from_parts(parts, body));
+                    // As in the first layer.
+                    drop(inner);
+                    response.await
+                }
                 Err(refusal) => {
                     let refusal = if hides { refusal.hiding() } else { refusal };
                     Ok(config.answers.answer(&refusal, &parts))

@@ -767,6 +767,25 @@ fn a_refusal_gives_the_inner_services_place_back() {
     }
 }
 
+/// A service that was called is not held until its answer is there: it may release something when it is dropped.
+#[test]
+fn a_service_that_was_called_is_let_go() {
+    let setup = Setup::new();
+    let token = setup.key("key", team("core", inference("all", "m1")));
+    let held = Arc::new(());
+    let in_service = Arc::clone(&held);
+    let mut service =
+        ServiceBuilder::new().layer(setup.authenticate()).layer(setup.authorize()).service_fn(move |_: Request<()>| {
+            let _in_service = &in_service;
+            core::future::pending::<Result<Response<String>, Infallible>>()
+        });
+    let future = block_on(service.ready()).unwrap().call(bearer(&token, Route::Call("m1")));
+    let mut future = core::pin::pin!(future);
+    assert_eq!(Arc::strong_count(&held), 3, "here, in the service and in the future");
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(Arc::strong_count(&held), 2, "here and in the service");
+}
+
 /// A service makes each answer itself, from what was refused and from the request, and in a body of its own.
 #[test]
 fn a_service_answers_in_its_own_way() {
