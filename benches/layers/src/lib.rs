@@ -2,7 +2,7 @@
 //!
 //! The layers stand around one handler (`Handler::layer`), and with the second one on all routes of a router
 //! (`Router::route_layer`), for which axum boxes each route once more: two layers that do nothing but put a value into
-//! the extensions show what that costs.
+//! the extensions, there as well, show what both cost alone.
 
 use std::{convert::Infallible, error::Error, hint::black_box, sync::Arc};
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p keygate-bench-layers
-//! taskset -c 0 cargo run --release -p keygate-bench-layers
+//! taskset -c 0 target/release/keygate-bench-layers
 //! ```
 //!
 //! Bare and layered requests take turns in one run, so that a noisy machine disturbs both alike; what is printed is the
@@ -10,8 +10,8 @@
 //! request is made, served by a clone of the service as servers do it, and its answer read to the end. The processor
 //! time is that of client and server together, as the kernel counts it (`/proc/self/task`).
 //!
-//! `taskset` keeps client and server on one processor, which so never sleeps. With two, most of what is compared may be
-//! the time that it takes to wake them, and beside that everything looks cheap.
+//! `taskset` keeps client and server on one processor, which therefore never sleeps. With two, most of what is compared
+//! may be the time that it takes to wake them, and beside that everything looks cheap.
 
 use std::{
     error::Error,
